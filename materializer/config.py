@@ -1,0 +1,91 @@
+"""
+Settings: where the store lives, what time it is, how long to wait.
+
+Owns the meaning of every environment variable (`FEATURE_STORE_HOME`, `FEATURE_STORE_NOW`,
+`REDIS_URL`), so that dbt, the materializer and the server agree. Refuses to read any of them at
+import: a `Settings` is made once, at the rim, and handed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from materializer.errors import UsageError
+
+DEFAULT_HOME = ".feature_store"
+
+
+def parse_time(text: str) -> datetime:
+    """
+    Read an ISO 8601 time as UTC.
+
+    Args:
+        text: A date or a time; without an offset it is taken as UTC, with one it is converted.
+
+    Returns:
+        The same instant, aware, in UTC [microseconds].
+
+    Raises:
+        ValueError: The text is not an ISO 8601 date or time.
+    """
+    # Python 3.10 knows no trailing Z.
+    moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "zZ" else text)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc)
+
+
+def format_time(moment: datetime) -> str:
+    """Write an aware time as ISO 8601 UTC with `Z`; microseconds only where there are any."""
+    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat() + "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    What one command or one server works with.
+
+    Attributes:
+        home: Folder of warehouse, Iceberg catalog and data, and the embedded Redis; absolute.
+        fixed_now: The clock of `FEATURE_STORE_NOW`, or None for the real one.
+        redis_url: `REDIS_URL`, or None for the embedded server.
+    """
+
+    home: Path
+    fixed_now: datetime | None = None
+    redis_url: str | None = None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """
+        Read the settings.
+
+        Raises:
+            UsageError: `FEATURE_STORE_NOW` is not a time.
+        """
+        env = os.environ if environ is None else environ
+        now = env.get("FEATURE_STORE_NOW") or None
+        try:
+            fixed = parse_time(now) if now else None
+        except ValueError:
+            raise UsageError(
+                f"FEATURE_STORE_NOW={now!r} is not an ISO time; write 2024-03-31T00:00:00Z"
+            ) from None
+        return cls(
+            home=Path(env.get("FEATURE_STORE_HOME") or DEFAULT_HOME).resolve(),
+            fixed_now=fixed,
+            redis_url=env.get("REDIS_URL") or None,
+        )
+
+    def now(self) -> datetime:
+        """Tell the time [aware, UTC]: the fixed clock when there is one."""
+        return self.fixed_now or datetime.now(timezone.utc)
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file that dbt writes."""
+        return self.home / "warehouse.duckdb"

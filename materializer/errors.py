@@ -1,0 +1,190 @@
+"""
+Every error a user can meet, and the exit code each ends a command with.
+
+    FeatureStoreError                 1  failed
+    ├── UsageError                    2  the call itself is wrong
+    │   └── UnknownGroup
+    ├── Refused                       3  the data may not go out
+    │   ├── GateRed
+    │   ├── RemovalsRefused
+    │   └── PushRefused
+    ├── StoreUnavailable              4  a store cannot be reached
+    │   ├── WarehouseLocked
+    │   ├── WarehouseMissing
+    │   ├── OfflineStoreUnavailable
+    │   ├── OnlineStoreUnavailable
+    │   ├── NotMaterialized
+    │   └── NotPublished
+    ├── AnotherRun                    5  another run holds the lock
+    └── BadRegistry, BadValue, ...    1
+
+It owns the wording: each error builds its one-line message from its arguments, and says what to do.
+It refuses tracebacks: the command line prints the line, `--debug` prints the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+DONE = 0
+FAILED = 1
+USAGE = 2
+REFUSED = 3
+UNAVAILABLE = 4
+LOCKED = 5
+
+EXIT_CODES: dict[int, str] = {
+    DONE: "done",
+    FAILED: "failed",
+    USAGE: "usage: the call is wrong",
+    REFUSED: "refused: the gate is red, or data would be removed",
+    UNAVAILABLE: "a store is unavailable",
+    LOCKED: "another run holds the lock",
+}
+
+
+class FeatureStoreError(Exception):
+    """Base of every error of this project; `exit_code` ends the command that met it."""
+
+    exit_code: int = FAILED
+
+
+class UsageError(FeatureStoreError):
+    """The call is wrong: a missing file, an unknown name, a bad setting."""
+
+    exit_code = USAGE
+
+
+class UnknownGroup(UsageError):
+    """No feature group of that name is in the registry."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no feature group {name!r}; known: {', '.join(known) or 'none'}")
+        self.name = name
+
+
+class BadRegistry(FeatureStoreError):
+    """A model's meta or contract cannot make a feature group."""
+
+    def __init__(self, *, file: str, model: str, key: str, problem: str) -> None:
+        super().__init__(f"{file}: model {model}: {key}: {problem}")
+
+
+class BadValue(FeatureStoreError):
+    """A value cannot be stored: NaN or infinity has no JSON form."""
+
+    def __init__(self, *, group: str, column: str, key: str) -> None:
+        super().__init__(
+            f"{group}: column {column} of {key} is NaN or infinite, which JSON cannot hold; "
+            "make it null in the model"
+        )
+
+
+class ContractMismatch(FeatureStoreError):
+    """Rows do not have the columns and types of their contract."""
+
+    def __init__(self, *, group: str, problem: str) -> None:
+        super().__init__(f"{group}: {problem}")
+
+
+class ContractCollision(FeatureStoreError):
+    """Two contracts share one id; one of them must change before it can be pushed."""
+
+    def __init__(self, *, contract_id: str, stored: str, wanted: str) -> None:
+        super().__init__(
+            f"contract id {contract_id} already names {stored}, so {wanted} cannot use it; "
+            "rename a column or the group"
+        )
+
+
+class Refused(FeatureStoreError):
+    """The data may not go out; the stores keep the last good state."""
+
+    exit_code = REFUSED
+
+
+class GateRed(Refused):
+    """A gate test that guards the model has no valid pass."""
+
+    def __init__(self, *, model: str, reasons: Sequence[str]) -> None:
+        super().__init__(f"{model}: not published: {'; '.join(reasons)}")
+        self.model = model
+        self.reasons = tuple(reasons)
+
+
+class RemovalsRefused(Refused):
+    """A publish would take away a day or more than the tolerated share of its entities."""
+
+    def __init__(self, *, group: str, losses: Sequence[str]) -> None:
+        super().__init__(
+            f"{group}: not published: it would remove {'; '.join(losses)}. "
+            "A truncated input looks just like this. If it is meant: --allow-removals"
+        )
+        self.losses = tuple(losses)
+
+
+class PushRefused(Refused):
+    """A push would move the online store backwards, or over another store's data."""
+
+
+class StoreUnavailable(FeatureStoreError):
+    """A store cannot be reached now; a later run may."""
+
+    exit_code = UNAVAILABLE
+
+
+class WarehouseLocked(StoreUnavailable):
+    """A build holds the warehouse, which has one writer and no reader beside it."""
+
+    def __init__(self, path: Path, waited: float, detail: str = "") -> None:
+        super().__init__(
+            f"{path} is locked by a running build{detail} (waited {waited:.0f} s); "
+            "try again when it is done, or wait longer with --wait SECONDS"
+        )
+
+
+class WarehouseMissing(StoreUnavailable):
+    """Nothing was built yet."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} does not exist; run: dbt build")
+
+
+class OfflineStoreUnavailable(StoreUnavailable):
+    """The Iceberg catalog or its files cannot be read."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(f"offline store {where} is unavailable: {detail}")
+
+
+class OnlineStoreUnavailable(StoreUnavailable):
+    """The Redis server cannot be reached, or went away."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(
+            f"online store {where} is unavailable: {detail}; start it, or check REDIS_URL"
+        )
+
+
+class NotPublished(StoreUnavailable):
+    """The offline store does not hold the group yet."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"{group} was never published; run: materializer publish")
+
+
+class NotMaterialized(StoreUnavailable):
+    """The online store does not hold the group yet."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"{group} was never pushed; run: materializer push")
+
+
+class AnotherRun(FeatureStoreError):
+    """Another run holds the run lock."""
+
+    exit_code = LOCKED
+
+    def __init__(self, *, holder: str, since: str) -> None:
+        super().__init__(f"another run holds the lock: {holder}, since {since}")
