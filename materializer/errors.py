@@ -98,6 +98,25 @@ class ContractCollision(FeatureStoreError):
         )
 
 
+class UnreadableValue(FeatureStoreError):
+    """What is stored under an online key was not written by this store."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"an online value cannot be read: {problem}; write it again: materializer push --all"
+        )
+
+
+class OnlineWriteFailed(FeatureStoreError):
+    """The online store answered a write with an error; the next push starts over."""
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(
+            f"online store {where} refused a write: {detail}; the push is incomplete, and the next "
+            "one completes it"
+        )
+
+
 class Refused(FeatureStoreError):
     """The data may not go out; the stores keep the last good state."""
 

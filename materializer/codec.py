@@ -1,0 +1,186 @@
+"""
+The online format: how a key is written, and how a row becomes one value and back.
+
+Owns every online key and every byte of a value, in both directions: the texts that Python makes and
+reads, and the DuckDB expressions that make the same texts for millions of rows. Each expression is
+vectorised and ends in whole Redis commands. Refuses to know a group by name, to read a table, or to
+touch a connection.
+
+    key      <prefix>:<part>[:<part>...]     parts percent-encoded, RFC 3986
+    value    [<contract id>, v1, v2, ...]    one JSON array
+    dates    2024-01-07
+    times    2024-01-08T00:00:00Z, with .ffffff only when the microseconds are not zero
+    int64    exact; decimals are strings; nulls are stored; NaN and infinity have no form
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TypeAlias
+from urllib.parse import quote
+
+from materializer.errors import ContractMismatch, UnreadableValue
+from materializer.registry import Column, Contract
+
+# Every type of a contract is a scalar, so every value is one too.
+JSON: TypeAlias = "None | bool | int | float | str"
+
+RESERVED_PREFIX = "features:_"
+
+
+def key(prefix: str, parts: Sequence[str]) -> str:
+    """
+    Make the online key of one entity.
+
+    Args:
+        prefix: The group's `key_prefix`, without the last colon.
+        parts: The values of the entity columns as text, in key order; any characters.
+
+    Raises:
+        UnicodeEncodeError: A part holds half of a surrogate pair, which no UTF-8 text can.
+    """
+    return ":".join([prefix, *(quote(part, safe="") for part in parts)])
+
+
+def contract_key(contract_id: str) -> str:
+    """Make the key under which a contract's text is kept."""
+    return f"{RESERVED_PREFIX}contract:{contract_id}"
+
+
+def meta_key(group: str) -> str:
+    """Make the key that says which snapshot of a group is online."""
+    return f"{RESERVED_PREFIX}meta:{group}"
+
+
+def decode_value(raw: bytes) -> tuple[str, list[JSON]]:
+    """
+    Read one online value.
+
+    Returns:
+        The id of the contract that names the values, and the values.
+
+    Raises:
+        UnreadableValue: The bytes are not a JSON array that begins with a contract id.
+    """
+    try:
+        decoded = json.loads(raw)
+    except ValueError as error:
+        raise UnreadableValue(f"not JSON ({error})") from None
+    if not isinstance(decoded, list) or not decoded or not isinstance(decoded[0], str):
+        raise UnreadableValue("not an array that begins with a contract id")
+    return decoded[0], decoded[1:]
+
+
+def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
+    """
+    Name the values of one online row.
+
+    Raises:
+        ContractMismatch: There are more or fewer values than the contract has columns.
+    """
+    if len(values) != len(contract.columns):
+        raise ContractMismatch(
+            group=contract.group,
+            problem=f"an online row has {len(values)} values, its contract {contract.id} names "
+            f"{len(contract.columns)}",
+        )
+    return {column.name: value for column, value in zip(contract.columns, values, strict=True)}
+
+
+def quoted(name: str) -> str:
+    """Write a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Write a text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def key_sql(prefix: str, entity: Sequence[Column]) -> str:
+    """
+    Write the DuckDB expression whose text equals `key()` of the same row.
+
+    Args:
+        prefix: The group's `key_prefix`, without the last colon.
+        entity: The key columns, in key order.
+
+    Returns:
+        An expression of type VARCHAR; null when a part is null.
+    """
+    parts = [f"url_encode({_text_sql(column)})" for column in entity]
+    return " || ':' || ".join([literal(prefix), *parts])
+
+
+def value_sql(contract: Contract) -> str:
+    """Write the DuckDB expression [VARCHAR] whose text is the value of a row, never null."""
+    elements = [literal(contract.id), *(_json_sql(column) for column in contract.columns)]
+    return f"json_array({', '.join(elements)})::varchar"
+
+
+def not_finite_sql(contract: Contract) -> dict[str, str]:
+    """
+    Write, per column that could hold one, the DuckDB condition that finds NaN and infinity.
+
+    Returns:
+        Column name -> boolean expression; empty for a contract without floating point.
+    """
+    return {
+        column.name: f"not isfinite({quoted(column.name)})"
+        for column in contract.columns
+        if column.type == "double"
+    }
+
+
+def set_sql(key_text: str, value: str, expires_ms: str | None = None) -> str:
+    """
+    Write the DuckDB expression [VARCHAR] of one Redis `SET` command.
+
+    Args:
+        key_text: Expression of the key.
+        value: Expression of the value.
+        expires_ms: Expression of the time at which the server drops the row [milliseconds since
+            1970, integer], or None to keep it.
+    """
+    if expires_ms is None:
+        return _command_sql("SET", key_text, value)
+    return _command_sql("SET", key_text, value, "'PXAT'", f"({expires_ms})::varchar")
+
+
+def del_sql(key_text: str) -> str:
+    """Write the DuckDB expression [VARCHAR] of one Redis `DEL` command."""
+    return _command_sql("DEL", key_text)
+
+
+def _command_sql(name: str, *arguments: str) -> str:
+    # The wire form counts bytes, and strlen() does too, where length() counts characters. A null
+    # makes the whole command null, which the sender refuses: a broken length would break the rest.
+    head = f"*{1 + len(arguments)}\\r\\n${len(name)}\\r\\n{name}\\r\\n"
+    pieces = [f"E'{head}'"]
+    for argument in arguments:
+        pieces += ["'$'", f"strlen({argument})", "E'\\r\\n'", argument, "E'\\r\\n'"]
+    return " || ".join(pieces)
+
+
+def _text_sql(column: Column) -> str:
+    name = quoted(column.name)
+    if column.type == "string":
+        return name
+    return _time_sql(name) if column.type == "timestamp" else f"{name}::varchar"
+
+
+def _json_sql(column: Column) -> str:
+    name = quoted(column.name)
+    if column.type == "timestamp":
+        return _time_sql(name)
+    if column.type == "date" or column.type.startswith("decimal"):
+        return f"{name}::varchar"
+    return name
+
+
+def _time_sql(name: str) -> str:
+    return (
+        f"case when epoch_us({name}) % 1000000 = 0 then strftime({name}, '%Y-%m-%dT%H:%M:%SZ') "
+        f"else strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ') end"
+    )
