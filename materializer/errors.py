@@ -15,6 +15,10 @@ Every error a user can meet, and the exit code each ends a command with.
     │   ├── OnlineStoreUnavailable
     │   ├── NotMaterialized
     │   └── NotPublished
+    ├── LookupMiss                    1  the stores answer, and hold no usable row
+    │   ├── UnknownEntity
+    │   ├── NotYetAvailable
+    │   └── Expired
     ├── AnotherRun                    5  another run holds the lock
     └── BadRegistry, BadValue, ...    1
 
@@ -198,6 +202,40 @@ class NotMaterialized(StoreUnavailable):
 
     def __init__(self, group: str) -> None:
         super().__init__(f"{group} was never pushed; run: materializer push")
+
+
+class LookupMiss(FeatureStoreError):
+    """The stores answer, and hold no row that may be used."""
+
+
+class UnknownEntity(LookupMiss):
+    """The group never held a row of that entity."""
+
+    def __init__(self, group: str, key: Sequence[str]) -> None:
+        super().__init__(f"{group}: no entity {_short(key)}")
+
+
+class NotYetAvailable(LookupMiss):
+    """The entity is known; its first row becomes available later than the time asked for."""
+
+    def __init__(self, group: str, key: Sequence[str], as_of: str) -> None:
+        super().__init__(f"{group}: {_short(key)} has no row that was available at {as_of}")
+
+
+class Expired(LookupMiss):
+    """The newest row that was available is older than the group's `ttl_days`."""
+
+    def __init__(self, group: str, key: Sequence[str], as_of: str, ttl_days: int) -> None:
+        super().__init__(
+            f"{group}: the newest row of {_short(key)} at {as_of} is older than {ttl_days} days"
+        )
+        self.ttl_days = ttl_days
+
+
+def _short(key: Sequence[str]) -> str:
+    # A key may hold 10 kB; a message need not.
+    text = ", ".join(key)
+    return repr(text if len(text) <= 80 else f"{text[:77]}...")
 
 
 class AnotherRun(FeatureStoreError):

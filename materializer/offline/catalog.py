@@ -1,0 +1,217 @@
+"""
+The Iceberg catalog: where it is, what it is called, and the names of everything in it.
+
+Owns the layout that publish, push and serve share: the namespace, the table names, the property
+names, and the store id. Refuses to know any column: tables are made by `publish`, read by `reader`.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+from pyiceberg import exceptions
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+from pyiceberg.table import Table
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from materializer.config import Settings
+from materializer.errors import FeatureStoreError, OfflineStoreUnavailable, UsageError
+
+NAMESPACE = "feature_store"
+LABELS = "labels"
+TRAINING_DATA = "training_data"
+
+STORE_ID = "feature-store.id"
+REGISTRY = "feature-store.registry"
+LEDGER_SEQUENCE = "feature-store.ledger-sequence"
+WAREHOUSE_ID = "feature-store.warehouse-id"
+GROUP_SNAPSHOT_ID = "feature-store.group-snapshot-id"
+
+# PyIceberg's errors share no base class. ValueError: its checks, and files that do not parse.
+_FAILURES = (
+    OSError,
+    ValueError,
+    pa.ArrowException,
+    *(e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)),
+)
+_SPANS = "_spans_"
+_ENV = "PYICEBERG_CATALOG__"
+
+
+def table_name(group: str) -> str:
+    """Name the Iceberg table of a group, or of `labels` and the training sets."""
+    return f"{NAMESPACE}.{group}"
+
+
+def spans_name(group: str) -> str:
+    """Name the table of a group's activity spans."""
+    return f"{NAMESPACE}.{_SPANS}{group}"
+
+
+def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -> Catalog:
+    """
+    Open the catalog, and make its folders when it is the local one.
+
+    Args:
+        settings: Names the home of the local catalog (SQLite and files).
+        environ: The environment; with `PYICEBERG_CATALOG__<NAME>__...` in it, that catalog is
+            opened in place of the local one. PyIceberg itself reads the values, from the process.
+
+    Raises:
+        OfflineStoreUnavailable: It cannot be opened.
+        UsageError: Several catalogs are named, or the home has a name no file URI can hold.
+    """
+    name = _named_catalog(os.environ if environ is None else environ)
+    if name is not None:
+        with reaching(name):
+            return load_catalog(name)
+    root = settings.home / "iceberg"
+    for sign in "#?":
+        if sign in str(root):
+            raise UsageError(f"FEATURE_STORE_HOME={settings.home}: a file URI cannot hold {sign!r}")
+    with reaching(str(root)):
+        (root / "data").mkdir(parents=True, exist_ok=True)
+        return _local(root)
+
+
+def _local(root: Path) -> Catalog:
+    database = root / "catalog.db"
+    return SqlCatalog(
+        "local", uri=f"sqlite:///{database.as_posix()}", warehouse=f"file://{root.as_posix()}/data"
+    )
+
+
+def _named_catalog(environ: Mapping[str, str]) -> str | None:
+    names = {
+        # As PyIceberg spells a name it finds in a variable.
+        key[len(_ENV) :].split("__")[0].lower().replace("_", "-")
+        for key in environ
+        if key.upper().startswith(_ENV)
+    }
+    if len(names) > 1 and "default" in names:
+        return "default"
+    if len(names) > 1:
+        raise UsageError(
+            f"{_ENV}... names several catalogs ({', '.join(sorted(names))}); keep one, "
+            "or call the one to use DEFAULT"
+        )
+    return names.pop() if names else None
+
+
+@contextmanager
+def reaching(where: str) -> Iterator[None]:
+    """
+    Turn every failure of a store inside the block into ours.
+
+    Raises:
+        OfflineStoreUnavailable: Whatever the catalog, its database or its files raised.
+    """
+    try:
+        yield
+    except FeatureStoreError:
+        raise
+    except SQLAlchemyError as error:
+        # The whole text carries the statement and a link; the database's own words are enough.
+        raise OfflineStoreUnavailable(
+            where, _first_line(getattr(error, "orig", None) or error)
+        ) from error
+    except _FAILURES as error:
+        raise OfflineStoreUnavailable(where, _first_line(error)) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).split("\n", 1)[0]
+
+
+def find_table(catalog: Catalog, name: str) -> Table | None:
+    """
+    Load a table at its current state, or None when there is none.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog or the table's metadata cannot be read.
+    """
+    with reaching(catalog.name):
+        try:
+            return catalog.load_table(name)
+        except NoSuchTableError:
+            return None
+
+
+def metadata_location(catalog: Catalog, name: str) -> str | None:
+    """
+    Tell where a table's current metadata is: it changes with every commit, and only then.
+
+    One short query on an SQL catalog; others load the table.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog cannot be read.
+    """
+    if not isinstance(catalog, SqlCatalog):
+        table = find_table(catalog, name)
+        return None if table is None else table.metadata_location
+    namespace, _, table_part = name.rpartition(".")
+    query = select(IcebergTables.metadata_location).where(
+        IcebergTables.catalog_name == catalog.name,
+        IcebergTables.table_namespace == namespace,
+        IcebergTables.table_name == table_part,
+    )
+    with reaching(catalog.name), catalog.engine.connect() as connection:
+        location: str | None = connection.execute(query).scalar()
+        return location
+
+
+def published_groups(catalog: Catalog) -> tuple[str, ...]:
+    """
+    Name the groups that have a spans table, which is what a publish commits last.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog cannot be read.
+    """
+    with reaching(catalog.name):
+        try:
+            names = [identifier[-1] for identifier in catalog.list_tables(NAMESPACE)]
+        except NoSuchNamespaceError:
+            return ()
+    return tuple(sorted(name[len(_SPANS) :] for name in names if name.startswith(_SPANS)))
+
+
+def store_id(catalog: Catalog) -> str | None:
+    """
+    Tell the store's id, or None before the first publish.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog cannot be read.
+    """
+    with reaching(catalog.name):
+        try:
+            return catalog.load_namespace_properties(NAMESPACE).get(STORE_ID)
+        except NoSuchNamespaceError:
+            return None
+
+
+def ensure_store(catalog: Catalog) -> str:
+    """
+    Tell the store's id, and make namespace and id when there is none. Call it under the run lock.
+
+    Returns:
+        A UUID as text; it names this store for good.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog cannot be read or written.
+    """
+    known = store_id(catalog)
+    if known is not None:
+        return known
+    fresh = str(uuid.uuid4())
+    with reaching(catalog.name):
+        catalog.create_namespace_if_not_exists(NAMESPACE)
+        catalog.update_namespace_properties(NAMESPACE, updates={STORE_ID: fresh})
+    return fresh
