@@ -1,0 +1,117 @@
+{#- Write the plan of this build: which days the model makes, and why. A pre-hook inside the model's own
+    transaction, so that plan, data and ledger change together or not at all.
+
+    With a range, exactly its days. Without, what is missing up to the last finished day, and every
+    built day within the healing horizon whose window of events is not the one in the ledger. A
+    day whose window reaches before the first event still kept was built on more than there is now:
+    it is frozen, for retention is not deletion.
+
+    events: relation with user_id, event_type, ts.
+    window_days: days of events, its own included, that one day depends on. -#}
+{% macro plan_days(events, window_days) %}
+    {%- set reach = window_days - 1 -%}
+    {%- set range = requested_range() -%}
+    {%- set whole = not is_incremental() -%}
+    {%- set last_day = "date '" ~ (range[1] if range else last_finished_day()) ~ "'" -%}
+    {%- set lag = availability_lag_hours() -%}
+    insert into {{ source('records', 'build_plan') }}
+    with
+    first_event as (
+        select cast(min(ts) as date) as day from {{ events }}
+    ),
+
+    built as (
+        select day, fingerprint, source_first_day
+        from ({{ current_ledger(model.unique_id) }})
+    ),
+
+    wanted as (
+    {%- if range %}
+        select {{ each_day("date '" ~ range[0] ~ "'", "date '" ~ range[1] ~ "'") }} as day
+    {%- else %}
+        select {{ each_day('first_event.day', last_day) }} as day from first_event
+        {%- if whole %}
+        union
+        select day from built
+        {%- endif %}
+    {%- endif %}
+    ),
+
+    compared as (
+        select
+            wanted.day,
+            built.day is not null as is_built,
+            built.fingerprint as built_fingerprint,
+            {{ add_days('wanted.day', -reach) }} < first_event.day
+            and built.source_first_day < first_event.day as is_frozen,
+            first_event.day as source_first_day
+        from wanted
+        cross join first_event
+        left join built on wanted.day = built.day
+    {%- if not range and not whole %}
+        where
+            built.day is null
+            or wanted.day > {{ add_days(last_day, -(var('healing_horizon_days') | int)) }}
+    {%- endif %}
+    ),
+
+    days_of_events as (
+        select
+            cast(ts as date) as day,
+            count(*) as events,
+            sum({{ row_hash(['user_id', 'event_type', 'ts']) }}) as hashes
+        from {{ events }}
+        where
+            ts >= (select cast({{ add_days('min(day)', -reach) }} as timestamp) from compared)
+            and ts < (select cast({{ add_days('max(day)', 1) }} as timestamp) from compared)
+        group by 1
+    ),
+
+    fingerprinted as (
+        select
+            compared.day,
+            compared.is_built,
+            compared.built_fingerprint,
+            compared.is_frozen,
+            compared.source_first_day,
+            concat(
+                cast(coalesce(sum(days_of_events.events), 0) as varchar),
+                ':',
+                cast(coalesce(sum(days_of_events.hashes), 0) as varchar)
+            ) as fingerprint
+        from compared
+        left join days_of_events
+            on
+                days_of_events.day <= compared.day
+                and days_of_events.day >= {{ add_days('compared.day', -reach) }}
+        group by all
+    ),
+
+    chosen as (
+        select
+            day,
+            fingerprint,
+            source_first_day,
+            case
+    {%- if range %}
+                when true then 'asked for'
+    {%- elif whole %}
+                when true then 'whole build'
+    {%- endif %}
+                when not is_built then 'missing'
+                when fingerprint <> built_fingerprint and not is_frozen then 'events changed'
+            end as reason
+        from fingerprinted
+    )
+
+    select
+        '{{ model.unique_id }}' as model,
+        day,
+        reason,
+        true as rebuild,
+        {{ add_hours(add_days('day', 1), lag) }} as available_at,
+        fingerprint,
+        source_first_day
+    from chosen
+    where reason is not null
+{% endmacro %}

@@ -1,0 +1,41 @@
+{#- Enter this build into the ledger, inside the model's own transaction: after a kill, data and ledger
+    agree. A model without a plan enters one line without a day. Every build of a model has a sequence
+    number of its own, higher than all before. -#}
+{% macro record_build(by_day) %}
+    {%- set ledger = source('records', 'build_ledger') -%}
+    insert into {{ ledger }}
+    select
+        (select coalesce(max("sequence"), 0) + 1 from {{ ledger }}) as "sequence",
+        '{{ invocation_id }}' as build_id,
+        '{{ model.unique_id }}' as model,
+        '{{ local_md5(model.get('compiled_code') or '') }}' as model_checksum,
+    {%- if by_day %}
+        plan.day,
+        coalesce(counted."rows", 0) as "rows",
+        plan.reason,
+        plan.fingerprint,
+        {{ availability_lag_hours() }} as availability_lag_hours,
+        plan.source_first_day,
+    {%- else %}
+        cast(null as date) as day,
+        counted."rows",
+        'whole build' as reason,
+        cast(null as varchar) as fingerprint,
+        cast(null as integer) as availability_lag_hours,
+        cast(null as date) as source_first_day,
+    {%- endif %}
+        {{ _literal(run_started_at) }} as built_at
+    {%- if by_day %}
+    from {{ source('records', 'build_plan') }} as plan
+    left join (
+        select day, count(*) as "rows" from {{ this }}
+        where
+            day >= (select min(day) from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}')
+            and day <= (select max(day) from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}')
+        group by 1
+    ) as counted on plan.day = counted.day
+    where plan.model = '{{ model.unique_id }}'
+    {%- else %}
+    from (select count(*) as "rows" from {{ this }}) as counted
+    {%- endif %}
+{% endmacro %}

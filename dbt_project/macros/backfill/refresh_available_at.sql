@@ -1,0 +1,9 @@
+{#- Stamp the rows of refreshed days with their new time of availability. -#}
+{% macro refresh_available_at() %}
+    {%- if is_incremental() %}
+    update {{ this }} as target
+    set available_at = plan.available_at
+    from {{ source('records', 'build_plan') }} as plan
+    where plan.model = '{{ model.unique_id }}' and not plan.rebuild and target.day = plan.day
+    {%- endif %}
+{% endmacro %}

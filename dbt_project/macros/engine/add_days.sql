@@ -1,0 +1,6 @@
+{#- The date that is a whole number of days later. -#}
+{% macro add_days(date, days) %}{{ return(adapter.dispatch('add_days', 'feature_store')(date, days)) }}{% endmacro %}
+
+{% macro duckdb__add_days(date, days) -%}
+    ({{ date }} + {{ days }})
+{%- endmacro %}

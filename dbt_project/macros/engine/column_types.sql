@@ -1,0 +1,13 @@
+{#- The declared type of each column of a relation or table function, by lower-case name. Empty while
+    dbt only parses. -#}
+{% macro column_types(relation, var_name) %}{{ return(adapter.dispatch('column_types', 'feature_store')(relation, var_name)) }}{% endmacro %}
+
+{% macro duckdb__column_types(relation, var_name) %}
+    {%- set types = {} -%}
+    {%- if execute -%}
+        {%- for row in run_query('select column_name, column_type from (describe select * from ' ~ relation ~ ')').rows -%}
+            {%- do types.update({row[0] | lower: row[1] | upper}) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(types) }}
+{% endmacro %}

@@ -1,0 +1,35 @@
+{#- A relation over Parquet or CSV files. CSV columns are read as text, exactly as written; only an empty
+    field is null. `known` are the files behind the globs, whose names tell the format. -#}
+{% macro read_files(paths, known, var_name) %}{{ return(adapter.dispatch('read_files', 'feature_store')(paths, known, var_name)) }}{% endmacro %}
+
+{% macro duckdb__read_files(paths, known, var_name) %}
+    {%- set formats = [] -%}
+    {%- for file in known -%}
+        {%- set format = 'parquet' if modules.re.search('\\.(parquet|parq|pq)$', file)
+            else 'csv' if modules.re.search('\\.(csv|tsv)(\\.gz|\\.zst)?$', file) else none -%}
+        {%- if format is none or (formats and format not in formats) -%}
+            {{ exceptions.raise_compiler_error(
+                var_name ~ ": " ~ file
+                ~ (" is neither Parquet (.parquet) nor CSV (.csv)" if format is none
+                   else " is not of the same format as the files before it")
+            ) }}
+        {%- endif -%}
+        {%- do formats.append(format) if format not in formats -%}
+    {%- endfor -%}
+    {%- set quoted = [] -%}
+    {%- for path in paths -%} {%- do quoted.append("'" ~ path | replace("'", "''") ~ "'") -%} {%- endfor -%}
+    {%- set list = '[' ~ quoted | join(', ') ~ ']' -%}
+    {%- if 'csv' in formats -%}
+        {{ return("read_csv(" ~ list ~ ", header = true, all_varchar = true, nullstr = '')") }}
+    {%- else -%}
+        {{ return("read_parquet(" ~ list ~ ")") }}
+    {%- endif -%}
+{% endmacro %}
+
+{#- The files a path or glob names, in order. -#}
+{% macro _files(path) %}{{ return(adapter.dispatch('_files', 'feature_store')(path)) }}{% endmacro %}
+
+{% macro duckdb___files(path) %}
+    {%- set found = run_query("select file from glob('" ~ path | replace("'", "''") ~ "') order by file") -%}
+    {{ return(found.columns[0].values() | list) }}
+{% endmacro %}

@@ -1,0 +1,54 @@
+{#- When the command ends, also after failures: enter what each gate test said, with the builds it said it
+    of, and print the rows that offend. The materializer publishes a model only while every gate test
+    that refs it has passed on the build that stands. -#}
+{% macro record_verdicts(results) %}
+    {%- set rows = [] -%}
+    {%- set offending = [] -%}
+    {%- for result in results if _is_gate_test(result.node) -%}
+        {%- set status = result.status | string -%}
+        {%- for guarded in result.node.depends_on.nodes if guarded.startswith('model.') -%}
+            {%- do rows.append(
+                "('" ~ result.node.unique_id | replace("'", "''") ~ "', '" ~ guarded ~ "', '" ~ status ~ "', "
+                ~ ('null' if result.failures is none else result.failures) ~ ')'
+            ) -%}
+        {%- endfor -%}
+        {%- if status in ['fail', 'warn'] -%} {%- do offending.append(result) -%} {%- endif -%}
+    {%- endfor -%}
+    {%- for result in offending -%} {%- do _print_problems(result) -%} {%- endfor -%}
+    {%- if rows -%}
+        {%- set verdicts = source('records', 'gate_verdicts') %}
+    insert into {{ verdicts }}
+    select
+        (select coalesce(max("sequence"), 0) + 1 from {{ verdicts }}) as "sequence",
+        '{{ invocation_id }}' as run_id,
+        said.test,
+        said.model,
+        (
+            select max(ledger."sequence")
+            from {{ source('records', 'build_ledger') }} as ledger
+            where ledger.model = said.model
+        ) as model_sequence,
+        said.status,
+        cast(said.failures as bigint) as failures,
+        false as sampled,
+        {{ _literal(run_started_at) }} as recorded_at
+    from (values {{ rows | join(', ') }}) as said (test, model, status, failures)
+    {%- endif -%}
+{% endmacro %}
+
+{% macro _is_gate_test(node) %}
+    {{ return(node.resource_type | string == 'test' and 'gate' in node.tags) }}
+{% endmacro %}
+
+{#- A gate test selects a column `problem`: one sentence a row that names user, day and time. -#}
+{% macro _print_problems(result) %}
+    {%- set shown = 20 -%}
+    {%- set found = run_query(
+        'select problem from (' ~ result.node.compiled_code ~ ') as offending order by problem limit ' ~ shown
+    ) -%}
+    {%- do log(result.status | string | upper ~ ' ' ~ result.node.name ~ ' (' ~ result.failures ~ ')', info=true) -%}
+    {%- for row in found.rows -%} {%- do log('  ' ~ row[0], info=true) -%} {%- endfor -%}
+    {%- if result.failures > shown -%}
+        {%- do log('  ... and ' ~ (result.failures - shown) ~ ' more', info=true) -%}
+    {%- endif -%}
+{% endmacro %}

@@ -1,0 +1,39 @@
+{#- Make the record tables where they are missing; nothing that stands is touched. They live beside the
+    models and are declared as sources, so that models and the manifest name them like any other. -#}
+{% macro create_records() %}
+    {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
+        {%- set plan = source('records', 'build_plan') -%}
+        {%- do adapter.create_schema(api.Relation.create(database=plan.database, schema=plan.schema)) -%}
+        {%- do run_query(_create_record(plan, {
+            'model': 'varchar', 'day': 'date', 'reason': 'varchar', 'rebuild': 'boolean',
+            'available_at': 'timestamp', 'fingerprint': 'varchar', 'source_first_day': 'date'
+        })) -%}
+        {%- do run_query(_create_record(source('records', 'build_ledger'), {
+            'sequence': 'bigint', 'build_id': 'varchar', 'model': 'varchar', 'model_checksum': 'varchar',
+            'day': 'date', 'rows': 'bigint', 'reason': 'varchar', 'fingerprint': 'varchar',
+            'availability_lag_hours': 'integer', 'source_first_day': 'date', 'built_at': 'timestamp'
+        })) -%}
+        {%- do run_query(_create_record(source('records', 'gate_verdicts'), {
+            'sequence': 'bigint', 'run_id': 'varchar', 'test': 'varchar', 'model': 'varchar',
+            'model_sequence': 'bigint', 'status': 'varchar', 'failures': 'bigint', 'sampled': 'boolean',
+            'recorded_at': 'timestamp'
+        })) -%}
+        {%- set warehouse = source('records', 'warehouse') -%}
+        {%- do run_query(_create_record(warehouse, {'warehouse_id': 'varchar', 'created_at': 'timestamp'})) -%}
+        {%- do run_query(
+            "insert into " ~ warehouse ~ " select '" ~ invocation_id ~ "', " ~ _literal(run_started_at)
+            ~ " where not exists (select 1 from " ~ warehouse ~ ")"
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro _create_record(relation, columns) %}
+    {%- set parts = [] -%}
+    {%- for name, type in columns.items() -%} {%- do parts.append('"' ~ name ~ '" ' ~ type) -%} {%- endfor -%}
+    {{ return('create table if not exists ' ~ relation ~ ' (' ~ parts | join(', ') ~ ')') }}
+{% endmacro %}
+
+{#- A Python time or date as a timestamp literal in UTC. -#}
+{% macro _literal(moment) %}
+    {{ return("timestamp '" ~ moment.strftime('%Y-%m-%d %H:%M:%S.%f') ~ "'") }}
+{% endmacro %}

@@ -1,0 +1,13 @@
+{#- The ledger as it stands: for each day of a model, its newest entry. -#}
+{% macro current_ledger(unique_id) -%}
+    select
+        "sequence", model_checksum, day, "rows", fingerprint, availability_lag_hours, source_first_day
+    from (
+        select
+            *,
+            row_number() over (partition by day order by "sequence" desc) as recency
+        from {{ source('records', 'build_ledger') }}
+        where model = '{{ unique_id }}'
+    ) as entries
+    where recency = 1
+{%- endmacro %}

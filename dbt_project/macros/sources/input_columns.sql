@@ -1,0 +1,32 @@
+{#- Check that an input has its columns, each of a type that can be read exactly, and return the
+    expression that reads each one.
+
+    input: what `input_relation` returned.
+    name: what to call the input in an error.
+    wanted: {column: kind}, kind one of 'text', 'time', 'number'.
+
+    Text keeps its characters; a time with an offset becomes UTC, one without is UTC, finer than a
+    microsecond is cut, never rounded (rounding could cross midnight). Text that is no time or number
+    becomes null, which the input tests report with the row. -#}
+{% macro input_columns(input, name, wanted) %}
+    {%- set types = column_types(input, name) -%}
+    {%- set expressions = {} -%}
+    {%- for column, kind in wanted.items() -%}
+        {%- if execute and column not in types -%}
+            {{ exceptions.raise_compiler_error(
+                name ~ ": column " ~ column ~ " is missing; it needs " ~ wanted.keys() | join(', ')
+                ~ " and has " ~ types.keys() | join(', ')
+            ) }}
+        {%- endif -%}
+        {%- set type = types.get(column, 'VARCHAR') -%}
+        {%- set expression = read_column(column, type, kind) -%}
+        {%- if expression is none -%}
+            {{ exceptions.raise_compiler_error(
+                name ~ ": column " ~ column ~ " is " ~ type ~ ", which is no " ~ kind
+                ~ "; convert it before, or write it as text"
+            ) }}
+        {%- endif -%}
+        {%- do expressions.update({column: expression}) -%}
+    {%- endfor -%}
+    {{ return(expressions) }}
+{% endmacro %}

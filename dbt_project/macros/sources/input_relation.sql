@@ -1,0 +1,36 @@
+{#- What to read as an input: the files that the var names, or the sample seed. The files are looked up
+    now, so that a missing one is told before anything is built. A file a killed writer left behind
+    (`tmp_*`) is skipped. -#}
+{% macro input_relation(var_name, sample) %}
+    {%- set given = var(var_name, none) -%}
+    {%- if given is none -%} {{ return(sample) }} {%- endif -%}
+    {%- set paths = [given] if given is string else given -%}
+    {%- set files = [] -%}
+    {%- set skipped = [] -%}
+    {%- if execute -%}
+        {%- for path in paths -%}
+            {%- set found = _files(path) -%}
+            {%- if not found -%}
+                {{ exceptions.raise_compiler_error(
+                    var_name ~ ": no file matches " ~ path
+                    ~ "; give a Parquet or CSV file, a list or a glob, e.g. --vars '{"
+                    ~ var_name ~ ": \"data/*.parquet\"}'"
+                ) }}
+            {%- endif -%}
+            {%- for file in found -%}
+                {%- if file.split('/')[-1].startswith('tmp_') -%}
+                    {%- do skipped.append(file) -%}
+                {%- else -%}
+                    {%- do files.append(file) -%}
+                {%- endif -%}
+            {%- endfor -%}
+        {%- endfor -%}
+        {%- if not files -%}
+            {{ exceptions.raise_compiler_error(
+                var_name ~ ": only unfinished files (tmp_*) match " ~ paths | join(', ')
+            ) }}
+        {%- endif -%}
+    {%- endif -%}
+    {#- The globs themselves are kept where nothing is skipped, so that files added later are read. -#}
+    {{ return(read_files(files if skipped else paths, files or paths, var_name)) }}
+{% endmacro %}

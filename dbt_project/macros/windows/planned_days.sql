@@ -1,0 +1,11 @@
+{#- The days this build of the model makes, with the time from which each may be used. A subquery over
+    the plan that the model's pre-hook wrote in the same transaction: the SQL of the model stays the
+    same text whatever is built, and the days are computed once. -#}
+{% macro planned_days() %}
+    {%- set unique_id = model.get('tested_node_unique_id') or model.unique_id -%}
+    (
+        select day, available_at
+        from {{ source('records', 'build_plan') }}
+        where model = '{{ unique_id }}' and rebuild
+    )
+{%- endmacro %}

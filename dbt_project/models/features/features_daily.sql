@@ -1,0 +1,198 @@
+-- One row per (user_id, day): how active a user was in the days up to and including the day.
+--
+-- An event counts from its own day until it leaves a window. So each event day makes three changes
+-- to a user's counts: it enters both windows, leaves the 7-day one, leaves the 30-day one. Running
+-- sums over the changes give the counts, and nothing is multiplied by the length of a window.
+
+with
+
+events as (
+    select user_id, event_type, ts
+    from {{ ref('stg_events') }}
+),
+
+days as (
+    select day, available_at
+    from {{ planned_days() }} as planned
+),
+
+-- The oldest event that matters happened 30 days before the first day: it makes the closing row.
+span as (
+    select
+        min(day) as first_day,
+        max(day) as last_day,
+        cast({{ add_days('min(day)', -30) }} as timestamp) as events_from,
+        cast({{ add_days('max(day)', 1) }} as timestamp) as events_before
+    from days
+),
+
+-- One row per (user_id, event_type, event_day).
+type_days as (
+    select
+        user_id,
+        event_type,
+        cast(ts as date) as event_day,
+        count(*) as events,
+        max(ts) as last_ts
+    from events
+    where
+        ts >= (select events_from from span)
+        and ts < (select events_before from span)
+    group by 1, 2, 3
+),
+
+-- A type counts once while any of its events is in the window: it enters with the first event after
+-- a gap and leaves 30 days after the last before a gap. Event days 30 apart leave no gap.
+type_spans as (
+    select
+        user_id,
+        event_type,
+        event_day,
+        events,
+        last_ts,
+        lag(event_day) over (
+            partition by user_id, event_type order by event_day
+        ) as previous_day,
+        lead(event_day) over (
+            partition by user_id, event_type order by event_day
+        ) as next_day
+    from type_days
+),
+
+-- One row per (user_id, event_day).
+user_days as (
+    select
+        user_id,
+        event_day,
+        sum(events) as events,
+        sum(case
+            when previous_day is null or previous_day < {{ add_days('event_day', -30) }} then 1
+            else 0
+        end) as types_in,
+        sum(case
+            when next_day is null or next_day > {{ add_days('event_day', 30) }} then 1
+            else 0
+        end) as types_out,
+        max(last_ts) as last_ts
+    from type_spans
+    group by 1, 2
+),
+
+changes as (
+    select
+        user_id,
+        event_day as day,
+        events as in_7d,
+        events as in_30d,
+        types_in as in_types,
+        event_day,
+        last_ts
+    from user_days
+
+    union all
+
+    select
+        user_id,
+        {{ add_days('event_day', 7) }} as day,
+        -events as in_7d,
+        0 as in_30d,
+        0 as in_types,
+        cast(null as date) as event_day,
+        cast(null as timestamp) as last_ts
+    from user_days
+
+    union all
+
+    select
+        user_id,
+        {{ add_days('event_day', 30) }} as day,
+        0 as in_7d,
+        -events as in_30d,
+        -types_out as in_types,
+        cast(null as date) as event_day,
+        cast(null as timestamp) as last_ts
+    from user_days
+),
+
+-- One row per (user_id, day) on which something changes.
+day_changes as (
+    select
+        user_id,
+        day,
+        sum(in_7d) as in_7d,
+        sum(in_30d) as in_30d,
+        sum(in_types) as in_types,
+        max(event_day) as event_day,
+        max(last_ts) as last_ts
+    from changes
+    where day <= (select last_day from span)
+    group by 1, 2
+),
+
+-- Framed by rows on purpose: a sum over every change so far, whatever days they fall on.
+states as (
+    select
+        user_id,
+        day as first_day,
+        lead(day) over by_user as next_change_day,
+        sum(in_7d) over so_far as event_count_7d,
+        sum(in_30d) over so_far as event_count_30d,
+        sum(in_types) over so_far as event_types_30d,
+        max(event_day) over so_far as last_event_day,
+        max(last_ts) over so_far as last_event_ts
+    from day_changes
+    window
+        by_user as (partition by user_id order by day),
+        so_far as (
+            partition by user_id order by day
+            rows between unbounded preceding and current row
+        )
+),
+
+-- A state holds until the next change (if there is one: least() skips nulls), and no longer than
+-- the closing row.
+state_days as (
+    select
+        user_id,
+        event_count_7d,
+        event_count_30d,
+        event_types_30d,
+        last_event_day,
+        last_event_ts,
+        {{ each_day(
+            'greatest(first_day, (select first_day from span))',
+            'least('
+            ~ add_days('next_change_day', -1) ~ ', '
+            ~ add_days('last_event_day', 30) ~ ', (select last_day from span))'
+        ) }} as day
+    from states
+),
+
+final as (
+    select
+        state_days.user_id,
+        state_days.day,
+        cast(state_days.event_count_7d as bigint) as event_count_7d,
+        cast(state_days.event_count_30d as bigint) as event_count_30d,
+        cast(case
+            when state_days.event_count_30d > 0
+                then {{ days_between('state_days.last_event_day', 'state_days.day') }}
+        end as integer) as last_event_days_ago,
+        cast(cast(state_days.event_types_30d as bigint) as varchar) as event_type_counts,
+        days.available_at,
+        case when state_days.event_count_30d > 0 then state_days.last_event_ts end as max_event_ts
+    from state_days
+    inner join days on state_days.day = days.day
+)
+
+select
+    user_id,
+    day,
+    event_count_7d,
+    event_count_30d,
+    last_event_days_ago,
+    event_type_counts,
+    available_at,
+    max_event_ts
+from final
+order by day, user_id

@@ -1,0 +1,103 @@
+{{ config(tags=['gate']) }}
+-- The features of every built day, computed again from the events in the plainest way: for each day,
+-- look at every event of its 31 days. Shares no macro with the model but the calendar's.
+-- Frozen days cannot be computed again: their events are no longer kept.
+
+with
+
+events as (
+    select user_id, event_type, ts, cast(ts as date) as event_day
+    from {{ ref('stg_events') }}
+),
+
+kept as (
+    select min(event_day) as first_day from events
+),
+
+days as (
+    select ledger.day, ledger.availability_lag_hours, ledger.source_first_day
+    from ({{ current_ledger(model_id('features_daily')) }}) as ledger
+    cross join kept
+    where not (
+        ledger.source_first_day < kept.first_day
+        and {{ add_days('ledger.day', -30) }} < kept.first_day
+    )
+),
+
+-- Only to look at fewer rows; adds nothing to the meaning.
+daily as (
+    select user_id, event_type, event_day, count(*) as events, max(ts) as last_ts
+    from events
+    group by 1, 2, 3
+),
+
+expected as (
+    select
+        daily.user_id,
+        days.day,
+        coalesce(sum(case when daily.event_day > {{ add_days('days.day', -7) }} then daily.events end), 0)
+            as event_count_7d,
+        coalesce(sum(case when daily.event_day > {{ add_days('days.day', -30) }} then daily.events end), 0)
+            as event_count_30d,
+        min(case
+            when daily.event_day > {{ add_days('days.day', -30) }}
+                then {{ days_between('daily.event_day', 'days.day') }}
+        end) as last_event_days_ago,
+        cast(count(distinct case
+            when daily.event_day > {{ add_days('days.day', -30) }} then daily.event_type
+        end) as varchar) as event_type_counts,
+        {{ add_hours(add_days('days.day', 1), 'days.availability_lag_hours') }} as available_at,
+        max(case when daily.event_day > {{ add_days('days.day', -30) }} then daily.last_ts end)
+            as max_event_ts
+    from days
+    inner join daily
+        on
+            daily.event_day <= days.day
+            and daily.event_day >= {{ add_days('days.day', -30) }}
+    group by daily.user_id, days.day, days.availability_lag_hours
+),
+
+actual as (
+    select features.*
+    from {{ ref('features_daily') }} as features
+    left join ({{ current_ledger(model_id('features_daily')) }}) as ledger
+        on features.day = ledger.day
+    where ledger.day is null or ledger.day in (select day from days)
+)
+
+select
+    coalesce(actual.user_id, expected.user_id) as user_id,
+    coalesce(actual.day, expected.day) as day,
+    concat(
+        'user_id ', coalesce(actual.user_id, expected.user_id),
+        ', day ', cast(coalesce(actual.day, expected.day) as varchar),
+        ': ', case
+            when actual.user_id is null then 'the row is missing'
+            when expected.user_id is null then 'the row should not be there'
+            else concat(
+                'the table says ', cast(actual.event_count_7d as varchar), '/',
+                cast(actual.event_count_30d as varchar), '/',
+                coalesce(cast(actual.last_event_days_ago as varchar), 'null'), '/',
+                actual.event_type_counts, ', the events say ',
+                cast(expected.event_count_7d as varchar), '/',
+                cast(expected.event_count_30d as varchar), '/',
+                coalesce(cast(expected.last_event_days_ago as varchar), 'null'), '/',
+                expected.event_type_counts,
+                ' (7d/30d/days ago/types), or the times differ'
+            )
+        end,
+        '; run: dbt build --vars ''{start_date: ', cast(coalesce(actual.day, expected.day) as varchar),
+        ', end_date: ', cast(coalesce(actual.day, expected.day) as varchar), '}'''
+    ) as problem
+from actual
+full outer join expected
+    on actual.user_id = expected.user_id and actual.day = expected.day
+where
+    actual.user_id is null
+    or expected.user_id is null
+    or actual.event_count_7d is distinct from expected.event_count_7d
+    or actual.event_count_30d is distinct from expected.event_count_30d
+    or actual.last_event_days_ago is distinct from expected.last_event_days_ago
+    or actual.event_type_counts is distinct from expected.event_type_counts
+    or actual.available_at is distinct from expected.available_at
+    or actual.max_event_ts is distinct from expected.max_event_ts

@@ -1,0 +1,20 @@
+{#- The newest built day has events: an input that stopped coming looks like users who stopped. -#}
+{% test newest_day_has_events(model, events) %}
+
+select
+    newest.day,
+    concat(
+        'the newest built day ', cast(newest.day as varchar), ' has no event; the latest event is at ',
+        coalesce((select cast(max(ts) as varchar) from {{ events }}), 'no time, the input is empty'),
+        '; is the input complete?'
+    ) as problem
+from (select max(day) as day from {{ built_days(model.identifier) }} as built) as newest
+where not exists (
+    select 1
+    from {{ events }}
+    where
+        ts >= cast(newest.day as timestamp)
+        and ts < cast({{ add_days('newest.day', 1) }} as timestamp)
+)
+
+{% endtest %}
