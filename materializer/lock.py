@@ -1,0 +1,68 @@
+"""
+The run lock: one publish or push at a time in one home.
+
+Owns the lock file and the note beside it that says who holds it. The operating system releases the
+lock when its holder dies, also by `kill -9`, so a stale note is never believed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from materializer.config import Settings, format_time
+from materializer.errors import AnotherRun
+
+
+@contextmanager
+def run_lock(settings: Settings, command: str) -> Iterator[None]:
+    """
+    Hold the run lock of a home.
+
+    Args:
+        settings: Names the home.
+        command: What this run is, for whoever is turned away.
+
+    Raises:
+        AnotherRun: Somebody else holds it; the message says who and since when.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    note = settings.home / "run.json"
+    lock = FileLock(settings.home / "run.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder, since = _holder(note)
+        raise AnotherRun(holder=holder, since=since) from None
+    try:
+        fresh = note.with_suffix(".tmp")
+        fresh.write_text(
+            json.dumps(
+                {
+                    "command": command,
+                    "pid": os.getpid(),
+                    # The real time, whatever the store's clock says: a person will compare it.
+                    "since": format_time(Settings(settings.home).now()),
+                }
+            )
+        )
+        fresh.replace(note)
+        yield
+    finally:
+        with suppress(FileNotFoundError):
+            note.unlink()
+        lock.release()
+
+
+def _holder(note: Path) -> tuple[str, str]:
+    try:
+        body = json.loads(note.read_text())
+        return f"{body['command']} (process {body['pid']})", str(body["since"])
+    except (OSError, ValueError, KeyError):
+        # It has the lock but has not written its note yet.
+        return "a run that just began", "now"

@@ -1,0 +1,232 @@
+"""
+The private working store that dbt writes, read only, for a moment.
+
+Owns how the DuckDB file is opened while a build may hold it, and what the build's records say.
+Refuses to write: one writer, dbt, is what keeps data and ledger in agreement. Every relation comes
+from the manifest.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from materializer.errors import FeatureStoreError, WarehouseLocked, WarehouseMissing
+from materializer.registry import FeatureGroup, Registry
+
+_POLL_SECONDS = 0.2
+_HOLDER = re.compile(r"PID (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What one gate test said of one model it guards.
+
+    Attributes:
+        test: dbt's id of the test.
+        model: dbt's id of the model.
+        model_sequence: Ledger sequence of the model when the test ran, None without a ledger.
+        status: `pass`, `warn`, `fail`, `error` or `skipped`.
+        failures: Offending rows, None when the test did not run.
+    """
+
+    test: str
+    model: str
+    model_sequence: int | None
+    status: str
+    failures: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDay:
+    """
+    One day of a model, as its newest ledger entry has it.
+
+    Attributes:
+        day: UTC day.
+        sequence: Number of the build that wrote it.
+        rows: Rows written.
+        checksum: Hash of the SQL that built it.
+        built_at: When that build began [aware, UTC].
+    """
+
+    day: date
+    sequence: int
+    rows: int
+    checksum: str
+    built_at: datetime
+
+
+class Warehouse:
+    """An open, read-only warehouse. Use it as a context manager, and not for long."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, registry: Registry) -> None:
+        self._connection = connection
+        self._registry = registry
+
+    def __enter__(self) -> Warehouse:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def warehouse_id(self) -> str:
+        """Tell which warehouse this is; a file made anew has another id."""
+        rows = self._rows(f"select warehouse_id from {self._record('warehouse')}")
+        if not rows:
+            raise FeatureStoreError("the warehouse has no id; run: dbt build")
+        return str(rows[0][0])
+
+    def sequences(self) -> dict[str, int]:
+        """Tell each model's newest ledger sequence, by dbt's id of the model."""
+        return dict(
+            self._rows(
+                f'select model, max("sequence") from {self._record("build_ledger")} group by 1'
+            )
+        )
+
+    def verdicts(self) -> list[Verdict]:
+        """List what each gate test said when it last ran, one entry a guarded model."""
+        verdicts = self._record("gate_verdicts")
+        query = f"""
+            select test, model, model_sequence, status, failures
+            from {verdicts} as said
+            where "sequence" = (select max("sequence") from {verdicts} where test = said.test)
+        """
+        return [Verdict(*row) for row in self._rows(query)]
+
+    def built_days(self, model: str) -> list[BuiltDay]:
+        """List every built day of a model in order, empty days included."""
+        query = f"""
+            select
+                day,
+                max("sequence"),
+                arg_max("rows", "sequence"),
+                arg_max(model_checksum, "sequence"),
+                arg_max(built_at, "sequence")
+            from {self._record("build_ledger")}
+            where model = ? and day is not null
+            group by day
+            order by day
+        """
+        return [
+            BuiltDay(day, sequence, rows, checksum, built_at.replace(tzinfo=timezone.utc))
+            for day, sequence, rows, checksum, built_at in self._rows(query, [model])
+        ]
+
+    def last_built_at(self, model: str) -> datetime | None:
+        """Tell when the newest build of a model began [aware, UTC]."""
+        rows = self._rows(
+            f"select max(built_at) from {self._record('build_ledger')} where model = ?",
+            [model],
+        )
+        return rows[0][0].replace(tzinfo=timezone.utc) if rows[0][0] else None
+
+    def days_of(self, group: FeatureGroup, days: Sequence[date]) -> pa.Table:
+        """
+        Read whole days of a group.
+
+        Returns:
+            n rows, the columns of the group in contract order, times in UTC.
+        """
+        if not self.exists(group.relation_name):
+            raise FeatureStoreError(f"{group.name} is not in the warehouse; run: dbt build")
+        columns = ", ".join(f'"{column.name}"' for column in group.columns)
+        # The bounds let the scan skip row groups; the list alone does not.
+        query = f"""
+            select {columns} from {group.relation_name}
+            where "{group.partition}" between ? and ?
+            and "{group.partition}" in (select unnest(?::date[]))
+        """
+        if not days:
+            return self._connection.execute(query, [None, None, []]).to_arrow_table()
+        return self._connection.execute(query, [min(days), max(days), list(days)]).to_arrow_table()
+
+    def table(self, relation: str, columns: Sequence[str] = ("*",)) -> pa.Table:
+        """Read a whole relation as Arrow."""
+        return self._connection.execute(
+            f"select {', '.join(columns)} from {relation}"
+        ).to_arrow_table()
+
+    def exists(self, relation: str) -> bool:
+        """Tell whether a relation is there."""
+        try:
+            self._connection.execute(f"select 1 from {relation} limit 0")
+        except duckdb.CatalogException:
+            return False
+        return True
+
+    def _record(self, name: str) -> str:
+        try:
+            return self._registry.records[name]
+        except KeyError:
+            raise FeatureStoreError(
+                f"the project declares no source records.{name}; see docs/architecture.md"
+            ) from None
+
+    def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
+        try:
+            return self._connection.execute(query, list(parameters)).fetchall()
+        except duckdb.CatalogException:
+            raise FeatureStoreError("the warehouse has no build records; run: dbt build") from None
+
+
+def open_warehouse(
+    path: Path,
+    registry: Registry,
+    *,
+    wait: float,
+    on_wait: Callable[[str], None] | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Warehouse:
+    """
+    Open the warehouse read-only, waiting for a build that holds it.
+
+    Args:
+        path: The DuckDB file.
+        registry: Names the relations.
+        wait: How long to wait for the lock [s].
+        on_wait: Told once, in words, when there is something to wait for.
+        settings: DuckDB settings, e.g. `memory_limit`.
+
+    Raises:
+        WarehouseMissing: There is no file: nothing was built yet.
+        WarehouseLocked: A build still holds it after *wait* seconds.
+    """
+    if not path.is_file():
+        raise WarehouseMissing(path)
+    started = time.monotonic()
+    told = False
+    while True:
+        try:
+            connection = duckdb.connect(str(path), read_only=True, config=dict(settings or {}))
+            connection.execute("set TimeZone = 'UTC'")
+        except duckdb.IOException as error:
+            if "lock" not in str(error):
+                raise FeatureStoreError(f"{path} cannot be read: {error}") from error
+            holder = _HOLDER.search(str(error))
+            detail = f" (process {holder[1]})" if holder else ""
+            waited = time.monotonic() - started
+            if waited >= wait:
+                raise WarehouseLocked(path, waited, detail) from None
+            if on_wait is not None and not told:
+                on_wait(f"waiting up to {wait:.0f} s for a running build{detail}")
+                told = True
+            time.sleep(_POLL_SECONDS)
+        else:
+            return Warehouse(connection, registry)
