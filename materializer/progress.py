@@ -76,9 +76,7 @@ class Voice:
         bar = self._bar
         if bar is None or bar.desc != f"{what}: ":
             self._close_bar()
-            bar = tqdm[NoReturn](
-                desc=what, total=total, unit=f" {unit}", file=self._err, leave=False
-            )
+            bar = tqdm(desc=what, total=total, unit=f" {unit}", file=self._err, leave=False)
             self._bar = bar
         bar.update(done - bar.n)
 
