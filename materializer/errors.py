@@ -102,6 +102,15 @@ class ContractCollision(FeatureStoreError):
         )
 
 
+class NullKey(FeatureStoreError):
+    """A row to push has a null in its key, so no key can be written."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a row to push has no key: an entity column is null; add a not_null test to the model"
+        )
+
+
 class UnreadableValue(FeatureStoreError):
     """What is stored under an online key was not written by this store."""
 

@@ -1,0 +1,127 @@
+"""
+Sending many commands: a stream of encoded text in, one checked reply per command out.
+
+Owns the chunking and the overlap: while the server works on one chunk, the next is encoded and
+sent, and only then are the replies of the first read. The text goes from Arrow's buffer into the
+socket as it is; per row, Python reads the reply and nothing else. It uses redis-py's own
+connection, so TLS, passwords and unix sockets work as for any other command. Refuses to go on after
+the first error, and to hand a connection with unread replies to anybody else.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import redis
+
+from materializer.errors import NullKey
+from materializer.online.connection import place, talking
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """
+    What the replies said.
+
+    Attributes:
+        written: Replies that said OK: rows written.
+        removed: Sum of the replies that were numbers: keys removed.
+    """
+
+    written: int = 0
+    removed: int = 0
+
+    def __add__(self, other: Sent) -> Sent:
+        return Sent(self.written + other.written, self.removed + other.removed)
+
+
+def send(
+    client: redis.Redis,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    on_replies: Callable[[int], None] | None = None,
+) -> Sent:
+    """
+    Send every command and check every reply.
+
+    Args:
+        client: Where to; one connection of its pool is used.
+        batches: Record batches of one string column, one whole RESP command a row.
+        on_replies: Called with the number of replies just read.
+
+    Raises:
+        OnlineStoreUnavailable: The server went away, or did not answer in time.
+        OnlineWriteFailed: It answered with an error, such as being out of memory.
+        NullKey: A command is null. Commands before its chunk were sent.
+    """
+    with talking(place(client)):
+        # Typed Any: redis-py gives these methods no types.
+        connection: Any = client.connection_pool.get_connection()
+        clean = False
+        try:
+            sent = Sent()
+            waiting = 0
+            for batch in batches:
+                for chunk, commands in chunks(batch):
+                    # A health check would read one of our replies as its own.
+                    connection.send_packed_command([chunk], check_health=False)
+                    sent += _replies(connection, waiting, on_replies)
+                    waiting = commands
+            sent += _replies(connection, waiting, on_replies)
+            clean = True
+            return sent
+        finally:
+            if not clean:
+                connection.disconnect()
+            client.connection_pool.release(connection)
+
+
+def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[memoryview, int]]:
+    """
+    Cut a batch into pieces of whole commands, without copying.
+
+    Args:
+        batch: One string column.
+        size: Longest piece [bytes]; a single longer command is a piece of its own.
+
+    Yields:
+        The bytes of a piece and the number of commands in it.
+
+    Raises:
+        NullKey: A command is null.
+    """
+    column = batch.column(0)
+    if column.null_count:
+        raise NullKey
+    if len(column) == 0:
+        return
+    _, offsets_buffer, data_buffer = column.buffers()
+    # Arrow keeps n + 1 int32 offsets for n strings, and a slice shares its parent's.
+    offsets = memoryview(offsets_buffer).cast("i")[column.offset : column.offset + len(column) + 1]
+    data = memoryview(data_buffer)
+    first = 0
+    while first < len(column):
+        fitting = bisect_right(offsets, offsets[first] + size) - 1
+        end = max(fitting, first + 1)
+        yield data[offsets[first] : offsets[end]], end - first
+        first = end
+
+
+def _replies(connection: Any, count: int, on_replies: Callable[[int], None] | None) -> Sent:
+    read = connection.read_response
+    removed = 0
+    numbers = 0
+    for _ in range(count):
+        reply = read(disable_decoding=True)
+        if reply != b"OK":
+            removed += int(reply)
+            numbers += 1
+    if count and on_replies is not None:
+        on_replies(count)
+    return Sent(written=count - numbers, removed=removed)
