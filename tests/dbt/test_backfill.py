@@ -1,0 +1,323 @@
+"""Backfill obeys its laws: whatever was built when, the table is what one full build makes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support import oracle
+from tests.support.dbt import Project, Run
+
+FIRST = date(2024, 1, 20)
+LAST = date(2024, 3, 30)
+ALL_DAYS = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
+
+
+def _history(seed: int = 7, users: int = 8, events: int = 160) -> list[oracle.Event]:
+    draw = random.Random(seed)
+    seconds = len(ALL_DAYS) * 86_400
+    history = [
+        (
+            f"user{draw.randrange(users)}",
+            draw.choice("xyz"),
+            datetime(2024, 1, 20) + timedelta(seconds=draw.randrange(seconds)),
+        )
+        for _ in range(events)
+    ]
+    # The first day has an event, so that every test agrees on where history begins.
+    return [("user0", "x", datetime(2024, 1, 20, 0, 0)), *history]
+
+
+def _write(project: Project, events: Iterable[oracle.Event]) -> None:
+    project.write_events([(user, kind, at.isoformat(sep=" ")) for user, kind, at in events])
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    _write(project, _history())
+    project.write_labels([("user0", 1.0, "2024-03-01 12:00:00")])
+    return project
+
+
+def _run(project: Project, *args: str, **variables: object) -> Run:
+    return project.dbt("run", "--select", "stg_events", "features_daily", *args, **variables)
+
+
+def _range(project: Project, start: date, end: date) -> Run:
+    return _run(project, start_date=str(start), end_date=str(end)).assert_done()
+
+
+def _sequences(project: Project) -> dict[date, int]:
+    return dict(
+        project.query(  # type: ignore[arg-type]  # two columns make pairs
+            'select day, max("sequence") from feature_store.build_ledger '
+            "where model like '%features_daily' group by 1"
+        )
+    )
+
+
+def test_ranges_in_any_order_and_overlapping_end_in_the_full_table(project: Project) -> None:
+    _range(project, date(2024, 3, 1), LAST)
+    _range(project, FIRST, date(2024, 2, 10))
+    _range(project, date(2024, 2, 5), date(2024, 3, 5))
+
+    assert project.features() == oracle.features(_history(), ALL_DAYS)
+    assert sorted(_sequences(project)) == ALL_DAYS
+
+
+def test_a_range_builds_its_two_ends_and_no_day_more(project: Project) -> None:
+    _range(project, date(2024, 2, 10), date(2024, 2, 12))
+
+    days = [date(2024, 2, 10), date(2024, 2, 11), date(2024, 2, 12)]
+    assert sorted(_sequences(project)) == days
+    assert project.features() == oracle.features(_history(), days)
+
+
+def test_a_plain_build_fills_what_is_missing(project: Project) -> None:
+    _range(project, date(2024, 2, 10), date(2024, 2, 12))
+    before = _sequences(project)
+
+    run = _run(project).assert_done()
+
+    assert project.features() == oracle.features(_history(), ALL_DAYS)
+    assert f"{len(ALL_DAYS) - 3} days missing, 2024-01-20 to 2024-03-30" in run.output
+    after = _sequences(project)
+    assert {day: after[day] for day in before} == before
+
+
+def test_a_repeated_range_changes_no_row(project: Project) -> None:
+    _run(project).assert_done()
+    before = project.features()
+
+    _range(project, date(2024, 2, 1), date(2024, 2, 29))
+
+    assert project.features() == before
+
+
+def test_a_full_refresh_equals_the_increments(project: Project) -> None:
+    _range(project, date(2024, 3, 10), date(2024, 3, 20))
+    _run(project).assert_done()
+    before = project.features()
+
+    _run(project, "--full-refresh").assert_done()
+
+    assert project.features() == before == oracle.features(_history(), ALL_DAYS)
+
+
+def test_a_build_with_nothing_to_do_writes_nothing(project: Project) -> None:
+    _run(project).assert_done()
+    before = _sequences(project)
+
+    run = _run(project).assert_done()
+
+    assert _sequences(project) == before
+    assert "every finished day is built and no event changed" in run.output
+
+
+def test_a_day_that_became_empty_loses_its_rows(project: Project) -> None:
+    _run(project).assert_done()
+    left = [event for event in _history() if event[2].date() == FIRST]
+    _write(project, left)
+
+    _range(project, date(2024, 3, 1), LAST)
+
+    rebuilt = [day for day in ALL_DAYS if day >= date(2024, 3, 1)]
+    kept = [day for day in ALL_DAYS if day < date(2024, 3, 1)]
+    assert project.features() == oracle.features(_history(), kept) + oracle.features(
+        left, rebuilt
+    )
+    assert set(rebuilt) <= set(_sequences(project))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda events: [*events, events[50]], id="given twice"),
+        pytest.param(lambda events: events[:50] + events[51:], id="removed"),
+        pytest.param(
+            lambda events: [*events[:50], (events[50][0], "other", events[50][2]), *events[51:]],
+            id="retyped",
+        ),
+        pytest.param(
+            lambda events: [
+                *events[:50],
+                (*events[50][:2], events[50][2] + timedelta(microseconds=1)),
+                *events[51:],
+            ],
+            id="moved",
+        ),
+    ],
+)
+def test_a_changed_event_heals_exactly_the_days_that_see_it(project: Project, change) -> None:  # type: ignore[no-untyped-def]
+    _run(project).assert_done()
+    before = _sequences(project)
+    changed = change(_history())
+    _write(project, changed)
+
+    run = _run(project).assert_done()
+
+    day = _history()[50][2].date()
+    healed = {d for d, sequence in _sequences(project).items() if sequence != before[d]}
+    assert healed == {d for d in ALL_DAYS if day <= d <= day + timedelta(days=30)}
+    assert project.features() == oracle.features(changed, ALL_DAYS)
+    assert "events changed" in run.output
+
+
+def test_a_late_event_beyond_the_horizon_waits_for_a_range(project: Project) -> None:
+    _run(project).assert_done()
+    late = [*_history(), ("user1", "late", datetime(2024, 3, 1, 12))]
+    _write(project, late)
+
+    _run(project, healing_horizon_days=10).assert_done()
+    near = [d for d in ALL_DAYS if d > LAST - timedelta(days=10)]
+    far = [d for d in ALL_DAYS if d not in near]
+    assert project.features() == oracle.features(_history(), far) + oracle.features(late, near)
+
+    _range(project, date(2024, 3, 1), LAST)
+    assert project.features() == oracle.features(late, ALL_DAYS)
+
+
+def test_events_no_longer_kept_do_not_change_the_days_built_on_them(project: Project) -> None:
+    _run(project).assert_done()
+    before, sequences = project.features(), _sequences(project)
+    kept = [event for event in _history() if event[2].date() >= date(2024, 2, 20)]
+    _write(project, kept)
+
+    _run(project).assert_done()
+
+    assert project.features() == before
+    assert _sequences(project) == sequences
+
+
+def test_a_changed_lag_stamps_every_row_anew(project: Project) -> None:
+    _run(project).assert_done()
+
+    run = _run(project, availability_lag_hours=6).assert_done()
+
+    assert project.features() == oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
+    assert f"{len(ALL_DAYS)} days availability lag changed" in run.output
+
+
+def test_a_changed_lag_stamps_frozen_days_too_and_a_range_beside_it(project: Project) -> None:
+    _run(project).assert_done()
+    expected = oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
+    _write(project, [event for event in _history() if event[2].date() >= date(2024, 2, 20)])
+
+    _run(
+        project, availability_lag_hours=6, start_date="2024-03-25", end_date="2024-03-27"
+    ).assert_done()
+
+    assert project.features() == expected
+
+
+@pytest.mark.parametrize(
+    ("now", "newest"),
+    [
+        ("2024-03-30T23:59:59.999999Z", date(2024, 3, 29)),
+        ("2024-03-31T00:00:00Z", date(2024, 3, 30)),
+        ("2024-03-31T01:59:59+02:00", date(2024, 3, 29)),
+    ],
+)
+def test_a_day_is_built_once_it_is_over_and_not_a_moment_earlier(
+    project: Project, now: str, newest: date
+) -> None:
+    project.now = now
+    _run(project).assert_done()
+    assert max(_sequences(project)) == newest
+
+
+def test_an_earlier_clock_deletes_nothing(project: Project) -> None:
+    _run(project).assert_done()
+    before = project.features()
+    project.now = "2024-02-15T00:00:00Z"
+
+    _run(project).assert_done()
+
+    assert project.features() == before
+
+
+def test_a_build_killed_at_any_moment_is_completed_by_the_next(project: Project) -> None:
+    draw = random.Random(11)
+    for attempt in range(5):
+        process = project.start("run", "--select", "stg_events", "features_daily")
+        process.join(0.6 + draw.random() * 1.2)
+        process.kill()
+        process.join()
+        if project.warehouse.exists() and attempt % 2:
+            # Data and ledger agree after every kill.
+            disagreeing = project.query(
+                "select day from (select day, count(*) as n from feature_store.features_daily "
+                "group by 1) as data full join (select day, arg_max(\"rows\", \"sequence\") as n "
+                "from feature_store.build_ledger group by 1) as ledger using (day) "
+                "where coalesce(data.n, 0) <> coalesce(ledger.n, 0)"
+            ) if _has_features(project) else []
+            assert disagreeing == []
+
+    _run(project).assert_done()
+
+    assert project.features() == oracle.features(_history(), ALL_DAYS)
+
+
+def _has_features(project: Project) -> bool:
+    return bool(
+        project.query("select 1 from duckdb_tables() where table_name = 'features_daily'")
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "args", "message"),
+    [
+        ({"start_date": "2024-02-01"}, (), "end_date is missing; write --vars"),
+        ({"end_date": "2024-02-01"}, (), "start_date is missing; write --vars"),
+        (
+            {"start_date": "2024-02-02", "end_date": "2024-02-01"},
+            (),
+            "start_date 2024-02-02 is after end_date 2024-02-01; swap them",
+        ),
+        (
+            {"start_date": "2024-02-30", "end_date": "2024-03-01"},
+            (),
+            "start_date: 2024-02-30 is not a date; write --vars",
+        ),
+        (
+            {"start_date": "yesterday", "end_date": "2024-03-01"},
+            (),
+            "start_date: yesterday is not a date; write --vars",
+        ),
+        (
+            {"start_date": "2024-03-30", "end_date": "2024-03-31"},
+            (),
+            "2024-03-31 is not over yet; the last finished day (UTC) is 2024-03-30",
+        ),
+        (
+            {"start_date": "2024-02-01", "end_date": "2024-02-02"},
+            ("--full-refresh",),
+            "a date range with --full-refresh would drop every other day",
+        ),
+        (
+            {"availability_lag_hours": "soon"},
+            (),
+            "availability_lag_hours: soon is not a whole number of hours",
+        ),
+    ],
+)
+def test_a_bad_range_is_refused_and_nothing_is_built(
+    project: Project, variables: dict[str, object], args: tuple[str, ...], message: str
+) -> None:
+    run = _run(project, *args, **variables)
+
+    assert run.code != 0
+    assert message in run.output
+    assert not project.warehouse.exists() or not _has_features(project)
+
+
+def test_a_clock_that_is_no_time_is_refused(project: Project) -> None:
+    project.now = "tomorrow"
+    run = _run(project)
+    assert run.code != 0
+    assert "FEATURE_STORE_NOW=tomorrow is not an ISO time" in run.output

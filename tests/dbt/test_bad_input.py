@@ -1,0 +1,214 @@
+"""Bad input gets a clear answer, and what was built before is still there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.support.dbt import Project
+
+GOOD = [("a", "x", "2024-03-29 12:00:00"), ("b", "y", "2024-03-30 12:00:00")]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project(tmp_path)
+    project.write_events(GOOD)
+    project.write_labels([("a", 1.0, "2024-03-30 12:00:00")])
+    return project
+
+
+def _parquet(project: Project, name: str, select: str) -> None:
+    path = project.folder / name
+    duckdb.execute(f"copy ({select}) to '{path}' (format parquet)")
+    project.variables["events_path"] = str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "events_path"),
+        ("user,event_type,ts\na,x,2024-03-30\n", "column user_id is missing"),
+        ("user_id,event_type\na,x\n", "column ts is missing"),
+    ],
+)
+def test_a_file_without_its_columns_is_a_compiler_error(
+    project: Project, text: str, message: str
+) -> None:
+    (project.folder / "events.csv").write_text(text)
+    run = project.build()
+    assert run.code != 0
+    assert message in run.output
+    assert run.statuses.get("features_daily", "skipped") == "skipped"
+
+
+def test_a_missing_file_is_told_before_anything_is_built(project: Project) -> None:
+    run = project.build(events_path=str(project.folder / "nowhere" / "*.parquet"))
+    assert run.code != 0
+    assert "events_path: no file matches" in run.output
+    assert run.statuses.get("features_daily", "skipped") == "skipped"
+
+
+def test_a_file_of_another_kind_is_refused(project: Project) -> None:
+    path = project.folder / "events.xlsx"
+    path.write_text("not a table")
+    run = project.build(events_path=str(path))
+    assert run.code != 0
+    assert "is neither Parquet (.parquet) nor CSV (.csv)" in run.output
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        (("", "x", "2024-03-30 12:00:00"), "user_id: missing or unreadable"),
+        (("c", "", "2024-03-30 12:00:00"), "user_id: c, event_type: missing or unreadable"),
+        (("c", "x", ""), "user_id: c, event_type: x, ts: missing or unreadable"),
+        (("c", "x", "half past nine"), "user_id: c, event_type: x, ts: missing or unreadable"),
+        (("c", "x", "2024-02-30 12:00:00"), "user_id: c, event_type: x, ts: missing or unreadable"),
+    ],
+)
+def test_a_bad_event_stops_the_build_and_the_table_stays(
+    project: Project, row: tuple[str, str, str], named: str
+) -> None:
+    project.build().assert_done()
+    before = project.features()
+    project.write_events([*GOOD, row])
+
+    run = project.build()
+
+    assert run.code != 0
+    assert run.statuses["stg_events_is_well_formed"] == "fail"
+    assert run.statuses["features_daily"] == "skipped"
+    assert project.features() == before
+    shown = project.dbt("test", "--select", "features_daily_events_are_well_formed")
+    assert named in shown.output
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("1.5 :: double", "column user_id is DOUBLE, which is no text"),
+        ("'a' :: blob", "column user_id is BLOB, which is no text"),
+    ],
+)
+def test_an_id_that_has_no_one_spelling_is_refused(
+    project: Project, expression: str, message: str
+) -> None:
+    _parquet(
+        project,
+        "typed.parquet",
+        f"select {expression} as user_id, 'x' as event_type, timestamp '2024-03-30 12:00:00' as ts",
+    )
+    run = project.build()
+    assert run.code != 0
+    assert message in run.output
+
+
+def test_a_time_column_of_numbers_is_refused(project: Project) -> None:
+    _parquet(project, "typed.parquet", "select 'a' as user_id, 'x' as event_type, 1711800000 as ts")
+    run = project.build()
+    assert run.code != 0
+    assert "column ts is INTEGER, which is no time" in run.output
+
+
+@pytest.mark.parametrize(
+    ("ts", "read"),
+    [
+        ("timestamp '2024-03-30 23:59:59.999999'", "2024-03-30 23:59:59.999999"),
+        ("timestamp_ns '2024-03-30 23:59:59.999999999'", "2024-03-30 23:59:59.999999"),
+        ("timestamp_ns '1969-12-31 23:59:59.999999999'", "1969-12-31 23:59:59.999999"),
+        ("timestamp_ms '2024-03-30 23:59:59.999'", "2024-03-30 23:59:59.999"),
+        ("timestamptz '2024-03-31 01:30:00+02:00'", "2024-03-30 23:30:00"),
+        ("date '2024-03-30'", "2024-03-30 00:00:00"),
+        ("'2024-03-30 23:30:00'", "2024-03-30 23:30:00"),
+        ("'2024-03-31T01:30:00+02:00'", "2024-03-30 23:30:00"),
+        ("'2024-03-30T23:30:00Z'", "2024-03-30 23:30:00"),
+    ],
+)
+def test_times_of_every_type_become_utc_microseconds_cut_not_rounded(
+    project: Project, ts: str, read: str
+) -> None:
+    _parquet(project, "typed.parquet", f"select 'a' as user_id, 'x' as event_type, {ts} as ts")
+    project.dbt("run", "--select", "stg_events").assert_done()
+    found = duckdb.connect(str(project.warehouse), read_only=True)
+    with found:
+        found.execute("set TimeZone = 'UTC'")
+        rows = found.execute("select cast(ts as varchar) from feature_store.stg_events").fetchall()
+    assert rows == [(read,)]
+
+
+def test_ids_are_read_exactly_as_written(project: Project) -> None:
+    ids = ["007", "null", "NULL", " a", "a,b", 'say "hi"', "it's", "é🎈", "1e5", "true", "x" * 10_000]
+    project.write_events([(user, "x", "2024-03-30 12:00:00") for user in ids])
+    project.build().assert_done()
+    assert sorted(str(row[0]) for row in project.features()) == sorted(ids)
+
+
+def test_integer_ids_are_their_digits(project: Project) -> None:
+    _parquet(
+        project,
+        "typed.parquet",
+        "select 9223372036854775807 as user_id, 'x' as event_type, "
+        "timestamp '2024-03-30 12:00:00' as ts",
+    )
+    project.build().assert_done()
+    assert project.features()[0][0] == "9223372036854775807"
+
+
+def test_extra_columns_are_ignored_and_their_order_does_not_matter(project: Project) -> None:
+    _parquet(
+        project,
+        "typed.parquet",
+        "select timestamp '2024-03-30 12:00:00' as ts, 1 as extra, 'x' as event_type, 'a' as user_id",
+    )
+    project.build().assert_done()
+    assert [row[:4] for row in project.features()] == [("a", row[1], 1, 1) for row in project.features()]
+
+
+def test_a_file_left_by_a_killed_writer_is_skipped(project: Project) -> None:
+    _parquet(
+        project,
+        "part-1.parquet",
+        "select 'a' as user_id, 'x' as event_type, timestamp '2024-03-30 12:00:00' as ts",
+    )
+    (project.folder / "tmp_part-2.parquet").write_bytes(b"PAR1 half")
+    project.build(events_path=str(project.folder / "*.parquet")).assert_done()
+    assert len(project.features()) == 1
+
+
+def test_an_empty_input_turns_the_gate_red_and_removes_nothing(project: Project) -> None:
+    project.build().assert_done()
+    before = project.features()
+    project.write_events([])
+
+    run = project.build()
+
+    assert run.code != 0
+    assert run.statuses["features_daily_newest_day_has_events"] == "fail"
+    assert "the input is empty" in run.output
+    assert project.features() == before
+
+
+def test_an_input_that_stopped_coming_turns_the_gate_red(project: Project) -> None:
+    project.now = "2024-04-02T00:00:00Z"
+    run = project.build()
+    assert run.statuses["features_daily_newest_day_has_events"] == "fail"
+    assert "the newest built day 2024-04-01 has no event" in run.output
+
+
+def test_labels_before_any_event_come_out_with_nulls(project: Project) -> None:
+    project.write_labels([("a", 1.0, "2020-01-01 00:00:00"), ("nobody", 0.0, "2024-03-30 12:00:00")])
+    project.build().assert_done()
+    rows = project.training()
+    assert [row[0] for row in rows] == ["a", "nobody"]
+    assert all(value is None for row in rows for value in row[3:])
+
+
+def test_a_label_without_key_or_time_stops_the_build(project: Project) -> None:
+    project.write_labels([("a", 1.0, "never")])
+    run = project.build()
+    assert run.code != 0
+    assert run.statuses["stg_labels_is_well_formed"] == "fail"
+    assert run.statuses["training_data"] == "skipped"

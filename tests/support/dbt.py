@@ -1,0 +1,185 @@
+"""
+Run the real dbt on data of a test's own, in a home of its own.
+
+Each run is a process of its own, forked from one that has dbt imported already: as separate as a
+command line, without paying the imports each time. So a run can be killed, and holds no lock after.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import duckdb
+
+ROOT = Path(__file__).resolve().parents[2]
+NOW = "2024-03-31T00:00:00Z"
+
+Event = tuple[str, str, str]
+Label = tuple[str, float, str]
+
+_FORKSERVER = multiprocessing.get_context("forkserver")
+_FORKSERVER.set_forkserver_preload(["tests.support.dbt_child"])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    What one dbt command did.
+
+    Attributes:
+        code: Its exit code.
+        output: Everything it printed.
+        statuses: Status of every node that ran, by its name.
+    """
+
+    code: int
+    output: str
+    statuses: Mapping[str, str]
+
+    def assert_done(self) -> Run:
+        """Fail with the output unless the command succeeded."""
+        assert self.code == 0, self.output
+        return self
+
+
+@dataclass
+class Project:
+    """
+    One feature store: a home, its inputs and its clock.
+
+    Attributes:
+        folder: A folder of the test's own.
+        now: The clock, as FEATURE_STORE_NOW has it.
+        variables: dbt vars of every run.
+        project_dir: The dbt project.
+    """
+
+    folder: Path
+    now: str = NOW
+    variables: dict[str, object] = field(default_factory=dict)
+    project_dir: Path = ROOT
+
+    @property
+    def home(self) -> Path:
+        """FEATURE_STORE_HOME."""
+        return self.folder / "home"
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def target(self) -> Path:
+        """Where dbt writes its artifacts."""
+        return self.folder / "target"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of every command on this store."""
+        return {
+            **os.environ,
+            "FEATURE_STORE_HOME": str(self.home),
+            "FEATURE_STORE_NOW": self.now,
+            "DBT_TARGET_PATH": str(self.target),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+            "DBT_USE_COLORS": "false",
+        }
+
+    def write_events(self, events: Iterable[Event], name: str = "events.csv") -> Path:
+        """Write the events and make them this store's input."""
+        return self._write("events_path", name, ("user_id", "event_type", "ts"), events)
+
+    def write_labels(self, labels: Iterable[Label], name: str = "labels.csv") -> Path:
+        """Write the labels and make them this store's input."""
+        return self._write("labels_path", name, ("user_id", "label", "as_of_ts"), labels)
+
+    def _write(
+        self, variable: str, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / name
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(rows)
+        self.variables[variable] = str(path)
+        return path
+
+    def start(self, *args: str, **variables: object) -> ForkServerProcess:
+        """Start a dbt command and return its process."""
+        # Imported here: the parent of the fork server must not import dbt.
+        from tests.support.dbt_child import run
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        process = _FORKSERVER.Process(
+            target=run,
+            args=(
+                [*args, "--vars", json.dumps({**self.variables, **variables})],
+                self.env,
+                str(self.project_dir),
+                str(self.folder / "output.txt"),
+            ),
+        )
+        process.start()
+        return process
+
+    def dbt(self, *args: str, timeout: float = 120, **variables: object) -> Run:
+        """Run a dbt command to its end."""
+        results = self.target / "run_results.json"
+        results.unlink(missing_ok=True)
+        process = self.start(*args, **variables)
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        code = process.exitcode
+        assert code is not None
+        process.close()
+        statuses = {}
+        if results.is_file():
+            statuses = {
+                result["unique_id"].split(".")[2]: result["status"]
+                for result in json.loads(results.read_text())["results"]
+            }
+        return Run(code, (self.folder / "output.txt").read_text(), statuses)
+
+    def build(self, *args: str, **variables: object) -> Run:
+        """Run `dbt build` without the unit tests, which a test of their own runs."""
+        return self.dbt("build", "--exclude-resource-type", "unit_test", *args, **variables)
+
+    def query(self, sql: str) -> list[tuple[object, ...]]:
+        """Read from the warehouse, as soon as no build holds it."""
+        for _ in range(100):
+            try:
+                connection = duckdb.connect(str(self.warehouse), read_only=True)
+            except duckdb.IOException as error:
+                if "lock" not in str(error):
+                    raise
+                time.sleep(0.05)
+            else:
+                break
+        with connection:
+            return connection.execute(sql).fetchall()
+
+    def features(self) -> list[tuple[object, ...]]:
+        """Read every feature row in order."""
+        return self.query("select * from feature_store.features_daily order by day, user_id")
+
+    def training(self) -> list[tuple[object, ...]]:
+        """Read every training row in order."""
+        return self.query("select * from feature_store.training_data order by all")
+
+
+def python(*args: str) -> list[str]:
+    """Make a command line that runs this interpreter."""
+    return [sys.executable, *args]

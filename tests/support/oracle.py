@@ -1,0 +1,81 @@
+"""
+What a feature means, once more, in plain Python: a loop over days, a look at every event.
+
+Shares nothing with the SQL. Slow on purpose; read it next to the definition of the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+
+Event = tuple[str, str, datetime]
+Label = tuple[str, float, datetime]
+FeatureRow = tuple[str, date, int, int, int | None, str, datetime, datetime | None]
+TrainingRow = tuple[object, ...]
+
+DAY = timedelta(days=1)
+
+
+def snapshot(
+    user: str, day: date, events: Iterable[Event], lag: timedelta = timedelta()
+) -> FeatureRow | None:
+    """Compute one user's features of one day, or None when there is no row."""
+    mine = [(kind, at) for who, kind, at in events if who == user]
+    near = [at for _, at in mine if day - 30 * DAY <= at.date() <= day]
+    if not near:
+        return None
+    in_30d = [(kind, at) for kind, at in mine if day - 29 * DAY <= at.date() <= day]
+    in_7d = [at for _, at in mine if day - 6 * DAY <= at.date() <= day]
+    latest = max((at for _, at in in_30d), default=None)
+    return (
+        user,
+        day,
+        len(in_7d),
+        len(in_30d),
+        None if latest is None else (day - latest.date()).days,
+        str(len({kind for kind, _ in in_30d})),
+        datetime.combine(day + DAY, time()) + lag,
+        latest,
+    )
+
+
+def features(
+    events: Sequence[Event], days: Iterable[date], lag: timedelta = timedelta()
+) -> list[FeatureRow]:
+    """Compute every row of the given days, ordered by day and user."""
+    users = sorted({user for user, _, _ in events})
+    rows = [snapshot(user, day, events, lag) for day in sorted(days) for user in users]
+    return [row for row in rows if row is not None]
+
+
+def training(
+    labels: Iterable[Label],
+    events: Sequence[Event],
+    built: Iterable[date],
+    lag: timedelta = timedelta(),
+) -> list[TrainingRow]:
+    """Compute every training row, given the days that are built, in the order of the labels."""
+    days = set(built)
+    snapshots = features(events, days, lag)
+    return [_seen(label, snapshots, days, lag) for label in labels]
+
+
+def _seen(
+    label: Label, snapshots: Iterable[FeatureRow], built: set[date], lag: timedelta
+) -> TrainingRow:
+    user, _, as_of = label
+    known = [row for row in snapshots if row[0] == user and row[6] <= as_of]
+    if not known:
+        return (*label, *[None] * 7)
+    newest = max(known, key=lambda row: row[6])
+    if newest[3] == 0:
+        # A closing row: true while every day that was over and available since is built.
+        day = newest[1] + DAY
+        while datetime.combine(day + DAY, time()) + lag <= as_of:
+            if day not in built:
+                return (*label, *[None] * 7)
+            day += DAY
+    elif as_of >= newest[6] + DAY:
+        return (*label, *[None] * 7)
+    return (*label, *newest[1:])
