@@ -28,7 +28,7 @@ from materializer.online.bulk import Sent, send
 from materializer.online.connection import place, talking
 from materializer.online.meta import Meta, mark_unfinished, read_meta, write_meta
 from materializer.online.selection import DAY_US, Selection
-from materializer.online.source import File, Source, micros, open_source, stirred, waves
+from materializer.online.source import FOREVER, File, Source, micros, open_source, stirred, waves
 from materializer.online.sweep import sweep
 from materializer.registry import FeatureGroup
 
@@ -272,7 +272,8 @@ def _sweep(selection: Selection, source: Source, known: Meta | None, client: red
     prefixes = {source.group.key_prefix}
     if known is not None:
         prefixes.add(known.key_prefix)
-    return sweep(client, source.group, sorted(prefixes), selection, source.files)
+    order = waves(source.files, None, FOREVER)
+    return sweep(client, source.group, sorted(prefixes), selection, order)
 
 
 def _meta(source: Source, day: str | None, rows: int, now: datetime) -> Meta:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -132,11 +132,8 @@ class Selection:
 
     def has_available(self, file: File) -> bool:
         """Tell whether a file holds a row that is available, expired or not."""
-        found = self._engine.execute(
-            f"select 1 from {self._scan([file])} where epoch_us({self._time}) <= {self._until} "
-            "limit 1"
-        )
-        return found.fetchone() is not None
+        available = f"epoch_us({self._time}) <= {self._until}"
+        return bool(self._run(f"select 1 from {self._scan([file])} where {available} limit 1"))
 
     def want(self, files: Sequence[File], first_wave: Sequence[File], everything: bool) -> None:
         """
@@ -193,8 +190,7 @@ class Selection:
         """Count the entities still wanted; None before the first wave, when nobody counted."""
         if self._wanted is not None:
             return None
-        found = self._engine.execute(f"select count(*) from {_REMAINING}").fetchone()
-        return 0 if found is None else int(found[0])
+        return self._count(_REMAINING)
 
     def deletions(self) -> pa.RecordBatchReader:
         """Encode a `DEL` for each entity still wanted; after `drop_found` of every wave."""
@@ -216,19 +212,31 @@ class Selection:
         """
         parts = f"(:[A-Za-z0-9._~%-]*){{{len(self._entity)}}}"
         shape = f"regexp_escape({codec.literal(prefix)}) || '{parts}'"
-        self._engine.execute(f"create table if not exists {_ONLINE} (k varchar)")
+        self._run(f"create table if not exists {_ONLINE} (k varchar)")
         self._engine.register("scanned", pa.table({"k": pa.array(keys, pa.binary())}))
-        self._engine.execute(
+        self._run(
             f"insert into {_ONLINE} select decode(k) from scanned "
             f"where regexp_full_match(try(decode(k)), {shape})"
         )
         self._engine.unregister("scanned")
 
-    def stale(self, files: Sequence[File]) -> Iterator[list[str]]:
-        """Yield, in batches, the remembered keys that belong to no entity of some files."""
+    def stale(self, order: Iterable[list[File]]) -> Iterator[list[str]]:
+        """
+        Yield, in batches, the remembered keys that belong to no entity of some files.
+
+        Args:
+            order: The files, in groups; those that hold most entities first save the most work.
+        """
         key = codec.key_sql(self._group.key_prefix, self._entity)
-        known = f"select {key} as k from {self._scan(files)}" if files else "select '' as k"
-        for batch in self._stream(f"select k from {_ONLINE} anti join ({known}) using (k)"):
+        for files in order:
+            known = f"select {key} as k from {self._scan(files)}"
+            self._run(
+                f"create or replace table {_ONLINE} as "
+                f"select k from {_ONLINE} anti join ({known}) using (k)"
+            )
+            if self._count(_ONLINE) == 0:
+                return
+        for batch in self._stream(f"select k from {_ONLINE}"):
             yield batch.column(0).to_pylist()
 
     def _newest(self, wave: Sequence[File]) -> str:
@@ -251,14 +259,22 @@ class Selection:
         cases = " ".join(f"when {c} then {codec.literal(n)}" for n, c in conditions.items())
         any_of_them = " or ".join(conditions.values())
         key = codec.key_sql(self._group.key_prefix, self._entity)
-        found = self._engine.execute(
+        found = self._run(
             f"select case {cases} end, {key} from ({rows}) where {any_of_them} limit 1"
-        ).fetchone()
-        if found is not None:
-            raise BadValue(group=self._group.name, column=found[0], key=found[1])
+        )
+        for column, text in found:
+            raise BadValue(group=self._group.name, column=column, key=text)
 
     def _keep(self, query: str) -> None:
-        self._engine.execute(f"create or replace table {_REMAINING} as {query}")
+        self._run(f"create or replace table {_REMAINING} as {query}")
+
+    def _count(self, table: str) -> int:
+        [(count,)] = self._run(f"select count(*) from {table}")
+        return int(count)
+
+    def _run(self, query: str) -> list[tuple[Any, ...]]:
+        # Fetched to the end: the engine starts nothing else while a result is open.
+        return self._engine.execute(query).fetchall()
 
     def _stream(self, query: str) -> pa.RecordBatchReader:
         return self._engine.sql(query).to_arrow_reader(BATCH_ROWS)

@@ -18,21 +18,24 @@ from pyiceberg.conversions import from_bytes
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot, ancestors_of
+from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import TimestampType
 
 from materializer.errors import ContractMismatch, NotPublished
 from materializer.offline.catalog import (
-    GROUP_SNAPSHOT_ID,
     find_table,
     reaching,
     spans_name,
     store_id,
     table_name,
 )
+from materializer.offline.files import data_files
+from materializer.offline.spans import described_snapshot
 from materializer.registry import FeatureGroup
 
+# The largest time an Iceberg timestamp can hold [microseconds since 1970].
+FOREVER = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -130,8 +133,11 @@ def open_source(group: FeatureGroup, catalog: Catalog) -> Source:
         ContractMismatch: The table is not laid out as a push needs it.
     """
     owner = store_id(catalog)
+    # Spans first: they are committed last, and name the snapshot that readers see. Pushing a newer
+    # one would let the online store run ahead of the offline one.
+    visible = described_snapshot(find_table(catalog, spans_name(group.name)))
     table = find_table(catalog, table_name(group.name))
-    snapshot = None if table is None else _visible(catalog, group, table)
+    snapshot = None if table is None or visible is None else table.snapshot_by_id(visible)
     if owner is None or table is None or snapshot is None:
         raise NotPublished(group.name)
     schema = table.schema()
@@ -147,27 +153,9 @@ def open_source(group: FeatureGroup, catalog: Catalog) -> Source:
     )
 
 
-def _visible(catalog: Catalog, group: FeatureGroup, table: Table) -> Snapshot | None:
-    # Spans are committed last, and lookups read the snapshot they name. Pushing any other would
-    # let the online store run ahead of the offline one.
-    spans = find_table(catalog, spans_name(group.name))
-    described = None if spans is None else spans.current_snapshot()
-    if described is None or described.summary is None:
-        return None
-    named = described.summary.additional_properties.get(GROUP_SNAPSHOT_ID)
-    return None if named is None else table.snapshot_by_id(int(named))
-
-
 def _files(table: Table, group: FeatureGroup, snapshot_id: int) -> tuple[File, ...]:
     with reaching(table.catalog.name):
-        tasks = list(table.scan(snapshot_id=snapshot_id).plan_files())
-    if any(task.delete_files for task in tasks):
-        raise ContractMismatch(
-            group=group.name,
-            problem="its Iceberg table holds row-level deletes, which a push cannot read; "
-            "compact the table",
-        )
-    return tuple(_file(table, group, task.file) for task in tasks)
+        return tuple(_file(table, group, file) for file in data_files(table, snapshot_id))
 
 
 def _file(table: Table, group: FeatureGroup, file: DataFile) -> File:

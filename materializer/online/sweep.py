@@ -8,7 +8,7 @@ delete a key on its name alone: its value must say that a contract of this very 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import cast
 
 import redis
@@ -28,17 +28,17 @@ def sweep(
     group: FeatureGroup,
     prefixes: Iterable[str],
     selection: Selection,
-    files: Sequence[File],
+    order: Iterable[list[File]],
 ) -> int:
     """
-    Delete the keys of a group that belong to no entity of some files.
+    Delete the keys of a group that belong to no entity of its files.
 
     Args:
         client: The online store.
         group: The group.
         prefixes: Prefixes under which its keys may be: the present one and the one before.
         selection: The open engine of the push.
-        files: Every file of the snapshot that was pushed.
+        order: Every file of the snapshot that was pushed, newest first.
 
     Returns:
         Number of keys removed.
@@ -52,7 +52,7 @@ def sweep(
     with talking(place(client)):
         for prefix in prefixes:
             _note(client, prefix, selection)
-        for keys in selection.stale(files):
+        for keys in selection.stale(order):
             values = cast("list[bytes | None]", client.mget(keys))
             doomed = [
                 key
