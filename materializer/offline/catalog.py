@@ -33,6 +33,7 @@ STORE_ID = "feature-store.id"
 REGISTRY = "feature-store.registry"
 LEDGER_SEQUENCE = "feature-store.ledger-sequence"
 WAREHOUSE_ID = "feature-store.warehouse-id"
+NEWEST_DAY = "feature-store.newest-day"
 GROUP_SNAPSHOT_ID = "feature-store.group-snapshot-id"
 
 # PyIceberg's errors share no base class. ValueError: its checks, and files that do not parse.

@@ -1,0 +1,80 @@
+"""
+Removals: what a publish would take away.
+
+Owns the guard against a truncated input, which looks just like users who left. Refuses a publish
+that would empty a day, or take more than the tolerated share of its entities. Exact: ids are
+compared, not counts, so that a hundred gone behind a hundred new ones are seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import duckdb
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from materializer.errors import RemovalsRefused
+from materializer.offline.catalog import reaching
+from materializer.offline.files import count_rows, quoted, read_files
+from materializer.registry import FeatureGroup
+
+# A publish that takes more than one entity in twenty from a day stops.
+TOLERATED_LOSS = 0.05
+# So many losses are named; a truncated input has one for every day.
+_NAMED_LOSSES = 5
+
+DayFiles = Mapping[date, Sequence[DataFile]]
+
+
+def check_removals(
+    connection: duckdb.DuckDBPyConnection,
+    group: FeatureGroup,
+    table: Table,
+    published: DayFiles,
+    new: DayFiles,
+) -> None:
+    """
+    Refuse files that would take too much away.
+
+    Args:
+        connection: From `files.sorter`.
+        group: Names the key columns.
+        table: Where both kinds of files are.
+        published: Files of the current snapshot.
+        new: Files that would replace those of the same day; none for a day that would go.
+
+    Raises:
+        RemovalsRefused: A day, or more than 5 % of a day's entities, would go.
+        OfflineStoreUnavailable: A file cannot be read.
+    """
+    losses = []
+    for day in sorted(set(published) & set(new)):
+        had = count_rows(published[day])
+        with reaching(".".join(table.name())):
+            lost = _count_lost(connection, group, table, published[day], new[day])
+        if not new[day]:
+            losses.append(f"the whole of {day} ({had} rows)")
+        elif lost > TOLERATED_LOSS * had:
+            losses.append(f"{lost} of {had} rows of {day}")
+    if losses:
+        more = len(losses) - _NAMED_LOSSES
+        rest = [f"and so on for {more} more days"] if more > 0 else []
+        raise RemovalsRefused(group=group.name, losses=losses[:_NAMED_LOSSES] + rest)
+
+
+def _count_lost(
+    connection: duckdb.DuckDBPyConnection,
+    group: FeatureGroup,
+    table: Table,
+    old: Sequence[DataFile],
+    new: Sequence[DataFile],
+) -> int:
+    if not new:
+        return count_rows(old)
+    connection.register("old", read_files(table, old, group.entity))
+    connection.register("new", read_files(table, new, group.entity))
+    keys = quoted(group.entity)
+    row = connection.execute(f"select count(*) from old anti join new using ({keys})").fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,145 @@
+"""
+One entity's rows out of sorted Parquet files, one row group at a time.
+
+Owns the cache of footers, bounded in bytes: what lies where in a file never changes. Refuses to
+keep rows: memory does not grow with the number of entities that were asked for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.io import FileIO
+
+# What a key column holds, as Parquet's statistics give it; a string as its UTF-8 bytes.
+Part: TypeAlias = "bytes | int | date"
+# Smallest and largest value of one column in one row group, None when Parquet does not say.
+Bounds: TypeAlias = "tuple[Any, Any] | None"
+
+_FOOTER_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """
+    What is known of one data file.
+
+    Attributes:
+        metadata: Parquet's own, so that opening the file reads no footer.
+        bounds: For each row group, the bounds of each key column.
+        size: Bytes it takes, about.
+    """
+
+    metadata: Any
+    bounds: tuple[tuple[Bounds, ...], ...]
+    size: int
+
+    def candidates(self, key: Sequence[Part]) -> list[int]:
+        """List the row groups that may hold a key; one, as files are sorted."""
+        return [
+            number
+            for number, bounds in enumerate(self.bounds)
+            if all(b is None or b[0] <= part <= b[1] for b, part in zip(bounds, key, strict=True))
+        ]
+
+
+class RowFinder:
+    """Finds one entity's rows in data files. Safe for threads."""
+
+    def __init__(self, *, footer_bytes: int = _FOOTER_BYTES) -> None:
+        """
+        Start with nothing known.
+
+        Args:
+            footer_bytes: Bound of the footers kept [bytes]; the least recently used go.
+        """
+        self._limit = footer_bytes
+        self._footers: OrderedDict[str, Footer] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def find(
+        self, io: FileIO, paths: Sequence[str], columns: Sequence[str], key: Sequence[Part]
+    ) -> pa.Table | None:
+        """
+        Read the rows of one entity.
+
+        Args:
+            io: Opens the files.
+            paths: Files of one schema.
+            columns: The key columns.
+            key: Their values, see `Part`.
+
+        Returns:
+            Its rows in file order, or None when there are none.
+
+        Raises:
+            OSError: A file cannot be read.
+        """
+        found = []
+        for path in paths:
+            footer = self._footer(io, path, columns)
+            groups = footer.candidates(key)
+            if not groups:
+                continue
+            with io.new_input(path).open() as source:
+                file = pq.ParquetFile(source, metadata=footer.metadata)
+                for group in groups:
+                    rows = file.read_row_group(group, use_threads=False)
+                    found.append(rows.filter(_mask(rows, columns, key)))
+        rows = pa.concat_tables(found) if found else None
+        return rows if rows is not None and rows.num_rows else None
+
+    def _footer(self, io: FileIO, path: str, columns: Sequence[str]) -> Footer:
+        with self._lock:
+            footer = self._footers.get(path)
+            if footer is not None:
+                self._footers.move_to_end(path)
+                return footer
+        with io.new_input(path).open() as source:
+            footer = _read_footer(pq.read_metadata(source), columns)
+        with self._lock:
+            if path not in self._footers:
+                self._footers[path] = footer
+                self._bytes += footer.size
+            while self._bytes > self._limit and len(self._footers) > 1:
+                _, dropped = self._footers.popitem(last=False)
+                self._bytes -= dropped.size
+        return footer
+
+
+def _read_footer(metadata: Any, columns: Sequence[str]) -> Footer:
+    numbers = [metadata.schema.names.index(name) for name in columns]
+    bounds = tuple(
+        tuple(_bounds(metadata.row_group(group).column(number).statistics) for number in numbers)
+        for group in range(metadata.num_row_groups)
+    )
+    # Parsed, a footer takes some five times its serialised size.
+    return Footer(metadata, bounds, 5 * metadata.serialized_size)
+
+
+def _bounds(statistics: Any) -> Bounds:
+    # Arrow writes none for values over 4 kB; then the row group may hold anything.
+    if statistics is None or not statistics.has_min_max:
+        return None
+    if statistics.physical_type == "BYTE_ARRAY":
+        return statistics.min_raw, statistics.max_raw
+    return statistics.min, statistics.max
+
+
+def _mask(rows: pa.Table, columns: Sequence[str], key: Sequence[Part]) -> Any:
+    mask = None
+    for name, part in zip(columns, key, strict=True):
+        column = rows.column(name)
+        value = part.decode() if isinstance(part, bytes) else part
+        same = pc.equal(column, pa.scalar(value, column.type))
+        mask = same if mask is None else pc.and_(mask, same)
+    return mask
