@@ -1,0 +1,52 @@
+"""
+The HTTP side of the feature store: a Flask application that answers lookups.
+
+Owns the application factory. Refuses everything at import: settings, connections and the clock come
+in through `create_app`, and a store is opened when a request first needs it.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response
+from flask.json.provider import DefaultJSONProvider
+
+from materializer.config import Settings
+from serve import errors, health, ids, offline, online
+from serve.stores import Stores
+
+
+def create_app(settings: Settings | None = None, *, stores: Stores | None = None) -> Flask:
+    """
+    Make the application.
+
+    Args:
+        settings: Where the stores are, and the clock; None reads the environment.
+        stores: Stores to use in place of those of *settings*.
+
+    Raises:
+        UsageError: A setting of the environment cannot be read.
+    """
+    app = Flask(__name__, static_folder=None)
+    # An answer's order is part of its meaning, and OPTIONS has nothing to say.
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.json = _json(app)
+    app.extensions["stores"] = stores or Stores(settings or Settings.from_env())
+    ids.init_app(app)
+    errors.init_app(app)
+    app.after_request(_uncached)
+    for module in (online, offline, health):
+        app.register_blueprint(module.blueprint)
+    return app
+
+
+def _json(app: Flask) -> DefaultJSONProvider:
+    provider = DefaultJSONProvider(app)
+    provider.sort_keys = False
+    provider.compact = True
+    return provider
+
+
+def _uncached(response: Response) -> Response:
+    # An answer is true at its time only, and a miss may be a hit after the next push.
+    response.headers["Cache-Control"] = "no-store"
+    return response

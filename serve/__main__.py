@@ -1,0 +1,238 @@
+"""
+`feature-server`, also `python -m serve`: the production server on the command line.
+
+Owns the options, the lines a person reads while it starts, and the exit codes. Refuses to listen
+where other machines could reach it, since nothing yet asks a caller who they are; and refuses to
+need a filled store: it starts, and `/ready` says what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import ipaddress
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from multiprocessing.synchronize import Lock
+
+from flask import Flask
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+
+from materializer.config import Settings
+from materializer.errors import DONE, FAILED, FeatureStoreError, StoreUnavailable, UsageError
+from materializer.online import connection
+from serve import create_app
+from serve.errors import ApiError
+from serve.stores import ONLINE_TIMEOUT, Stores
+
+NAME = "feature-server"
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+MOST_PORT = 65535
+
+# Threads that answer at one time, per worker; more requests wait in line.
+THREADS = 8
+# Time [s] a request in flight has to end after SIGTERM.
+GRACE = 10
+# Time [s] between two looks at whether the parent lives.
+PARENT_WATCH = 1.0
+
+EPILOG = f"""\
+examples:
+  {NAME}                            http://{DEFAULT_HOST}:{DEFAULT_PORT}, one worker
+  {NAME} --port 9000 --workers 2    another port, two processes
+  curl http://{DEFAULT_HOST}:{DEFAULT_PORT}/features/online/user1
+  curl 'http://{DEFAULT_HOST}:{DEFAULT_PORT}/features/offline/user1?as_of=2024-03-30T12:00:00Z'
+  curl http://{DEFAULT_HOST}:{DEFAULT_PORT}/ready
+
+settings (environment):
+  FEATURE_STORE_HOME    folder of the stores (default: .feature_store)
+  FEATURE_STORE_NOW     the clock, for tests and demos (default: the real one)
+  REDIS_URL             the online store (default: an embedded server, started on demand)
+  PYICEBERG_CATALOG__*  any PyIceberg catalog in place of the local one
+
+exit codes: 0 stopped by SIGTERM or Ctrl-C, 1 the server cannot start, 2 usage
+"""
+
+
+class CannotListen(FeatureStoreError):
+    """The port cannot be had."""
+
+    exit_code = FAILED
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run the server until it is told to stop.
+
+    Args:
+        arguments: The command line without its first word; None takes that of the process.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        _require_loopback(options.host)
+        settings = Settings.from_env()
+        _require_free(options.host, options.port)
+        _wake_online_store(settings)
+    except FeatureStoreError as error:
+        _complain(str(error))
+        return error.exit_code
+    return _serve(settings, options.host, options.port, options.workers)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="Answer feature lookups over HTTP: online from Redis, offline (as_of a time) "
+        "from the Iceberg tables. It reads what `materializer run` wrote, and runs beside it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--host",
+        default=DEFAULT_HOST,
+        help="loopback address to listen on: 127.0.0.1, ::1 or localhost (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--port",
+        type=partial(_number, least=1, most=MOST_PORT),
+        default=DEFAULT_PORT,
+        help="TCP port to listen on (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=partial(_number, least=1, most=256),
+        default=1,
+        help=f"processes that answer, {THREADS} requests at a time each; about one for each core "
+        "that Redis and other work leave free (default: %(default)s)",
+    )
+    return parser
+
+
+def _number(text: str, *, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
+    return int(text)
+
+
+def _require_loopback(host: str) -> None:
+    if not all(ipaddress.ip_address(address).is_loopback for address in _addresses(host)):
+        raise UsageError(
+            f"--host {host} can be reached from other machines, and this server cannot ask callers "
+            "for a token yet, so it listens on loopback only: 127.0.0.1, ::1 or localhost. "
+            "For other machines, put a proxy in front of it that checks who calls"
+        )
+
+
+def _addresses(host: str) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise UsageError(f"--host {host} is not an address of this machine") from None
+    return [str(entry[4][0]) for entry in found]
+
+
+def _require_free(host: str, port: int) -> None:
+    """
+    Find out that the port is taken before the server shares it.
+
+    The server opens its socket so that several processes may share the port, and would join
+    another server of the same user without a word.
+    """
+    address = _addresses(host)[0]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise CannotListen(f"port {port} is taken; choose another with --port") from None
+            raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _wake_online_store(settings: Settings) -> None:
+    # Here rather than in a worker, so that it is said once, and before the first request.
+    try:
+        connection.connect(settings, announce=_say, timeout=ONLINE_TIMEOUT).close()
+    except StoreUnavailable as error:
+        _complain(f"{error}; online lookups answer 503 until then")
+
+
+def _serve(settings: Settings, host: str, port: int, workers: int) -> int:
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    server = Granian(
+        "serve:create_app",
+        address=_addresses(host)[0],
+        port=port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=workers,
+        blocking_threads=THREADS,
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACE,
+        log_level=LogLevels.error,
+    )
+    first = multiprocessing.Lock()
+    try:
+        server.serve(
+            target_loader=partial(_load, settings, f"http://{authority}", first),
+            wrap_loader=False,
+        )
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else FAILED
+    _say("stopped")
+    return DONE
+
+
+def _load(settings: Settings, url: str, first: Lock) -> Flask:
+    """Make one worker's application; the first worker says that the server is ready."""
+    # Until the worker sets its own, it has the handler of its parent, which would swallow a stop.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    stores = Stores(settings)
+    app = create_app(settings, stores=stores)
+    problem = ""
+    try:
+        # Opens the catalog and reads the registry, so that the first request need not.
+        stores.directory.default()
+    except (ApiError, StoreUnavailable) as error:
+        problem = f"; lookups answer 503 until then: {error}"
+    if first.acquire(block=False):
+        _say(f"listening on {url}; try: curl {url}/features/online/user1{problem}")
+    return app
+
+
+def _end_with(parent: int) -> None:
+    """End this worker soon after its parent was killed; else it would keep the port for ever."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_WATCH)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{NAME}: {line}\n")
+    sys.stdout.flush()
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(f"{NAME}: {line}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

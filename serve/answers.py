@@ -1,0 +1,75 @@
+"""
+The one shape of a lookup's answer.
+
+Owns names, order and nesting: the key, `as_of`, `features`, `source`, then `available_at` and
+`stale`; and the JSON form of every value. Refuses to compute a feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any, Literal
+
+from materializer.config import format_time, parse_time
+from materializer.registry import FeatureGroup
+
+
+def lookup_answer(
+    group: FeatureGroup,
+    key: Sequence[str],
+    row: Mapping[str, Any],
+    *,
+    as_of: datetime,
+    source: Literal["online", "offline"],
+) -> dict[str, Any]:
+    """
+    Shape one row.
+
+    Args:
+        group: The group it is of.
+        key: The entity's key, in key order.
+        row: Online columns by name; times and dates as values or as text.
+        as_of: The time the answer is true for [aware].
+        source: The store it came from.
+    """
+    names = [name for name in row if name != group.available_at]
+    available_at = as_time(row[group.available_at])
+    return {
+        **dict(zip(group.entity, key, strict=True)),
+        "as_of": format_time(as_of),
+        "features": {name: _json(row[name]) for name in names},
+        "source": source,
+        "available_at": format_time(available_at),
+        "stale": is_stale(group, available_at, as_of),
+    }
+
+
+def is_stale(group: FeatureGroup, available_at: datetime, as_of: datetime) -> bool:
+    """Tell whether a row is older than the group's `max_age_hours`; without them none is."""
+    if group.max_age_hours is None:
+        return False
+    return as_of > available_at + timedelta(hours=group.max_age_hours)
+
+
+def is_expired(group: FeatureGroup, available_at: datetime, as_of: datetime) -> bool:
+    """Tell whether a row is past the group's `ttl_days`; without them none is."""
+    if group.ttl_days is None:
+        return False
+    return as_of >= available_at + timedelta(days=group.ttl_days)
+
+
+def as_time(value: datetime | str) -> datetime:
+    """Read a time of either store [aware, UTC]; one without zone is UTC."""
+    if isinstance(value, str):
+        return parse_time(value)
+    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return format_time(as_time(value))
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal) else value

@@ -1,0 +1,107 @@
+"""
+The one shape of every error answer, `{"error": {"code", "message"}}`, and the codes there are.
+
+Owns the codes, their HTTP status and meaning, and the translation of whatever was raised into them.
+Refuses to show a traceback or a framework's own page to a client: what nobody foresaw is logged,
+and answered as `internal_error`.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+from materializer.errors import (
+    Expired,
+    FeatureStoreError,
+    NotMaterialized,
+    NotPublished,
+    NotYetAvailable,
+    StoreUnavailable,
+    UnknownEntity,
+)
+
+CODES: dict[str, tuple[int, str]] = {
+    "missing_as_of": (400, "an offline lookup without as_of"),
+    "bad_as_of": (400, "as_of is not an ISO 8601 date or time"),
+    "as_of_in_future": (400, "as_of is later than the server's clock"),
+    "bad_request": (400, "the request is wrong in another way, such as an id that is not UTF-8"),
+    "unknown_entity": (404, "no such id in this store"),
+    "not_yet_available": (404, "the id is known, but its first row is available later than as_of"),
+    "expired": (404, "the newest row at as_of is older than the group's ttl_days (offline only)"),
+    "unknown_group": (404, "no published group answers this route"),
+    "unknown_route": (404, "no such route"),
+    "method_not_allowed": (405, "the route exists, but answers GET and HEAD only"),
+    "internal_error": (500, "a defect of the server, or a value it cannot read; see its log"),
+    "store_unavailable": (503, "a store cannot be reached now; try again"),
+    "not_materialized": (503, "nothing was pushed, or published, yet"),
+}
+
+# The first that fits decides.
+_KINDS: tuple[tuple[type[FeatureStoreError], str], ...] = (
+    (UnknownEntity, "unknown_entity"),
+    (NotYetAvailable, "not_yet_available"),
+    (Expired, "expired"),
+    (NotPublished, "not_materialized"),
+    (NotMaterialized, "not_materialized"),
+    (StoreUnavailable, "store_unavailable"),
+)
+_HTTP = {
+    404: (
+        "unknown_route",
+        "no such route; lookups are GET /features/online/<id> and "
+        "GET /features/offline/<id>?as_of=<time>",
+    ),
+    405: ("method_not_allowed", "this route answers GET and HEAD only"),
+}
+_logger = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """An error answer, raised anywhere below a route."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = CODES[code][0]
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of *app* in the one shape."""
+    app.register_error_handler(Exception, _answer)
+
+
+def _answer(error: Exception) -> Response:
+    known = translate(error)
+    response = jsonify({"error": {"code": known.code, "message": str(known)}})
+    response.status_code = known.status
+    if isinstance(error, HTTPException):
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+    return response
+
+
+def translate(error: Exception) -> ApiError:
+    """Find the code for whatever was raised; what nobody foresaw is logged."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, HTTPException):
+        return _http(error)
+    for kind, code in _KINDS:
+        if isinstance(error, kind):
+            return ApiError(code, str(error))
+    _logger.error("unforeseen error", exc_info=error)
+    if isinstance(error, FeatureStoreError):
+        return ApiError("internal_error", str(error))
+    return ApiError("internal_error", "the server failed; its log says why")
+
+
+def _http(error: HTTPException) -> ApiError:
+    status = error.code or 500
+    if status in _HTTP:
+        return ApiError(*_HTTP[status])
+    code = "bad_request" if status < 500 else "internal_error"
+    return ApiError(code, error.description or error.name)

@@ -1,0 +1,60 @@
+"""
+`GET /health` and `GET /ready`: is the process up, and can it answer lookups.
+
+Owns the two probes. Refuses to let `/health` depend on a store: a process is not restarted because
+Redis is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint
+
+from materializer.errors import NotMaterialized, StoreUnavailable
+from serve import stores
+from serve.errors import ApiError, translate
+from serve.groups import default_group
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health")
+def health() -> dict[str, str]:
+    """Answer that the process is up."""
+    return {"status": "ok"}
+
+
+@blueprint.get("/ready")
+def ready() -> dict[str, str]:
+    """
+    Answer whether both stores can be reached and hold the group of the lookups.
+
+    Raises:
+        ApiError: `store_unavailable` or `not_materialized`, naming each store that is not ready.
+    """
+    here = stores.current()
+    group = None
+    problems: dict[str, ApiError] = {}
+    try:
+        group = default_group(here.directory.refresh())
+    except (ApiError, StoreUnavailable) as error:
+        problems["offline"] = translate(error)
+    try:
+        if group is None:
+            here.online.ping()
+        elif not here.online.holds(group.name):
+            raise NotMaterialized(group.name)
+    except (ApiError, StoreUnavailable) as error:
+        problems["online"] = translate(error)
+    if problems:
+        raise _not_ready(problems)
+    return {"status": "ready"}
+
+
+def _not_ready(problems: Mapping[str, ApiError]) -> ApiError:
+    codes = {problem.code for problem in problems.values()}
+    return ApiError(
+        "store_unavailable" if "store_unavailable" in codes else "not_materialized",
+        "; ".join(f"{store}: {problem}" for store, problem in problems.items()),
+    )

@@ -1,0 +1,263 @@
+"""
+The two stores as a request sees them: opened when first needed, opened again after they were away.
+
+Owns the connections of one process, their timeouts, and the reading of one online row. Refuses to
+answer HTTP, and to open anything at import or in the factory: a server starts, and says what is
+missing, also when no store is there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any, cast
+
+import redis
+from flask import current_app
+from pyiceberg.catalog import Catalog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from materializer import codec
+from materializer.config import Settings
+from materializer.errors import (
+    OfflineStoreUnavailable,
+    OnlineStoreUnavailable,
+    UnreadableValue,
+)
+from materializer.offline.catalog import open_catalog
+from materializer.offline.reader import OfflineReader
+from materializer.online import connection
+from materializer.registry import Contract, FeatureGroup
+from serve.breaker import Breaker, Deadline
+from serve.errors import ApiError
+from serve.groups import Directory, Groups
+
+ONLINE_TIMEOUT = 1.0
+CONNECT_TIMEOUT = 2.0
+OFFLINE_TIMEOUT = 5.0
+PAUSE = 0.5
+OFFLINE_MOST = 32
+
+Row = dict[str, Any]
+_logger = logging.getLogger(__name__)
+
+
+class OnlineStore:
+    """
+    The Redis side; thread-safe.
+
+    Args:
+        settings: Says where the server is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._breaker = Breaker(PAUSE)
+        # Starting an embedded server takes longer than a lookup may; whoever comes next finds it.
+        self._connecting = Deadline(CONNECT_TIMEOUT, most=1, failure=self._unavailable)
+        self._client: redis.Redis | None = None
+        self._contracts: dict[str, Contract] = {}
+
+    def row(self, group: FeatureGroup, key: Sequence[str]) -> Row | None:
+        """
+        Read one entity's row, in one round trip once its contract is known.
+
+        Returns:
+            Column name -> JSON value in contract order, or None when there is no such key.
+
+        Raises:
+            ApiError: `not_materialized`: the contract of the value is gone.
+            StoreUnavailable: The server cannot be reached.
+            UnreadableValue: The key holds something else.
+        """
+        raw = self._get(codec.key(group.key_prefix, key))
+        if raw is None:
+            return None
+        contract_id, values = codec.decode_value(raw)
+        return codec.row(self._contract(contract_id), values)
+
+    def holds(self, group: str) -> bool:
+        """
+        Tell whether a push of the group ever ended.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached.
+        """
+        return self._get(codec.meta_key(group)) is not None
+
+    def ping(self) -> None:
+        """
+        Ask the server for a sign of life.
+
+        Raises:
+            StoreUnavailable: There is none.
+        """
+        self._call(lambda client: client.ping())
+
+    def close(self) -> None:
+        """Close the connections; the next question opens one again."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _contract(self, contract_id: str) -> Contract:
+        known = self._contracts.get(contract_id)
+        if known is None:
+            text = self._get(codec.contract_key(contract_id))
+            if text is None:
+                raise ApiError(
+                    "not_materialized",
+                    f"the online store lost contract {contract_id}, which its values name; "
+                    "run: materializer push --all",
+                )
+            known = self._contracts[contract_id] = Contract.from_text(text.decode())
+        return known
+
+    def _get(self, key: str) -> bytes | None:
+        return cast("bytes | None", self._call(lambda client: client.get(key)))
+
+    def _call(self, command: Callable[[redis.Redis], Any]) -> Any:
+        return self._breaker.call(partial(self._once, command))
+
+    def _once(self, command: Callable[[redis.Redis], Any]) -> Any:
+        client = self._client or self._connecting.call(self._connect)
+        try:
+            return command(client)
+        except redis.ConnectionError as error:
+            # It may come back elsewhere: connecting starts an embedded server again.
+            self._client = None
+            raise self._unavailable(error) from error
+        except redis.RedisError as error:
+            if str(error).startswith("WRONGTYPE"):
+                raise UnreadableValue("not a text") from error
+            raise self._unavailable(error) from error
+
+    def _connect(self) -> redis.Redis:
+        if self._client is None:
+            client = connection.connect(
+                self._settings, announce=_logger.info, timeout=ONLINE_TIMEOUT, check=False
+            )
+            # One retry, at once and only for a lost connection, which may have been lost since its
+            # last use. A server that does not answer is not asked twice by one request.
+            client.set_retry(Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
+            self._client = client
+        return self._client
+
+    def _unavailable(self, problem: Exception | str) -> OnlineStoreUnavailable:
+        return OnlineStoreUnavailable(connection.where(self._settings), str(problem).rstrip("."))
+
+
+class OfflineStore:
+    """
+    The Iceberg side; thread-safe.
+
+    Args:
+        settings: Says where the catalog is.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._breaker = Breaker(PAUSE)
+        self._deadline = Deadline(
+            OFFLINE_TIMEOUT,
+            most=OFFLINE_MOST,
+            failure=lambda problem: OfflineStoreUnavailable("catalog", problem),
+        )
+        self._opening = threading.Lock()
+        self._catalog: Catalog | None = None
+        self._reader: OfflineReader | None = None
+
+    def groups(self) -> Groups:
+        """
+        Read the registry that was published with the data.
+
+        Raises:
+            StoreUnavailable: The catalog cannot be read.
+        """
+        return cast("Groups", self._call(lambda reader: reader.groups()))
+
+    def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
+        """
+        Read the newest row that was available at *as_of*.
+
+        Args:
+            group: Group name.
+            key: The entity's key as text, in key order.
+            as_of: The time [aware].
+
+        Returns:
+            Every column of the group by name, as Python values.
+
+        Raises:
+            StoreUnavailable: Catalog or files cannot be read, or the group was never published.
+            LookupMiss: There is no such row.
+        """
+        return cast("Row", self._call(lambda reader: reader.lookup(group, key, as_of)))
+
+    def close(self) -> None:
+        """Let go of the catalog; the next question opens it again."""
+        with self._opening:
+            self._reader = None
+            if self._catalog is not None:
+                self._catalog.close()
+                self._catalog = None
+
+    def _call(self, question: Callable[[OfflineReader], Any]) -> Any:
+        return self._breaker.call(lambda: self._deadline.call(lambda: self._once(question)))
+
+    def _once(self, question: Callable[[OfflineReader], Any]) -> Any:
+        reader = self._reader or self._open()
+        try:
+            return question(reader)
+        except OfflineStoreUnavailable:
+            self.close()  # the catalog may have been made anew under its name
+            raise
+
+    def _open(self) -> OfflineReader:
+        with self._opening:
+            if self._reader is None:
+                self._catalog = open_catalog(self._settings)
+                self._reader = OfflineReader(self._catalog)
+            return self._reader
+
+
+@dataclass(frozen=True)
+class Stores:
+    """
+    Everything one process of the server works with.
+
+    Attributes:
+        settings: Where the stores are, and the clock.
+    """
+
+    settings: Settings
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The Redis side."""
+        return OnlineStore(self.settings)
+
+    @cached_property
+    def offline(self) -> OfflineStore:
+        """The Iceberg side."""
+        return OfflineStore(self.settings)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """The published groups."""
+        return Directory(self.offline.groups)
+
+    def close(self) -> None:
+        """Close both sides."""
+        self.online.close()
+        self.offline.close()
+
+
+def current() -> Stores:
+    """Return the stores of the application that answers this request."""
+    return cast("Stores", current_app.extensions["stores"])
