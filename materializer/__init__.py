@@ -1,0 +1,1 @@
+"""Publish what passed the gate, and push it online."""

@@ -10,10 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from materializer.registry import GateTest
-from materializer.warehouse import Verdict
+from materializer.errors import GateRed
+from materializer.registry import GateTest, Registry
+from materializer.warehouse import Verdict, Warehouse
 
 _GOOD = frozenset({"pass", "warn"})
+
+
+def require_green(name: str, unique_id: str, registry: Registry, warehouse: Warehouse) -> None:
+    """
+    Stop unless every gate test that guards a model has passed on its newest build.
+
+    Raises:
+        GateRed: It names each test that failed, was skipped, is missing or spoke of an older build.
+    """
+    reasons = objections(unique_id, registry.gate, warehouse.verdicts(), warehouse.sequences())
+    if reasons:
+        raise GateRed(model=name, reasons=reasons)
 
 
 def objections(

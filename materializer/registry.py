@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -183,15 +184,17 @@ class TrainingSet:
         name: Model name.
         unique_id: dbt's id of the model.
         relation_name: Quoted relation in the warehouse.
-        labels_name: Model name of the labels it joins.
-        labels_relation: Quoted relation of those labels.
+        columns: Every column, in contract order.
+        labels: Names of the columns that came from the labels.
+        groups: Names of the feature groups it refs.
     """
 
     name: str
     unique_id: str
     relation_name: str
-    labels_name: str
-    labels_relation: str
+    columns: tuple[Column, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,20 +324,32 @@ def _column(column: Node, bad: Any) -> Column:
 
 
 def _training_set(node: Node, meta: Mapping[str, Any], nodes: Mapping[str, Node]) -> TrainingSet:
-    wanted = meta.get("labels")
-    for ref in node["depends_on"]["nodes"]:
-        labels = nodes.get(ref)
-        if labels is not None and labels["name"] == wanted:
-            return TrainingSet(
-                node["name"],
-                node["unique_id"],
-                node["relation_name"],
-                labels["name"],
-                labels["relation_name"],
-            )
-    raise BadRegistry(
-        file=node["original_file_path"],
-        model=node["name"],
-        key="training_set.labels",
-        problem=f"{wanted!r} is not a model this one refs",
+    bad = partial(
+        BadRegistry, file=node["original_file_path"], model=node["name"], key="training_set.labels"
+    )
+    columns = tuple(
+        _column(
+            column,
+            lambda key, problem: BadRegistry(
+                file=node["original_file_path"], model=node["name"], key=key, problem=problem
+            ),
+        )
+        for column in node["columns"].values()
+    )
+    refs = [nodes[ref] for ref in node["depends_on"]["nodes"] if ref in nodes]
+    labels = next((ref for ref in refs if ref["name"] == meta.get("labels")), None)
+    if labels is None:
+        raise bad(problem=f"{meta.get('labels')!r} is not a model this one refs")
+    names = tuple(column.name for column in columns if column.name in labels["columns"])
+    if not names:
+        raise bad(problem=f"{labels['name']} declares no column that this model has")
+    return TrainingSet(
+        name=node["name"],
+        unique_id=node["unique_id"],
+        relation_name=node["relation_name"],
+        columns=columns,
+        labels=names,
+        groups=tuple(
+            ref["name"] for ref in refs if "feature_group" in ref["config"].get("meta", {})
+        ),
     )

@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from materializer.errors import FeatureStoreError, WarehouseLocked, WarehouseMissing
-from materializer.registry import FeatureGroup, Registry
+from materializer.registry import Column, FeatureGroup, Registry
 
 _POLL_SECONDS = 0.2
 _HOLDER = re.compile(r"PID (\d+)")
@@ -137,39 +137,22 @@ class Warehouse:
         )
         return rows[0][0].replace(tzinfo=timezone.utc) if rows[0][0] else None
 
-    def days_of(self, group: FeatureGroup, days: Sequence[date]) -> pa.Table:
+    def day_of(self, group: FeatureGroup, day: date) -> pa.Table:
         """
-        Read whole days of a group.
+        Read one whole day of a group.
 
         Returns:
             n rows, the columns of the group in contract order, times in UTC.
         """
-        if not self.exists(group.relation_name):
-            raise FeatureStoreError(f"{group.name} is not in the warehouse; run: dbt build")
         columns = ", ".join(f'"{column.name}"' for column in group.columns)
-        # The bounds let the scan skip row groups; the list alone does not.
-        query = f"""
-            select {columns} from {group.relation_name}
-            where "{group.partition}" between ? and ?
-            and "{group.partition}" in (select unnest(?::date[]))
-        """
-        if not days:
-            return self._connection.execute(query, [None, None, []]).to_arrow_table()
-        return self._connection.execute(query, [min(days), max(days), list(days)]).to_arrow_table()
+        return self._arrow(
+            f'select {columns} from {group.relation_name} where "{group.partition}" = ?', [day]
+        )
 
-    def table(self, relation: str, columns: Sequence[str] = ("*",)) -> pa.Table:
-        """Read a whole relation as Arrow."""
-        return self._connection.execute(
-            f"select {', '.join(columns)} from {relation}"
-        ).to_arrow_table()
-
-    def exists(self, relation: str) -> bool:
-        """Tell whether a relation is there."""
-        try:
-            self._connection.execute(f"select 1 from {relation} limit 0")
-        except duckdb.CatalogException:
-            return False
-        return True
+    def table(self, relation: str, columns: Sequence[Column]) -> pa.Table:
+        """Read a whole relation: n rows, the given columns."""
+        names = ", ".join(f'"{column.name}"' for column in columns)
+        return self._arrow(f"select {names} from {relation}")
 
     def _record(self, name: str) -> str:
         try:
@@ -177,6 +160,14 @@ class Warehouse:
         except KeyError:
             raise FeatureStoreError(
                 f"the project declares no source records.{name}; see docs/architecture.md"
+            ) from None
+
+    def _arrow(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:
+        try:
+            return self._connection.sql(query, params=list(parameters)).to_arrow_table()
+        except duckdb.CatalogException as error:
+            raise FeatureStoreError(
+                f"the warehouse does not have what the manifest names; run: dbt build ({error})"
             ) from None
 
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:

@@ -11,7 +11,9 @@ import csv
 import json
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +24,9 @@ import duckdb
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = "2024-03-31T00:00:00Z"
+
+_PARSED = "partial_parse.msgpack"
+_CACHE = Path(tempfile.mkdtemp(prefix="feature-store-tests-")) / _PARSED
 
 Event = tuple[str, str, str]
 Label = tuple[str, float, str]
@@ -56,17 +61,26 @@ class Project:
     """
     One feature store: a home, its inputs and its clock.
 
+    The folder holds links to the project's own files. Home and inputs have the same relative names in
+    every test, so that dbt can start from what an earlier test has parsed.
+
     Attributes:
         folder: A folder of the test's own.
         now: The clock, as FEATURE_STORE_NOW has it.
         variables: dbt vars of every run.
-        project_dir: The dbt project.
     """
 
     folder: Path
     now: str = NOW
     variables: dict[str, object] = field(default_factory=dict)
-    project_dir: Path = ROOT
+
+    def __post_init__(self) -> None:
+        """Link the project into the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("dbt_project", "dbt_project.yml", "profiles.yml", "seeds"):
+            link = self.folder / name
+            if not link.exists():
+                link.symlink_to(ROOT / name)
 
     @property
     def home(self) -> Path:
@@ -88,10 +102,8 @@ class Project:
         """The environment of every command on this store."""
         return {
             **os.environ,
-            "FEATURE_STORE_HOME": str(self.home),
+            "FEATURE_STORE_HOME": "home",
             "FEATURE_STORE_NOW": self.now,
-            "DBT_TARGET_PATH": str(self.target),
-            "DBT_LOG_PATH": str(self.folder / "logs"),
             "DBT_USE_COLORS": "false",
         }
 
@@ -106,13 +118,12 @@ class Project:
     def _write(
         self, variable: str, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
     ) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / name
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(header)
             writer.writerows(rows)
-        self.variables[variable] = str(path)
+        self.variables[variable] = name
         return path
 
     def start(self, *args: str, **variables: object) -> ForkServerProcess:
@@ -120,13 +131,12 @@ class Project:
         # Imported here: the parent of the fork server must not import dbt.
         from tests.support.dbt_child import run
 
-        self.folder.mkdir(parents=True, exist_ok=True)
         process = _FORKSERVER.Process(
             target=run,
             args=(
                 [*args, "--vars", json.dumps({**self.variables, **variables})],
                 self.env,
-                str(self.project_dir),
+                str(self.folder),
                 str(self.folder / "output.txt"),
             ),
         )
@@ -137,11 +147,17 @@ class Project:
         """Run a dbt command to its end."""
         results = self.target / "run_results.json"
         results.unlink(missing_ok=True)
+        parsed = self.target / _PARSED
+        if not parsed.exists() and _CACHE.exists():
+            self.target.mkdir(exist_ok=True)
+            shutil.copy(_CACHE, parsed)
         process = self.start(*args, **variables)
         process.join(timeout)
         if process.is_alive():
             process.kill()
             process.join()
+        if parsed.exists() and not _CACHE.exists():
+            shutil.copy(parsed, _CACHE)
         code = process.exitcode
         assert code is not None
         process.close()

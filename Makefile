@@ -1,0 +1,58 @@
+# Every target makes .venv first when it is missing; nothing but Python, make and a registry is needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+# dbt starts twice as fast with its bytecode cached.
+unexport PYTHONDONTWRITEBYTECODE
+# dbt, the materializer and the server are used by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo movielens test lint format serve bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with everything in it
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+demo: $(STAMP) ## Run the main job on the sample: build, gate, publish, push, look up
+	@$(BIN)/python examples/demo.py
+
+movielens: $(STAMP) ## Run the main job on MovieLens 100k, which it downloads
+	@$(BIN)/python examples/movielens/run.py
+
+test: $(STAMP) ## Run every test
+	$(BIN)/pytest
+
+lint: $(STAMP) ## Check style and types of Python and SQL
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dbt --quiet --warn-error parse
+	$(BIN)/sqlfluff lint --processes 1 dbt_project/models dbt_project/tests
+
+format: $(STAMP) ## Put Python and SQL into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
+
+serve: $(STAMP) ## Serve lookups on http://127.0.0.1:8000
+	@$(BIN)/feature-server
+
+bench: $(STAMP) ## Run every benchmark
+	$(BIN)/python benchmarks/run.py
+
+clean: ## Stop the embedded online store, remove what the store and its tools wrote
+	@if [ -x $(BIN)/materializer ]; then \
+		for home in .feature_store .feature_store/demo .feature_store/movielens; do \
+			if [ -d $$home ]; then FEATURE_STORE_HOME=$$home $(BIN)/materializer stop; fi; \
+		done; \
+	fi
+	rm -rf .feature_store target logs .pytest_cache .mypy_cache .ruff_cache .hypothesis

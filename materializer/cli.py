@@ -1,0 +1,296 @@
+"""
+The command line: `materializer publish | push | run | status | get | stop`.
+
+Owns arguments, exit codes and the one-line error. Refuses to import an engine before a command
+needs one, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from materializer.config import Settings
+from materializer.errors import (
+    DONE,
+    EXIT_CODES,
+    FAILED,
+    FeatureStoreError,
+    UnknownGroup,
+    UsageError,
+)
+from materializer.lock import run_lock
+from materializer.progress import Voice
+from materializer.registry import FeatureGroup, Registry, read_manifest
+
+Command = Callable[[argparse.Namespace, Settings, Voice], int]
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command.
+
+    Args:
+        argv: Arguments without the program's name; None for the process's own.
+
+    Returns:
+        The exit code, see `materializer --help`.
+    """
+    arguments = _parser().parse_args(argv)
+    voice = Voice(as_json=arguments.json)
+    try:
+        command: Command = arguments.command
+        return command(arguments, Settings.from_env(), voice)
+    except FeatureStoreError as error:
+        if arguments.debug:
+            traceback.print_exc()
+        voice.error(f"materializer: {error}")
+        voice.result({"error": str(error), "exit_code": error.exit_code})
+        return error.exit_code
+    except KeyboardInterrupt:
+        voice.error("materializer: interrupted; what is done is kept, run it again to go on")
+        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
+        if arguments.debug:
+            traceback.print_exc()
+        voice.error(f"materializer: {type(error).__name__}: {error} (--debug shows where)")
+        voice.result({"error": str(error), "exit_code": FAILED})
+        return FAILED
+
+
+def _publish(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.outcome import exit_code
+    from materializer.commands.publish import publish
+
+    registry = _registry(arguments)
+    with run_lock(settings, "materializer publish"):
+        outcomes = publish(
+            settings,
+            registry,
+            _groups(arguments, registry),
+            voice,
+            wait=arguments.wait,
+            allow_removals=arguments.allow_removals,
+            training_sets=not arguments.group,
+        )
+    voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    return exit_code(outcomes)
+
+
+def _push(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.outcome import exit_code
+    from materializer.commands.push import push
+
+    registry = _registry(arguments)
+    with run_lock(settings, "materializer push"):
+        outcomes = push(
+            settings,
+            _groups(arguments, registry),
+            voice,
+            everything=arguments.all,
+            take_over=arguments.take_over,
+            allow_older=arguments.allow_older,
+        )
+    voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    return exit_code(outcomes)
+
+
+def _run(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.outcome import exit_code
+    from materializer.commands.publish import publish
+    from materializer.commands.push import push
+
+    registry = _registry(arguments)
+    groups = _groups(arguments, registry)
+    with run_lock(settings, "materializer run"):
+        outcomes = publish(
+            settings,
+            registry,
+            groups,
+            voice,
+            wait=arguments.wait,
+            allow_removals=arguments.allow_removals,
+            training_sets=not arguments.group,
+        )
+        # A refused publish leaves the last good rows, and those are pushed all the same.
+        published = [
+            group
+            for group, outcome in zip(groups, outcomes, strict=False)
+            if outcome.code == DONE or _was_published(settings, group)
+        ]
+        outcomes += push(
+            settings, published, voice, everything=False, take_over=False, allow_older=False
+        )
+    voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    return exit_code(outcomes)
+
+
+def _was_published(settings: Settings, group: FeatureGroup) -> bool:
+    from materializer.offline.catalog import open_catalog
+    from materializer.offline.publish import last_published
+
+    return last_published(open_catalog(settings), group.name) is not None
+
+
+def _status(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.status import status
+
+    registry = _registry(arguments)
+    return status(
+        settings,
+        registry,
+        _groups(arguments, registry),
+        voice,
+        wait=arguments.wait,
+        max_age=arguments.max_age,
+    )
+
+
+def _get(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.get import get
+
+    registry = _registry(arguments)
+    groups = [
+        group
+        for group in _groups(arguments, registry)
+        if group.online and len(group.entity) == len(arguments.key)
+    ]
+    if len(groups) != 1:
+        raise UsageError(
+            f"{len(groups)} online groups have a key of {len(arguments.key)} part(s); "
+            f"name one with --group: {', '.join(registry.groups)}"
+        )
+    return get(settings, groups[0], arguments.key, voice)
+
+
+def _stop(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.online import embedded
+
+    stopped = embedded.stop(settings)
+    voice.say("stopped the embedded server" if stopped else "no embedded server is running")
+    voice.result({"stopped": stopped})
+    return DONE
+
+
+def _registry(arguments: argparse.Namespace) -> Registry:
+    # dbt's own variable names another target folder.
+    target = os.environ.get("DBT_TARGET_PATH") or "target"
+    return read_manifest(arguments.project_dir / target / "manifest.json")
+
+
+def _groups(arguments: argparse.Namespace, registry: Registry) -> list[FeatureGroup]:
+    names = arguments.group or list(registry.groups)
+    for name in names:
+        if name not in registry.groups:
+            raise UnknownGroup(name, list(registry.groups))
+    return [registry.groups[name] for name in names]
+
+
+def _age(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an age; write 26h, 90m or 2d")
+    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
+    parser = argparse.ArgumentParser(
+        prog="materializer",
+        description="Publish what passed the gate, and push it online.",
+        epilog=f"exit codes:\n{codes}\n\nevery night:\n  dbt build; materializer run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, text: str, *parents: argparse.ArgumentParser) -> None:
+        one = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[*parents]
+        )
+        one.set_defaults(command=command)
+
+    common = _common_options()
+    groups = argparse.ArgumentParser(add_help=False)
+    groups.add_argument(
+        "--group", action="append", metavar="NAME", help="only this group; may be repeated"
+    )
+    waiting = argparse.ArgumentParser(add_help=False)
+    waiting.add_argument(
+        "--wait",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for a build that holds the warehouse (default: 60)",
+    )
+    removals = argparse.ArgumentParser(add_help=False)
+    removals.add_argument(
+        "--allow-removals",
+        action="store_true",
+        help="publish even if a day, or more than 5%% of a day's entities, would be removed",
+    )
+    pushing = argparse.ArgumentParser(add_help=False)
+    pushing.add_argument("--all", action="store_true", help="push every entity, changed or not")
+    pushing.add_argument(
+        "--take-over", action="store_true", help="write over the rows of another store"
+    )
+    pushing.add_argument("--allow-older", action="store_true", help="write over newer rows")
+    ages = argparse.ArgumentParser(add_help=False)
+    ages.add_argument(
+        "--max-age",
+        type=_age,
+        metavar="AGE",
+        help="exit 1 when a group's newest data are older, e.g. 26h; for alerting",
+    )
+    keys = argparse.ArgumentParser(add_help=False)
+    keys.add_argument("key", nargs="+", metavar="KEY", help="the entity's key, e.g. user1")
+
+    add(
+        "publish",
+        _publish,
+        "copy what passed the gate from the warehouse to the offline store",
+        common,
+        groups,
+        waiting,
+        removals,
+    )
+    add("push", _push, "bring the newest published rows online", common, groups, pushing)
+    add("run", _run, "publish, then push: what cron calls", common, groups, waiting, removals)
+    add(
+        "status",
+        _status,
+        "tell how far each group has come, how old it is, and what to run",
+        common,
+        groups,
+        waiting,
+        ages,
+    )
+    add("get", _get, "print the online row of one entity", common, groups, keys)
+    add("stop", _stop, "stop the embedded online store", common)
+    return parser
+
+
+def _common_options() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--project-dir",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the dbt project, with its target/manifest.json (default: here)",
+    )
+    common.add_argument("--json", action="store_true", help="print one JSON document, nothing else")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return common
+
+
+if __name__ == "__main__":
+    sys.exit(main())

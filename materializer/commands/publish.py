@@ -1,0 +1,149 @@
+"""
+`materializer publish`: what passed the gate goes from the warehouse into the offline store.
+
+Owns the way of one model: ask the gate, see what the ledger has that the store has not, hand those
+days over. Refuses a model whose gate is not green; the store then keeps its last good state.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import date
+from functools import partial
+
+from pyiceberg.catalog import Catalog
+
+from materializer.commands.outcome import Outcome, attempt
+from materializer.commands.training import publish_training_set
+from materializer.config import Settings
+from materializer.errors import DONE
+from materializer.gate import require_green
+from materializer.offline.catalog import open_catalog
+from materializer.offline.publish import last_published, publish_days
+from materializer.progress import Voice
+from materializer.registry import FeatureGroup, Registry
+from materializer.warehouse import Warehouse, open_warehouse
+
+
+def publish(
+    settings: Settings,
+    registry: Registry,
+    groups: Sequence[FeatureGroup],
+    voice: Voice,
+    *,
+    wait: float,
+    allow_removals: bool,
+    training_sets: bool = True,
+) -> list[Outcome]:
+    """
+    Publish groups, and the training sets of the project. Call it under the run lock.
+
+    Args:
+        settings: Where warehouse and offline store are.
+        registry: The project.
+        groups: Which groups.
+        voice: Told what happens.
+        wait: How long to wait for a build that holds the warehouse [s].
+        allow_removals: Remove days and entities without asking.
+        training_sets: Publish those too.
+
+    Returns:
+        One outcome a model; a refusal is an outcome, not an error.
+
+    Raises:
+        WarehouseLocked: A build holds the warehouse all the time.
+        WarehouseMissing: Nothing was built yet.
+        OfflineStoreUnavailable: The catalog cannot be opened.
+    """
+    catalog = open_catalog(settings)
+    with open_warehouse(settings.warehouse, registry, wait=wait, on_wait=voice.note) as warehouse:
+        outcomes = [
+            attempt(
+                "publish",
+                group.name,
+                voice,
+                partial(_publish_group, group, registry, warehouse, catalog, voice, allow_removals),
+            )
+            for group in groups
+        ]
+        if training_sets:
+            outcomes += [
+                attempt(
+                    "publish",
+                    training_set.name,
+                    voice,
+                    partial(
+                        publish_training_set,
+                        training_set,
+                        registry,
+                        warehouse,
+                        catalog,
+                        settings,
+                        voice,
+                    ),
+                )
+                for training_set in registry.training_sets.values()
+            ]
+    return outcomes
+
+
+def _publish_group(
+    group: FeatureGroup,
+    registry: Registry,
+    warehouse: Warehouse,
+    catalog: Catalog,
+    voice: Voice,
+    allow_removals: bool,
+) -> Outcome:
+    started = time.perf_counter()
+    require_green(group.name, group.unique_id, registry, warehouse)
+    sequence = warehouse.sequences()[group.unique_id]
+    warehouse_id = warehouse.warehouse_id()
+    last = last_published(catalog, group.name)
+    whole = last is None or last.warehouse_id != warehouse_id
+    days = [
+        built.day
+        for built in warehouse.built_days(group.unique_id)
+        if whole or last is None or built.sequence > last.ledger_sequence
+    ]
+    done = 0
+
+    def progress(day: date, rows: int) -> None:
+        nonlocal done
+        done += 1
+        voice.advance(f"publish {group.name}", done, len(days), "days")
+
+    report = publish_days(
+        catalog,
+        group,
+        days=days,
+        rows=lambda day: warehouse.day_of(group, day),
+        warehouse_id=warehouse_id,
+        ledger_sequence=sequence,
+        whole=whole,
+        allow_removals=allow_removals,
+        progress=progress,
+    )
+    seconds = time.perf_counter() - started
+    if not days:
+        voice.say(f"published {group.name}: up to date")
+        return Outcome("publish", group.name, DONE, "up to date")
+    removed = f", {report.removed_days:,} removed" if report.removed_days else ""
+    voice.say(
+        f"published {group.name}: {report.rows:,} rows in {report.days:,} days{removed}, "
+        f"{seconds:.1f} s"
+    )
+    return Outcome(
+        "publish",
+        group.name,
+        DONE,
+        "done",
+        {
+            "rows": report.rows,
+            "days": report.days,
+            "removed_days": report.removed_days,
+            "snapshot_id": str(report.snapshot_id),
+            "seconds": round(seconds, 3),
+        },
+    )

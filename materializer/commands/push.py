@@ -1,0 +1,110 @@
+"""
+`materializer push`: the newest published row of every entity goes online.
+
+Owns nothing but the words; `materializer.online.push` does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import redis
+from pyiceberg.catalog import Catalog
+
+from materializer.commands.outcome import Outcome, attempt
+from materializer.config import Settings
+from materializer.errors import DONE
+from materializer.offline.catalog import open_catalog
+from materializer.online.connection import connect, place
+from materializer.online.push import push as push_group
+from materializer.progress import Voice
+from materializer.registry import FeatureGroup
+
+
+def push(
+    settings: Settings,
+    groups: Sequence[FeatureGroup],
+    voice: Voice,
+    *,
+    everything: bool,
+    take_over: bool,
+    allow_older: bool,
+) -> list[Outcome]:
+    """
+    Push groups. Call it under the run lock.
+
+    Args:
+        settings: Where the two stores are.
+        groups: Which groups; those that are not online are left out.
+        voice: Told what happens.
+        everything: Push every entity, not only what changed.
+        take_over: Write over another store's rows.
+        allow_older: Write over newer rows.
+
+    Returns:
+        One outcome a group.
+
+    Raises:
+        OnlineStoreUnavailable: The server cannot be reached.
+        OfflineStoreUnavailable: The catalog cannot be opened.
+    """
+    catalog = open_catalog(settings)
+    client = connect(settings, announce=voice.note)
+    return [
+        attempt(
+            "push",
+            group.name,
+            voice,
+            partial(
+                _push, group, catalog, client, settings, voice, everything, take_over, allow_older
+            ),
+        )
+        for group in groups
+        if group.online
+    ]
+
+
+def _push(
+    group: FeatureGroup,
+    catalog: Catalog,
+    client: redis.Redis,
+    settings: Settings,
+    voice: Voice,
+    everything: bool,
+    take_over: bool,
+    allow_older: bool,
+) -> Outcome:
+    report = push_group(
+        group,
+        catalog,
+        client,
+        now=settings.now(),
+        everything=everything,
+        take_over=take_over,
+        allow_older=allow_older,
+        progress=lambda done, total: voice.advance(f"push {group.name}", done, total, "rows"),
+    )
+    if report.up_to_date:
+        voice.say(f"pushed {group.name}: up to date, day {report.day}")
+        return Outcome("push", group.name, DONE, "up to date", {"day": report.day})
+    removed = f", {report.deleted:,} removed" if report.deleted else ""
+    voice.say(
+        f"pushed {group.name}: {report.rows:,} rows{removed}, day {report.day}, "
+        f"{report.seconds:.2f} s ({report.rows_per_second:,.0f} rows/s) -> {place(client)}"
+    )
+    return Outcome(
+        "push",
+        group.name,
+        DONE,
+        "done",
+        {
+            "rows": report.rows,
+            "deleted": report.deleted,
+            "day": report.day,
+            "snapshot_id": report.snapshot_id,
+            "full": report.full,
+            "seconds": round(report.seconds, 3),
+            "rows_per_second": round(report.rows_per_second),
+        },
+    )
