@@ -121,7 +121,7 @@ def last_published(catalog: Catalog, group: str) -> Published | None:
         ledger_sequence=int(summary[LEDGER_SEQUENCE]),
         snapshot_id=current.snapshot_id,
         newest_day=date.fromisoformat(newest) if newest else None,
-        rows=int(summary.get("total-records", "0")),
+        rows=int((current.summary and current.summary["total-records"]) or 0),
         published_at=datetime.fromtimestamp(current.timestamp_ms / 1000, timezone.utc),
         visible=described_snapshot(find_table(catalog, spans_name(group))) == current.snapshot_id,
     )

@@ -76,5 +76,6 @@ def _count_lost(
     connection.register("old", read_files(table, old, group.entity))
     connection.register("new", read_files(table, new, group.entity))
     keys = quoted(group.entity)
-    row = connection.execute(f"select count(*) from old anti join new using ({keys})").fetchone()
-    return int(row[0]) if row else 0
+    query = f"select count(*) from old anti join new using ({keys})"
+    # All of it is fetched: a result left unfinished blocks the connection.
+    return int(connection.execute(query).fetchall()[0][0])

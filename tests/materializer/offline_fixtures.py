@@ -1,0 +1,140 @@
+"""What the tests of the offline store share: a small group, its histories, a store of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+
+from materializer.config import Settings
+from materializer.offline.catalog import open_catalog, table_name
+from materializer.offline.publish import PublishReport, publish_days
+from materializer.registry import Column, FeatureGroup
+
+EPOCH_DAY = date(2024, 1, 1)
+
+GROUP = FeatureGroup(
+    name="features_daily",
+    unique_id="model.dbt_feature_store.features_daily",
+    relation_name='"warehouse"."feature_store"."features_daily"',
+    description="One row per (user_id, day).",
+    entity=("user_id",),
+    available_at="available_at",
+    availability_lag_hours=0,
+    partition="day",
+    online=True,
+    key_prefix="features",
+    ttl_days=None,
+    max_age_hours=30,
+    owner=None,
+    columns=(
+        Column("user_id", "string"),
+        Column("day", "date"),
+        Column("event_count_7d", "int64"),
+        Column("last_event_days_ago", "int64"),
+        Column("event_type_counts", "string"),
+        Column("available_at", "timestamp"),
+    ),
+)
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("day", pa.date32()),
+        ("event_count_7d", pa.int64()),
+        ("last_event_days_ago", pa.int32()),
+        ("event_type_counts", pa.string()),
+        ("available_at", pa.timestamp("us")),
+    ]
+)
+
+# Which entities have a row on which day, and the value of that row.
+History = Mapping[date, Mapping[str, int]]
+
+
+def day_of(number: int) -> date:
+    return EPOCH_DAY + timedelta(days=number)
+
+
+def midnight_after(day: date, lag_hours: int = 0) -> datetime:
+    start = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+    return start + timedelta(days=1, hours=lag_hours)
+
+
+def row_of(entity: str, day: date, value: int, *, lag_hours: int = 0) -> dict[str, object]:
+    """Make a whole row as a lookup gives it."""
+    return {
+        "user_id": entity,
+        "day": day,
+        "event_count_7d": value,
+        "last_event_days_ago": value % 30 or None,
+        "event_type_counts": str(value),
+        "available_at": midnight_after(day, lag_hours),
+    }
+
+
+def table_of(rows: Iterable[Mapping[str, object]]) -> pa.Table:
+    plain = [
+        {k: v.replace(tzinfo=None) if isinstance(v, datetime) else v for k, v in row.items()}
+        for row in rows
+    ]
+    return pa.Table.from_pylist(plain, schema=SCHEMA)
+
+
+def rows_of(history: History, *, lag_hours: int = 0) -> Callable[[date], pa.Table]:
+    def rows(day: date) -> pa.Table:
+        # Unsorted on purpose: the order is the publisher's work.
+        entities = sorted(history.get(day, {}).items(), key=lambda item: hash(item[0]))
+        return table_of(row_of(e, day, value, lag_hours=lag_hours) for e, value in entities)
+
+    return rows
+
+
+def store(home: Path) -> Catalog:
+    return open_catalog(Settings(home), environ={})
+
+
+def publish(
+    catalog: Catalog,
+    history: History,
+    days: Iterable[date] | None = None,
+    *,
+    group: FeatureGroup = GROUP,
+    sequence: int = 1,
+    warehouse: str = "warehouse-1",
+    whole: bool = False,
+    allow_removals: bool = True,
+) -> PublishReport:
+    return publish_days(
+        catalog,
+        group,
+        days=history if days is None else days,
+        rows=rows_of(history, lag_hours=group.availability_lag_hours),
+        warehouse_id=warehouse,
+        ledger_sequence=sequence,
+        whole=whole,
+        allow_removals=allow_removals,
+    )
+
+
+def published_rows(catalog: Catalog, group: FeatureGroup = GROUP) -> list[dict[str, object]]:
+    """Read the whole group as any Iceberg reader does, in key order."""
+    rows = catalog.load_table(table_name(group.name)).scan().to_arrow().to_pylist()
+    return sorted(rows, key=lambda row: (row["day"], row["user_id"]))
+
+
+def expected_rows(history: History) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = table_of(
+        row_of(entity, day, value)
+        for day, entities in sorted(history.items())
+        for entity, value in sorted(entities.items())
+    ).to_pylist()
+    return rows
+
+
+def with_ttl(days: int) -> FeatureGroup:
+    return replace(GROUP, ttl_days=days)

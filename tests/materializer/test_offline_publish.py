@@ -1,0 +1,636 @@
+"""Publishing: whole days, one commit, and nothing removed unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from materializer.errors import ContractMismatch, OfflineStoreUnavailable, RemovalsRefused
+from materializer.offline import files
+from materializer.offline.catalog import (
+    LEDGER_SEQUENCE,
+    REGISTRY,
+    WAREHOUSE_ID,
+    spans_name,
+    table_name,
+)
+from materializer.offline.commit import commit
+from materializer.offline.files import MANIFESTS, data_files, files_by_day
+from materializer.offline.publish import (
+    PublishReport,
+    last_published,
+    publish_days,
+    publish_table,
+)
+from materializer.registry import Column, FeatureGroup
+from tests.materializer.offline_fixtures import (
+    GROUP,
+    SCHEMA,
+    day_of,
+    expected_rows,
+    publish,
+    published_rows,
+    row_of,
+    rows_of,
+    store,
+    table_of,
+)
+
+HISTORY = {day_of(n): {f"u{i}": 10 * n + i for i in range(5)} for n in range(3)}
+HUNDRED = {f"u{i:03d}": i for i in range(100)}
+
+
+def group_table(catalog: Catalog) -> Table:
+    return catalog.load_table(table_name(GROUP.name))
+
+
+def paths(catalog: Catalog) -> dict[date, list[str]]:
+    return {d: [f.file_path for f in fs] for d, fs in files_by_day(group_table(catalog)).items()}
+
+
+def parquet_files(home: Path) -> set[Path]:
+    return set((home / "iceberg" / "data" / "feature_store" / GROUP.name).rglob("*.parquet"))
+
+
+def snapshot_count(catalog: Catalog) -> int:
+    return len(group_table(catalog).snapshots())
+
+
+# What a publish writes
+
+
+def test_a_first_publish_holds_exactly_the_rows(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+
+    report = publish(catalog, HISTORY)
+
+    current = group_table(catalog).current_snapshot()
+    assert current is not None
+    assert report == PublishReport(GROUP.name, current.snapshot_id, 3, 0, 15)
+    assert published_rows(catalog) == expected_rows(HISTORY)
+
+
+def test_a_publish_is_one_snapshot_that_says_where_it_came_from(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+
+    publish(catalog, HISTORY, sequence=41, warehouse="w")
+
+    (snapshot,) = group_table(catalog).snapshots()
+    assert snapshot.summary is not None
+    assert (snapshot.summary[LEDGER_SEQUENCE], snapshot.summary[WAREHOUSE_ID]) == ("41", "w")
+    assert FeatureGroup.from_json(group_table(catalog).properties[REGISTRY]) == GROUP
+
+
+def test_a_32_bit_integer_stays_one_and_the_table_is_partitioned_by_day(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+
+    table = group_table(catalog)
+
+    assert [(f.name, str(f.field_type)) for f in table.schema().fields] == [
+        ("user_id", "string"),
+        ("day", "date"),
+        ("event_count_7d", "long"),
+        ("last_event_days_ago", "int"),
+        ("event_type_counts", "string"),
+        ("available_at", "timestamp"),
+    ]
+    assert [(f.name, str(f.transform)) for f in table.spec().fields] == [("day", "identity")]
+
+
+def test_replacing_a_day_leaves_the_others_files_alone(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+    before = paths(catalog)
+    new = {day_of(1): {"u1": 7, "new": 8}}
+
+    report = publish(catalog, new, sequence=2)
+
+    after = paths(catalog)
+    assert (report.days, report.removed_days, report.rows) == (1, 0, 2)
+    assert published_rows(catalog) == expected_rows({**HISTORY, **new})
+    assert [d for d in before if before[d] != after[d]] == [day_of(1)]
+    assert snapshot_count(catalog) == 2
+
+
+def test_a_day_that_became_empty_is_removed(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+
+    report = publish(catalog, {}, [day_of(0), day_of(1), day_of(9)], sequence=2)
+
+    assert (report.days, report.removed_days, report.rows) == (0, 2, 0)
+    assert published_rows(catalog) == expected_rows({day_of(2): HISTORY[day_of(2)]})
+
+
+def test_a_whole_publish_removes_the_days_that_were_not_passed(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+
+    report = publish(catalog, {day_of(2): {"u1": 1}}, whole=True, warehouse="another")
+
+    assert (report.days, report.removed_days) == (1, 2)
+    assert published_rows(catalog) == expected_rows({day_of(2): {"u1": 1}})
+
+
+def test_rows_may_come_as_a_stream_in_any_column_order(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+
+    def rows(day: date) -> pa.RecordBatchReader:
+        table = rows_of(HISTORY)(day)
+        return table.select(sorted(table.column_names)).to_reader(max_chunksize=2)
+
+    publish_days(catalog, GROUP, days=HISTORY, rows=rows, warehouse_id="w", ledger_sequence=1)
+
+    assert published_rows(catalog) == expected_rows(HISTORY)
+
+
+def test_progress_is_told_each_day_in_order(tmp_path: Path) -> None:
+    told: list[tuple[date, int]] = []
+
+    publish_days(
+        store(tmp_path),
+        GROUP,
+        days=[day_of(2), day_of(0)],
+        rows=rows_of(HISTORY),
+        warehouse_id="w",
+        ledger_sequence=1,
+        progress=lambda day, rows: told.append((day, rows)),
+    )
+
+    assert told == [(day_of(0), 5), (day_of(2), 5)]
+
+
+def test_files_are_sorted_by_entity_in_small_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ROW_GROUP", 7)
+    monkeypatch.setattr(files, "_PIECE", 14)
+    catalog = store(tmp_path)
+
+    publish(catalog, {day_of(0): HUNDRED})
+
+    (path,) = parquet_files(tmp_path)
+    file = pq.ParquetFile(path)
+    assert file.read(["user_id"]).column(0).to_pylist() == sorted(HUNDRED)
+    assert file.metadata.num_row_groups >= 100 / 7
+    assert max(file.metadata.row_group(n).num_rows for n in range(5)) == 7
+
+
+def test_a_very_large_day_becomes_several_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PIECE", 10)
+    monkeypatch.setattr(files, "FILE_ROWS", 30)
+    catalog = store(tmp_path)
+    history = {day_of(0): {f"u{i:05d}": i for i in range(5000)}}
+
+    publish(catalog, history)
+
+    assert len(paths(catalog)[day_of(0)]) > 1
+    assert published_rows(catalog) == expected_rows(history)
+
+
+def test_ids_too_long_for_statistics_are_still_found_by_a_reader_that_prunes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One row group with bounds, one without: the file must not get the bounds of the first.
+    monkeypatch.setattr(files, "ROW_GROUP", 2)
+    catalog = store(tmp_path)
+    long = "z" * 10_000
+    publish(catalog, {day_of(0): {"a": 1, "b": 2, "c": 3, long: 4}})
+
+    found = group_table(catalog).scan(row_filter=f"user_id == '{long}'").to_arrow()
+
+    assert found.column("event_count_7d").to_pylist() == [4]
+
+
+def test_names_that_need_quotes_are_published(tmp_path: Path) -> None:
+    columns = tuple(
+        replace(c, name={"user_id": 'the "user" id', "day": "the day"}.get(c.name, c.name))
+        for c in GROUP.columns
+    )
+    group = replace(
+        GROUP, name="odd names", entity=('the "user" id',), partition="the day", columns=columns
+    )
+    catalog = store(tmp_path)
+
+    publish_days(
+        catalog,
+        group,
+        days=[day_of(0)],
+        rows=lambda day: rows_of(HISTORY)(day).rename_columns([c.name for c in columns]),
+        warehouse_id="w",
+        ledger_sequence=1,
+    )
+
+    rows = catalog.load_table(table_name(group.name)).scan().to_arrow()
+    assert rows.column_names == [c.name for c in columns]
+    assert sorted(rows.column(0).to_pylist()) == sorted(HISTORY[day_of(0)])
+
+
+# What changes when there is nothing to publish
+
+
+def test_publishing_nothing_to_an_empty_store_makes_no_table(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+
+    assert publish(catalog, {}) == PublishReport(GROUP.name, None, 0, 0, 0)
+    assert catalog.list_tables("feature_store") == []
+
+
+def test_publishing_nothing_again_commits_nothing(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+    before = group_table(catalog).metadata_location
+
+    publish(catalog, {}, [])
+
+    assert group_table(catalog).metadata_location == before
+
+
+def test_a_changed_registry_is_published_without_days(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+    changed = replace(GROUP, ttl_days=3)
+
+    publish(catalog, {}, [], group=changed)
+
+    for name in (table_name(GROUP.name), spans_name(GROUP.name)):
+        assert FeatureGroup.from_json(catalog.load_table(name).properties[REGISTRY]) == changed
+    assert published_rows(catalog) == expected_rows(HISTORY)
+
+
+def test_a_newer_sequence_is_kept_without_days(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY, sequence=1)
+
+    publish(catalog, {}, [], sequence=9)
+
+    published = last_published(catalog, GROUP.name)
+    assert published is not None
+    assert (published.ledger_sequence, published.rows, published.visible) == (9, 15, True)
+
+
+# What was published last
+
+
+def test_nothing_was_published_to_an_empty_store(tmp_path: Path) -> None:
+    assert last_published(store(tmp_path), GROUP.name) is None
+
+
+def test_the_last_publish_is_told(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    started = datetime.now(timezone.utc) - timedelta(seconds=1)
+    publish(catalog, HISTORY, sequence=5, warehouse="w")
+    report = publish(catalog, {}, [day_of(2)], sequence=6, warehouse="w")
+
+    published = last_published(catalog, GROUP.name)
+
+    assert published is not None
+    assert started < published.published_at < datetime.now(timezone.utc) + timedelta(seconds=1)
+    assert (published.warehouse_id, published.ledger_sequence) == ("w", 6)
+    assert (published.snapshot_id, published.newest_day) == (report.snapshot_id, day_of(1))
+    assert (published.rows, published.visible) == (10, True)
+
+
+def test_another_engines_commit_does_not_hide_the_last_publish(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY, sequence=5)
+    group_table(catalog).delete(f"day = '{day_of(0)}'")
+
+    published = last_published(catalog, GROUP.name)
+
+    assert published is not None
+    assert (published.ledger_sequence, published.rows, published.visible) == (5, 10, False)
+
+
+# The removal guard
+
+
+def refused(catalog: Catalog, home: Path, call: Callable[[], Any]) -> tuple[str, ...]:
+    """Check that a publish is refused and leaves no trace; give what it said."""
+    before = (group_table(catalog).metadata_location, parquet_files(home))
+    with pytest.raises(RemovalsRefused) as refusal:
+        call()
+    assert (group_table(catalog).metadata_location, parquet_files(home)) == before
+    return refusal.value.losses
+
+
+def test_a_day_that_would_be_emptied_is_refused(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+
+    losses = refused(
+        catalog, tmp_path, lambda: publish(catalog, {}, [day_of(1)], allow_removals=False)
+    )
+
+    assert losses == ("the whole of 2024-01-02 (5 rows)",)
+
+
+def test_a_day_missing_from_a_whole_publish_is_refused(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+    rest = {d: HISTORY[d] for d in list(HISTORY)[1:]}
+
+    losses = refused(
+        catalog, tmp_path, lambda: publish(catalog, rest, whole=True, allow_removals=False)
+    )
+
+    assert losses == ("the whole of 2024-01-01 (5 rows)",)
+
+
+def test_one_entity_in_twenty_may_go(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, {day_of(0): HUNDRED})
+    rest = dict(list(HUNDRED.items())[5:])
+
+    publish(catalog, {day_of(0): rest}, allow_removals=False)
+
+    assert published_rows(catalog) == expected_rows({day_of(0): rest})
+
+
+def test_more_than_one_in_twenty_is_refused_even_behind_new_ones(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, {day_of(0): HUNDRED})
+    swapped = dict(list(HUNDRED.items())[6:]) | {f"new{i}": i for i in range(50)}
+
+    losses = refused(
+        catalog, tmp_path, lambda: publish(catalog, {day_of(0): swapped}, allow_removals=False)
+    )
+
+    assert losses == ("6 of 100 rows of 2024-01-01",)
+
+
+def test_many_losses_are_told_in_one_short_line(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, {day_of(n): {"a": 1} for n in range(9)})
+
+    losses = refused(
+        catalog,
+        tmp_path,
+        lambda: publish(catalog, {}, [day_of(n) for n in range(9)], allow_removals=False),
+    )
+
+    assert losses[-2:] == ("the whole of 2024-01-05 (1 rows)", "and so on for 4 more days")
+
+
+def test_new_days_and_new_entities_are_no_loss(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, {day_of(0): HUNDRED})
+
+    report = publish(
+        catalog, {day_of(0): {**HUNDRED, "x": 1}, day_of(1): {"x": 1}}, allow_removals=False
+    )
+
+    assert report.rows == 102
+
+
+def test_the_key_of_several_columns_is_compared_whole(tmp_path: Path) -> None:
+    group = replace(GROUP, entity=("user_id", "event_type_counts"))
+    catalog = store(tmp_path)
+
+    def publish_kinds(kind: str) -> None:
+        rows = [row_of(f"u{i}", day_of(0), i) | {"event_type_counts": kind} for i in range(9)]
+        publish_days(
+            catalog,
+            group,
+            days=[day_of(0)],
+            rows=lambda _: table_of(rows),
+            warehouse_id="w",
+            ledger_sequence=1,
+        )
+
+    publish_kinds("a")
+    with pytest.raises(RemovalsRefused, match="9 of 9 rows of 2024-01-01"):
+        publish_kinds("b")
+
+
+# Contracts
+
+
+def publish_rows(catalog: Catalog, rows: pa.Table, group: FeatureGroup = GROUP) -> None:
+    publish_days(
+        catalog,
+        group,
+        days=[day_of(0)],
+        rows=lambda _: rows,
+        warehouse_id="w",
+        ledger_sequence=1,
+    )
+
+
+ONE = table_of([row_of("a", day_of(0), 1)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (ONE.drop_columns("event_count_7d"), r"lack \['event_count_7d'\]"),
+        (ONE.append_column("extra", [["x"]]), r"surplus is \['extra'\]"),
+        (
+            ONE.set_column(2, "event_count_7d", pa.array(["1"])),
+            "event_count_7d is string, not integer",
+        ),
+        (
+            ONE.set_column(5, "available_at", pa.array([0], pa.timestamp("us", "UTC"))),
+            r"available_at is timestamp\[us, tz=UTC\], not timestamp",
+        ),
+        (ONE.set_column(3, "last_event_days_ago", pa.array([2**40])), "not in range"),
+        (
+            ONE.set_column(5, "available_at", pa.array([1], pa.timestamp("ns"))),
+            "would lose data",
+        ),
+        (ONE.set_column(0, "user_id", pa.array([None], pa.string())), "user_id is null"),
+        (ONE.set_column(1, "day", pa.array([day_of(1)])), "the rows of 2024-01-01 hold another"),
+        (ONE.set_column(1, "day", pa.array([None], pa.date32())), "hold another day"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(tmp_path: Path, rows: pa.Table, problem: str) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+    before = parquet_files(tmp_path)
+
+    with pytest.raises(ContractMismatch, match=problem):
+        publish_rows(catalog, rows)
+
+    assert parquet_files(tmp_path) == before
+    assert published_rows(catalog) == expected_rows(HISTORY)
+
+
+@pytest.mark.parametrize(
+    ("group", "problem"),
+    [
+        (
+            replace(GROUP, columns=(*GROUP.columns, Column("extra", "int64"))),
+            "extra was published as nothing, and is int64 now",
+        ),
+        (
+            replace(GROUP, columns=GROUP.columns[:-2] + GROUP.columns[-1:]),
+            "event_type_counts was published as string, and is gone now",
+        ),
+        (
+            replace(
+                GROUP,
+                columns=tuple(
+                    Column(c.name, "double") if c.name == "event_count_7d" else c
+                    for c in GROUP.columns
+                ),
+            ),
+            "event_count_7d was published as int64, and is double now",
+        ),
+        (replace(GROUP, entity=("event_type_counts",)), "entity was published as"),
+        (replace(GROUP, partition="available_at"), "partition was published as"),
+    ],
+)
+def test_a_group_that_changed_its_shape_is_refused(
+    tmp_path: Path, group: FeatureGroup, problem: str
+) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+
+    with pytest.raises(ContractMismatch, match=problem):
+        publish_rows(catalog, ONE, group)
+
+
+def test_a_key_called_like_a_column_of_the_spans_is_refused(tmp_path: Path) -> None:
+    columns = (Column("first_day", "string"), *GROUP.columns[1:])
+    group = replace(GROUP, entity=("first_day",), columns=columns)
+
+    with pytest.raises(ContractMismatch, match="a key cannot be called first_day"):
+        publish_rows(store(tmp_path), ONE.rename_columns([c.name for c in columns]), group)
+
+
+def test_every_type_of_a_contract_is_published(tmp_path: Path) -> None:
+    columns = (
+        Column("user_id", "string"),
+        Column("day", "date"),
+        Column("ratio", "double"),
+        Column("flag", "boolean"),
+        Column("price", "decimal(10,2)"),
+        Column("available_at", "timestamp"),
+    )
+    catalog = store(tmp_path)
+    rows = pa.table(
+        {
+            "user_id": ["a"],
+            "day": [day_of(0)],
+            "ratio": [0.1],
+            "flag": [True],
+            "price": pa.array(["12.50"]).cast(pa.decimal128(10, 2)),
+            "available_at": pa.array([datetime(2024, 1, 2)], pa.timestamp("us")),
+        }
+    )
+
+    publish_rows(catalog, rows, replace(GROUP, columns=columns))
+
+    assert group_table(catalog).scan().to_arrow().to_pylist() == rows.to_pylist()
+
+
+# Tables that are replaced whole
+
+
+LABELS = (
+    Column("user_id", "string"),
+    Column("label", "double"),
+    Column("as_of_ts", "timestamp"),
+)
+
+
+def labels(count: int) -> pa.Table:
+    return pa.table(
+        {
+            "user_id": pa.array([f"u{i}" for i in range(count)], pa.string()),
+            "label": pa.array([float(i) for i in range(count)], pa.float64()),
+            "as_of_ts": pa.array([datetime(2024, 1, 2)] * count, pa.timestamp("us")),
+        }
+    )
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_whole_table_is_replaced_in_one_snapshot(tmp_path: Path, count: int) -> None:
+    catalog = store(tmp_path)
+    publish_table(catalog, "labels", labels(5), columns=LABELS, snapshot_properties={"x": "1"})
+
+    snapshot_id = publish_table(
+        catalog, "labels", labels(count).to_reader(), columns=LABELS, snapshot_properties={"x": "2"}
+    )
+
+    table = catalog.load_table(table_name("labels"))
+    current = table.current_snapshot()
+    assert current is not None
+    assert current.summary is not None
+    assert (current.snapshot_id, current.summary["x"]) == (snapshot_id, "2")
+    assert table.scan().to_arrow().to_pylist() == labels(count).to_pylist()
+    assert len(table.snapshots()) == 2
+
+
+def test_a_whole_table_whose_columns_changed_is_refused(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish_table(catalog, "labels", labels(5), columns=LABELS, snapshot_properties={})
+
+    with pytest.raises(ContractMismatch, match="label was published as double"):
+        publish_table(
+            catalog,
+            "labels",
+            labels(5).drop_columns("label"),
+            columns=(LABELS[0], LABELS[2]),
+            snapshot_properties={},
+        )
+
+
+# Leftovers and growth
+
+
+def test_a_table_that_a_killed_first_publish_left_is_made_anew(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    catalog.create_namespace("feature_store")
+    catalog.create_table(table_name(GROUP.name), pa.schema([("something_else", pa.int64())]))
+
+    publish(catalog, HISTORY)
+
+    assert published_rows(catalog) == expected_rows(HISTORY)
+
+
+def test_a_second_writer_fails_and_changes_nothing(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+    stale = group_table(catalog)
+    publish(catalog, {day_of(1): {"u1": 1}}, sequence=2)
+    before = published_rows(catalog)
+
+    with pytest.raises(OfflineStoreUnavailable, match="features_daily"):
+        commit(stale, add=[], remove=data_files(stale), snapshot_properties={}, properties={})
+
+    assert published_rows(catalog) == before
+
+
+def test_metadata_stays_bounded_over_many_publishes(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    for number in range(MANIFESTS + 5):
+        publish(catalog, {day_of(number): {"a": number}}, sequence=number)
+
+    snapshot = group_table(catalog).current_snapshot()
+    assert snapshot is not None
+    assert len(snapshot.manifests(group_table(catalog).io)) <= MANIFESTS
+    for name in (GROUP.name, f"_spans_{GROUP.name}"):
+        folder = tmp_path / "iceberg" / "data" / "feature_store" / name / "metadata"
+        assert len(list(folder.glob("*.metadata.json"))) <= 11
+    history = {day_of(n): {"a": n} for n in range(MANIFESTS + 5)}
+    assert published_rows(catalog) == expected_rows(history)
+    published = last_published(catalog, GROUP.name)
+    assert published is not None
+    assert (published.ledger_sequence, published.visible) == (MANIFESTS + 4, True)
+
+
+def test_the_columns_of_the_tests_are_those_of_the_group() -> None:
+    assert SCHEMA.names == [c.name for c in GROUP.columns]

@@ -1,0 +1,175 @@
+"""Spans: always what a full recomputation over all rows would give."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from materializer.offline import spans
+from materializer.offline.catalog import spans_name, table_name
+from materializer.offline.files import sorter
+from materializer.offline.publish import ensure_spans
+from materializer.offline.spans import SpanMerger, described_snapshot, kept_intervals
+from tests.materializer.offline_fixtures import GROUP, day_of, publish, store
+
+Presence = Mapping[str, frozenset[int]]
+Span = tuple[str, int, int]
+
+SCHEMA = pa.schema(
+    [("user_id", pa.large_string()), ("first_day", pa.date32()), ("last_day", pa.date32())]
+)
+
+_days = st.frozensets(st.integers(0, 11))
+_presence = st.dictionaries(st.sampled_from(["a", "b", "ab", "c'"]), _days)
+
+
+def spans_of(presence: Presence) -> list[Span]:
+    """Recompute all spans the plain way."""
+    found = []
+    for entity, days in presence.items():
+        for first in sorted(days):
+            if first - 1 in days:
+                continue
+            last = first
+            while last + 1 in days:
+                last += 1
+            found.append((entity, first, last))
+    return sorted(found)
+
+
+def stream(columns: Mapping[str, object], schema: pa.Schema) -> pa.RecordBatchReader:
+    return pa.table(dict(columns), schema=schema).to_reader()
+
+
+def merged(
+    old: Iterable[Span], changed: Sequence[int], rows: Iterable[tuple[str, int]]
+) -> list[Span]:
+    kept = list(old)
+    new = list(rows)
+    row_schema = pa.schema([("user_id", pa.large_string()), ("day", pa.date32())])
+    with sorter() as connection:
+        merger = SpanMerger(connection, ["user_id"], SCHEMA)
+        columns = {
+            "user_id": [e for e, _, _ in kept],
+            "first_day": [day_of(f) for _, f, _ in kept],
+            "last_day": [day_of(t) for _, _, t in kept],
+        }
+        merger.keep(stream(columns, SCHEMA), [day_of(n) for n in changed])
+        # In two parts, as a long history is.
+        for part in (new[::2], new[1::2]):
+            columns = {"user_id": [e for e, _ in part], "day": [day_of(d) for _, d in part]}
+            merger.add(stream(columns, row_schema), "day")
+        batches = list(merger.merged())
+    return [
+        (r["user_id"], (r["first_day"] - day_of(0)).days, (r["last_day"] - day_of(0)).days)
+        for batch in batches
+        for r in batch.to_pylist()
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(before=_presence, after=_presence, changed=_days)
+def test_cutting_and_merging_equals_a_full_recomputation(
+    before: Presence, after: Presence, changed: frozenset[int]
+) -> None:
+    now = {
+        entity: (before.get(entity, frozenset()) - changed)
+        | (after.get(entity, frozenset()) & changed)
+        for entity in {*before, *after}
+    }
+    rows = [(e, d) for e, days in sorted(after.items()) for d in sorted(days & changed)]
+
+    assert merged(spans_of(before), sorted(changed), rows) == spans_of(now)
+
+
+@given(changed=_days)
+def test_kept_intervals_hold_every_day_but_the_changed_ones(changed: frozenset[int]) -> None:
+    intervals = kept_intervals([day_of(n) for n in sorted(changed)])
+
+    kept = {n for n in range(-3, 15) if any(a <= day_of(n) <= b for a, b in intervals)}
+
+    assert kept == set(range(-3, 15)) - changed
+    assert (intervals[0][0], intervals[-1][1]) == (date.min, date.max)
+    assert all(a <= b for a, b in intervals)
+
+
+def published_spans(home: Path) -> list[Span]:
+    rows = store(home).load_table(spans_name(GROUP.name)).scan().to_arrow().to_pylist()
+    return [
+        (r["user_id"], (r["first_day"] - day_of(0)).days, (r["last_day"] - day_of(0)).days)
+        for r in rows
+    ]
+
+
+@settings(max_examples=8, deadline=None)
+@given(steps=st.lists(st.tuples(_presence, _days), min_size=1, max_size=3))
+def test_after_any_publishes_the_spans_table_is_that_of_all_rows(
+    steps: list[tuple[Presence, frozenset[int]]],
+) -> None:
+    now: dict[str, frozenset[int]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for number, (presence, days) in enumerate(steps):
+            history = {
+                day_of(n): {e: n for e, there in presence.items() if n in there} for n in days
+            }
+            publish(store(home), history, sequence=number)
+            now = {
+                e: (now.get(e, frozenset()) - days) | (presence.get(e, frozenset()) & days)
+                for e in {*now, *presence}
+            }
+            if any(d for _, d in steps[: number + 1]):
+                assert published_spans(home) == spans_of(now)
+
+
+def test_a_long_history_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "_CHUNK", 3)
+
+    publish(store(tmp_path), {day_of(n): {"a": 1, "b": 1} for n in range(7) if n != 4})
+
+    assert published_spans(tmp_path) == [("a", 0, 3), ("a", 5, 6), ("b", 0, 3), ("b", 5, 6)]
+
+
+def test_spans_name_the_snapshot_they_describe_and_follow_foreign_commits(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, {day_of(0): {"a": 1}, day_of(1): {"a": 1}})
+    table = catalog.load_table(table_name(GROUP.name))
+    table.delete(f"day = '{day_of(0)}'")
+
+    assert ensure_spans(catalog, GROUP) is True
+    assert ensure_spans(catalog, GROUP) is False
+    assert published_spans(tmp_path) == [("a", 1, 1)]
+    current = catalog.load_table(table_name(GROUP.name)).current_snapshot()
+    assert current is not None
+    described = described_snapshot(catalog.load_table(spans_name(GROUP.name)))
+    assert described == current.snapshot_id
+
+
+def test_spans_are_made_anew_when_what_they_described_was_expired(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, {day_of(0): {"a": 1}, day_of(1): {"a": 1}})
+    first = catalog.load_table(table_name(GROUP.name)).current_snapshot()
+    assert first is not None
+    catalog.load_table(table_name(GROUP.name)).delete(f"day = '{day_of(0)}'")
+    table = catalog.load_table(table_name(GROUP.name))
+    table.maintenance.expire_snapshots().by_id(first.snapshot_id).commit()
+
+    assert ensure_spans(catalog, GROUP) is True
+    assert published_spans(tmp_path) == [("a", 1, 1)]
+
+
+def test_only_the_newest_spans_stay_on_disk(tmp_path: Path) -> None:
+    for number in range(8):
+        publish(store(tmp_path), {day_of(number): {"a": 1}}, sequence=number)
+
+    folder = tmp_path / "iceberg" / "data" / "feature_store" / f"_spans_{GROUP.name}"
+    assert len(list((folder / "data").iterdir())) == 3
+    assert len(store(tmp_path).load_table(spans_name(GROUP.name)).snapshots()) == 3
+    assert published_spans(tmp_path) == [("a", 0, 7)]
