@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -203,7 +204,10 @@ class Offline:
             self.table.append(data)
         else:
             wanted = ", ".join(f"'{day}'" for day in days)
-            self.table.overwrite(data, overwrite_filter=f"{self.group.partition} in ({wanted})")
+            with warnings.catch_warnings():
+                # PyIceberg warns of replacing a day that was not there.
+                warnings.simplefilter("ignore", UserWarning)
+                self.table.overwrite(data, overwrite_filter=f"{self.group.partition} in ({wanted})")
         snapshot = self.table.current_snapshot()
         assert snapshot is not None
         if spans:
@@ -216,10 +220,18 @@ class Offline:
         fields = pa.schema([("user_id", pa.string())])
         if not self.catalog.table_exists(name):
             self.catalog.create_table(name, schema=fields)
-        self.catalog.load_table(name).overwrite(
+        _overwrite(
+            self.catalog.load_table(name),
             pa.table({"user_id": ["someone"]}, schema=fields),
             snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot_id)},
         )
+
+
+def _overwrite(table: Table, data: Any, **options: Any) -> None:
+    with warnings.catch_warnings():
+        # PyIceberg warns of replacing what was not there.
+        warnings.simplefilter("ignore", UserWarning)
+        table.overwrite(data, **options)
 
 
 def _decimal(kind: str) -> pa.DataType:

@@ -103,6 +103,10 @@ class Selection:
         time = _column(group, group.available_at)
         columns = {c.name: c for c in (*self._entity, *group.contract.columns, time)}
         self._schema = _schema_sql(group, schema, list(columns.values()))
+        self._nothing = ", ".join(
+            f"null::{_DUCKDB.get(c.type, c.type)} as {codec.quoted(c.name)}"
+            for c in columns.values()
+        )
         self._local: dict[str, str] = {}
         # Until the first wave was sent, "everything in it is wanted" needs no list.
         self._wanted: tuple[File, ...] | None = None
@@ -181,9 +185,7 @@ class Selection:
                 if file not in wave or not file.holds_only(self._after, self._until)
             ]
             self._wanted = None
-            wanted = f"select distinct {self._keys} from {self._scan(others or wave)}"
-            if not others:
-                wanted += " where false"
+            wanted = f"select distinct {self._keys} from {self._scan(others)}"
         self._keep(f"select * from ({wanted}) anti join {found} using ({self._keys})")
 
     def left(self) -> int | None:
@@ -280,6 +282,8 @@ class Selection:
         return self._engine.sql(query).to_arrow_reader(BATCH_ROWS)
 
     def _scan(self, files: Sequence[File]) -> str:
+        if not files:
+            return f"(select {self._nothing} where false)"
         paths = ", ".join(codec.literal(self._path(file.path)) for file in files)
         return f"read_parquet([{paths}], schema = {self._schema}, hive_partitioning = false)"
 
