@@ -19,7 +19,7 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
-from sqlalchemy import select
+from sqlalchemy import URL, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from materializer.config import Settings
@@ -84,9 +84,12 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
 
 
 def _local(root: Path) -> Catalog:
-    database = root / "catalog.db"
+    # SQLAlchemy writes what it reads: a plain text would lose a % in the path.
+    database = URL.create("sqlite", database=(root / "catalog.db").as_posix())
     return SqlCatalog(
-        "local", uri=f"sqlite:///{database.as_posix()}", warehouse=f"file://{root.as_posix()}/data"
+        "local",
+        uri=database.render_as_string(hide_password=False),
+        warehouse=f"file://{root.as_posix()}/data",
     )
 
 

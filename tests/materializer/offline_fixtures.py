@@ -138,3 +138,14 @@ def expected_rows(history: History) -> list[dict[str, object]]:
 
 def with_ttl(days: int) -> FeatureGroup:
     return replace(GROUP, ttl_days=days)
+
+
+# What a publish finds, and what it brings: one day stays, others change, go and come.
+OLD = {day_of(n): {f"u{i}": 10 * n + i for i in range(4)} for n in range(5)}
+NEW = {
+    day_of(1): {"u1": 91, "u7": 97},
+    day_of(2): {},
+    day_of(4): {f"u{i}": 40 + i for i in range(6)},
+    day_of(5): {"u0": 50},
+    day_of(7): {"u9": 70},
+}
