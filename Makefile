@@ -36,12 +36,12 @@ lint: $(STAMP) ## Check style and types of Python and SQL
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/dbt --quiet --warn-error parse
-	$(BIN)/sqlfluff lint --processes 1 dbt_project/models dbt_project/tests
+	$(BIN)/sqlfluff lint --processes 1 dbt_project/models dbt_project/tests/*.sql
 
 format: $(STAMP) ## Put Python and SQL into the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests
+	$(BIN)/sqlfluff fix dbt_project/models dbt_project/tests/*.sql
 
 serve: $(STAMP) ## Serve lookups on http://127.0.0.1:8000
 	@$(BIN)/feature-server

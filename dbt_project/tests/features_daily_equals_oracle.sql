@@ -1,22 +1,35 @@
 {{ config(tags=['gate']) }}
--- The features of every built day, computed again from the events in the plainest way: for each day,
--- look at every event of its 31 days. Shares no macro with the model but the calendar's.
+-- The features of every built day, computed again from the events in the plainest way: for each
+-- day, look at every event of its 31 days. Shares no macro with the model but the calendar's.
 -- Frozen days cannot be computed again: their events are no longer kept.
 
 with
 
 events as (
-    select user_id, event_type, ts, cast(ts as date) as event_day
+    select
+        user_id,
+        event_type,
+        ts,
+        cast(ts as date) as event_day
     from {{ ref('stg_events') }}
 ),
 
 kept as (
-    select min(event_day) as first_day from events
+    select min(event_day) as first_day
+    from events
+),
+
+ledger as (
+    {{ current_ledger(model_id('features_daily')) }}
 ),
 
 days as (
-    select ledger.day, ledger.availability_lag_hours, ledger.source_first_day
-    from ({{ current_ledger(model_id('features_daily')) }}) as ledger
+    select
+        ledger.day,
+        {{ add_days('ledger.day', -7) }} as week_before,
+        {{ add_days('ledger.day', -30) }} as month_before,
+        {{ add_hours(add_days('ledger.day', 1), 'ledger.availability_lag_hours') }} as available_at
+    from ledger
     cross join kept
     where not (
         ledger.source_first_day < kept.first_day
@@ -26,43 +39,48 @@ days as (
 
 -- Only to look at fewer rows; adds nothing to the meaning.
 daily as (
-    select user_id, event_type, event_day, count(*) as events, max(ts) as last_ts
+    select
+        user_id,
+        event_type,
+        event_day,
+        count(*) as events,
+        max(ts) as last_ts
     from events
-    group by 1, 2, 3
+    group by user_id, event_type, event_day
 ),
 
 expected as (
     select
         daily.user_id,
         days.day,
-        coalesce(sum(case when daily.event_day > {{ add_days('days.day', -7) }} then daily.events end), 0)
+        days.available_at,
+        sum(case when daily.event_day > days.week_before then daily.events else 0 end)
             as event_count_7d,
-        coalesce(sum(case when daily.event_day > {{ add_days('days.day', -30) }} then daily.events end), 0)
+        sum(case when daily.event_day > days.month_before then daily.events else 0 end)
             as event_count_30d,
         min(case
-            when daily.event_day > {{ add_days('days.day', -30) }}
+            when daily.event_day > days.month_before
                 then {{ days_between('daily.event_day', 'days.day') }}
         end) as last_event_days_ago,
         cast(count(distinct case
-            when daily.event_day > {{ add_days('days.day', -30) }} then daily.event_type
+            when daily.event_day > days.month_before then daily.event_type
         end) as varchar) as event_type_counts,
-        {{ add_hours(add_days('days.day', 1), 'days.availability_lag_hours') }} as available_at,
-        max(case when daily.event_day > {{ add_days('days.day', -30) }} then daily.last_ts end)
-            as max_event_ts
+        max(case when daily.event_day > days.month_before then daily.last_ts end) as max_event_ts
     from days
     inner join daily
         on
-            daily.event_day <= days.day
-            and daily.event_day >= {{ add_days('days.day', -30) }}
-    group by daily.user_id, days.day, days.availability_lag_hours
+            days.day >= daily.event_day
+            and days.month_before <= daily.event_day
+    group by daily.user_id, days.day, days.available_at
 ),
 
+-- Rows of days that are not in the ledger at all are looked at too: they should not be there.
 actual as (
     select features.*
     from {{ ref('features_daily') }} as features
-    left join ({{ current_ledger(model_id('features_daily')) }}) as ledger
-        on features.day = ledger.day
-    where ledger.day is null or ledger.day in (select day from days)
+    left join ledger on features.day = ledger.day
+    left join days on features.day = days.day
+    where ledger.day is null or days.day is not null
 )
 
 select
@@ -86,12 +104,15 @@ select
                 ' (7d/30d/days ago/types), or the times differ'
             )
         end,
-        '; run: dbt build --vars ''{start_date: ', cast(coalesce(actual.day, expected.day) as varchar),
+        '; run: dbt build --vars ''{start_date: ',
+        cast(coalesce(actual.day, expected.day) as varchar),
         ', end_date: ', cast(coalesce(actual.day, expected.day) as varchar), '}'''
     ) as problem
 from actual
 full outer join expected
-    on actual.user_id = expected.user_id and actual.day = expected.day
+    on
+        actual.user_id = expected.user_id
+        and actual.day = expected.day
 where
     actual.user_id is null
     or expected.user_id is null

@@ -1,50 +1,67 @@
 {{ config(tags=['gate']) }}
--- Every day that a label needs is built, so that a null means "nothing known", never "not computed".
--- Guards `training_data` alone: a partial backfill does not hold back the features.
+-- Every day that a label needs is built, so that a null means "nothing known", never "not
+-- computed". Guards `training_data` alone: a partial backfill does not hold back the features.
 
 with
 
 training as (
-    select distinct user_id, as_of_ts
+    select distinct
+        user_id,
+        as_of_ts
     from {{ ref('training_data') }}
     where day is null
 ),
 
 ledger as (
-    select day, availability_lag_hours
-    from ({{ current_ledger(model_id('features_daily')) }}) as entries
+    {{ current_ledger(model_id('features_daily')) }}
 ),
 
-facts as (
+first_event as (
+    select cast(min(ts) as date) as day
+    from {{ ref('stg_events') }}
+),
+
+built as (
     select
-        (select max(availability_lag_hours) from ledger) as lag_hours,
-        least(
-            (select min(day) from ledger),
-            (select cast(min(ts) as date) from {{ ref('stg_events') }})
-        ) as first_day
+        max(ledger.availability_lag_hours) as lag_hours,
+        least(min(ledger.day), min(first_event.day)) as first_day
+    from first_event
+    left join ledger on true
 ),
 
 needed as (
     select
         training.user_id,
         training.as_of_ts,
-        facts.first_day,
-        facts.lag_hours,
-        {{ add_days('cast(' ~ add_hours('training.as_of_ts', '-facts.lag_hours') ~ ' as date)', -1) }}
-            as last_day
+        built.first_day,
+        built.lag_hours,
+        {{ add_days(
+            'cast(' ~ add_hours('training.as_of_ts', '-built.lag_hours') ~ ' as date)', -1
+        ) }} as last_day
     from training
-    cross join facts
+    cross join built
+),
+
+span as (
+    select
+        min(first_day) as first_day,
+        max(last_day) as last_day
+    from needed
 ),
 
 all_days as (
     select {{ each_day('first_day', 'last_day') }} as day
-    from (select min(first_day) as first_day, max(last_day) as last_day from needed) as span
+    from span
 ),
 
 missing as (
-    select day, day > date '{{ last_finished_day() }}' as is_future
+    select
+        all_days.day,
+        case when all_days.day <= date '{{ last_finished_day() }}' then all_days.day end
+            as finished_day
     from all_days
-    where day not in (select day from ledger)
+    left join ledger on all_days.day = ledger.day
+    where ledger.day is null
 )
 
 select
@@ -53,16 +70,17 @@ select
     concat(
         'user_id ', needed.user_id, ', label at ', cast(needed.as_of_ts as varchar), ': ',
         case
-            when count(case when not missing.is_future then 1 end) > 0
+            when count(missing.finished_day) > 0
                 then concat(
                     'days are missing; run: dbt build --vars ''{start_date: ',
-                    cast(min(case when not missing.is_future then missing.day end) as varchar),
-                    ', end_date: ',
-                    cast(max(case when not missing.is_future then missing.day end) as varchar), '}'''
+                    cast(min(missing.finished_day) as varchar),
+                    ', end_date: ', cast(max(missing.finished_day) as varchar), '}'''
                 )
             else concat(
                 'the label is usable from ',
-                cast(max({{ add_hours(add_days('missing.day', 1), 'needed.lag_hours') }}) as varchar),
+                cast(max({{ add_hours(
+                    add_days('missing.day', 1), 'needed.lag_hours'
+                ) }}) as varchar),
                 ' on, when its last day is over and available; build then'
             )
         end

@@ -1,10 +1,11 @@
 {#- The declared type of each column of a relation or table function, by lower-case name. Empty while
-    dbt only parses. -#}
+    dbt only parses, and for a table that is not there yet. -#}
 {% macro column_types(relation, var_name) %}{{ return(adapter.dispatch('column_types', 'feature_store')(relation, var_name)) }}{% endmacro %}
 
 {% macro duckdb__column_types(relation, var_name) %}
     {%- set types = {} -%}
-    {%- if execute -%}
+    {#- A seed that is not loaded yet has no columns to describe; compiling must not need it. -#}
+    {%- if execute and (relation is string or load_relation(relation) is not none) -%}
         {%- for row in run_query('select column_name, column_type from (describe select * from ' ~ relation ~ ')').rows -%}
             {%- do types.update({row[0] | lower: row[1] | upper}) -%}
         {%- endfor -%}

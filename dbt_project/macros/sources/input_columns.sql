@@ -12,7 +12,7 @@
     {%- set types = column_types(input, name) -%}
     {%- set expressions = {} -%}
     {%- for column, kind in wanted.items() -%}
-        {%- if execute and column not in types -%}
+        {%- if types and column not in types -%}
             {{ exceptions.raise_compiler_error(
                 name ~ ": column " ~ column ~ " is missing; it needs " ~ wanted.keys() | join(', ')
                 ~ " and has " ~ types.keys() | join(', ')

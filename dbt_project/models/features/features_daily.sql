@@ -7,12 +7,17 @@
 with
 
 events as (
-    select user_id, event_type, ts
+    select
+        user_id,
+        event_type,
+        ts
     from {{ ref('stg_events') }}
 ),
 
 days as (
-    select day, available_at
+    select
+        day,
+        available_at
     from {{ planned_days() }} as planned
 ),
 
@@ -36,9 +41,9 @@ type_days as (
         max(ts) as last_ts
     from events
     where
-        ts >= (select events_from from span)
-        and ts < (select events_before from span)
-    group by 1, 2, 3
+        ts >= (select span.events_from from span)
+        and ts < (select span.events_before from span)
+    group by user_id, event_type, event_day
 ),
 
 -- A type counts once while any of its events is in the window: it enters with the first event after
@@ -75,7 +80,7 @@ user_days as (
         end) as types_out,
         max(last_ts) as last_ts
     from type_spans
-    group by 1, 2
+    group by user_id, event_day
 ),
 
 changes as (
@@ -125,8 +130,8 @@ day_changes as (
         max(event_day) as event_day,
         max(last_ts) as last_ts
     from changes
-    where day <= (select last_day from span)
-    group by 1, 2
+    where day <= (select span.last_day from span)
+    group by user_id, day
 ),
 
 -- Framed by rows on purpose: a sum over every change so far, whatever days they fall on.
@@ -160,10 +165,10 @@ state_days as (
         last_event_day,
         last_event_ts,
         {{ each_day(
-            'greatest(first_day, (select first_day from span))',
+            'greatest(first_day, (select span.first_day from span))',
             'least('
             ~ add_days('next_change_day', -1) ~ ', '
-            ~ add_days('last_event_day', 30) ~ ', (select last_day from span))'
+            ~ add_days('last_event_day', 30) ~ ', (select span.last_day from span))'
         ) }} as day
     from states
 ),

@@ -1,5 +1,6 @@
-{%- set input = input_relation('events_path', ref('events_raw') if var('events_path', none) is none else none) -%}
-{%- set read = input_columns(input, 'events_raw' if var('events_path', none) is none else 'events_path', {
+{%- set is_sample = var('events_path', none) is none -%}
+{%- set input = input_relation('events_path', ref('events_raw') if is_sample else none) -%}
+{%- set read = input_columns(input, 'events_raw' if is_sample else 'events_path', {
     'user_id': 'text', 'event_type': 'text', 'ts': 'time'
 }) -%}
 

@@ -1,5 +1,6 @@
-{%- set input = input_relation('labels_path', ref('labels') if var('labels_path', none) is none else none) -%}
-{%- set read = input_columns(input, 'labels' if var('labels_path', none) is none else 'labels_path', {
+{%- set is_sample = var('labels_path', none) is none -%}
+{%- set input = input_relation('labels_path', ref('labels') if is_sample else none) -%}
+{%- set read = input_columns(input, 'labels' if is_sample else 'labels_path', {
     'user_id': 'text', 'label': 'number', 'as_of_ts': 'time'
 }) -%}
 

@@ -3,7 +3,10 @@
 with
 
 labels as (
-    select user_id, label, as_of_ts
+    select
+        user_id,
+        label,
+        as_of_ts
     from {{ ref('stg_labels') }}
 ),
 
