@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,9 +21,7 @@ from materializer.errors import (
 )
 from materializer.online import embedded
 from materializer.online.connection import connect, place, talking, where
-
-if TYPE_CHECKING:
-    from tests.conftest import Server
+from tests.support.server import Server
 
 SECRET = "pass%40word"
 

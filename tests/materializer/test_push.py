@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -21,36 +21,14 @@ from materializer.online.lookup import get
 from materializer.online.meta import read_meta
 from materializer.online.push import PushReport, push
 from materializer.registry import Column, FeatureGroup
-
-if TYPE_CHECKING:
-    from tests.conftest import Offline, Row
+from tests.support.offline import Offline, rows
 
 FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 Push = Callable[..., PushReport]
 
 
-def rows(day: str, **clicks: int) -> list[Row]:
-    """One row per user, available at the midnight after the day."""
-    available_at = datetime.fromisoformat(day) + timedelta(days=1)
-    return [
-        {"user_id": user, "clicks": count, "available_at": available_at, "secret": "x"}
-        for user, count in clicks.items()
-    ]
-
-
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
-
-
-@pytest.fixture
-def go(offline: Offline, client: redis.Redis) -> Push:
-    """Push the group; the clock is far ahead unless told."""
-
-    def run(**options: Any) -> PushReport:
-        group = options.pop("group", offline.group)
-        return push(group, offline.catalog, client, **({"now": FAR} | options))
-
-    return run
 
 
 def online(client: redis.Redis, group: FeatureGroup) -> dict[str, Any]:
@@ -430,8 +408,6 @@ def newest(history: Mapping[str, Mapping[str, int]], now: datetime) -> dict[str,
 @pytest.fixture
 def fresh(tmp_path: Path, group: FeatureGroup) -> Iterator[Callable[[], Offline]]:
     """Make one offline store after another."""
-    from tests.conftest import Offline
-
     made: list[Offline] = []
 
     def make() -> Offline:
@@ -443,6 +419,7 @@ def fresh(tmp_path: Path, group: FeatureGroup) -> Iterator[Callable[[], Offline]
         store.close()
 
 
+@pytest.mark.parametrize("server", ["valkey"], indirect=True)
 @settings(
     max_examples=12,
     deadline=None,

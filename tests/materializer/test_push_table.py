@@ -1,0 +1,248 @@
+"""What a push makes of its contract and of the table: other columns, types, files and places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import cast
+
+import pytest
+import redis
+from pyiceberg.types import DoubleType
+
+from materializer import codec
+from materializer.errors import (
+    BadValue,
+    ContractCollision,
+    ContractMismatch,
+    NullKey,
+    OfflineStoreUnavailable,
+)
+from materializer.offline.catalog import table_name
+from materializer.online.lookup import get
+from materializer.online.push import PushReport
+from materializer.registry import Column, FeatureGroup
+from tests.support.offline import Offline, rows
+
+Push = Callable[..., PushReport]
+
+# It is the reading that is tested here, so one kind of server is enough.
+pytestmark = pytest.mark.parametrize("server", ["valkey"], indirect=True)
+
+
+def users(client: redis.Redis) -> list[str]:
+    """The keys of the group's entities."""
+    keys = sorted(key.decode() for key in cast("list[bytes]", client.keys("*")))
+    return [key for key in keys if not key.startswith("features:_")]
+
+
+# Contracts
+
+
+def test_a_changed_contract_rewrites_every_row(
+    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
+) -> None:
+    offline.publish(
+        {"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)}
+    )
+    go()
+    wider = replace(group, columns=tuple(replace(c, online=True) for c in group.columns))
+    assert wider.contract.id != group.contract.id
+    report = go(group=wider)
+    assert (report.full, report.rows) == (True, 2)
+    assert get(wider, client, ["ann"]) == {
+        "day": "2024-01-01",
+        "clicks": 1,
+        "available_at": "2024-01-02T00:00:00Z",
+        "secret": None,
+    }
+    assert client.exists(codec.contract_key(group.contract.id)) == 1
+
+
+def test_a_changed_prefix_moves_every_key(
+    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
+) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
+    go()
+    report = go(group=replace(group, key_prefix="features:daily"))
+    assert (report.rows, report.deleted) == (2, 2)
+    assert users(client) == ["features:daily:ann", "features:daily:bob"]
+
+
+def test_a_changed_time_to_live_rewrites_every_row(
+    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
+) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    go(group=replace(group, ttl_days=36_500))
+    assert client.ttl("features:ann") > 0
+    assert go().full
+    assert client.ttl("features:ann") == -1
+
+
+def test_a_contract_id_that_is_taken_stops_the_push_before_a_row_is_written(
+    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
+) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    client.set(codec.contract_key(group.contract.id), '{"group":"other"}')
+    with pytest.raises(ContractCollision, match=f"{group.contract.id} already names"):
+        go()
+    assert users(client) == []
+
+
+# The table
+
+
+@pytest.fixture
+def ratios(offline: Offline) -> FeatureGroup:
+    """The group with a floating-point feature."""
+    offline.group = replace(
+        offline.group, columns=(*offline.group.columns, Column("ratio", "double"))
+    )
+    return offline.group
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_nan_and_infinity_are_refused_before_anything_is_sent(
+    offline: Offline, client: redis.Redis, go: Push, ratios: FeatureGroup, bad: float
+) -> None:
+    good, wrong = rows("2024-01-01", **{"ann": 1, "b b": 1})
+    offline.publish({"2024-01-01": [{**good, "ratio": 0.5}, {**wrong, "ratio": bad}]})
+    with pytest.raises(BadValue, match="column ratio of features:b%20b is NaN or infinite"):
+        go()
+    assert users(client) == []
+    offline.publish({"2024-01-01": [{**good, "ratio": 0.5}, {**wrong, "ratio": None}]})
+    assert go().rows == 2
+    assert (get(ratios, client, ["b b"]) or {})["ratio"] is None
+
+
+def test_a_nan_that_nobody_would_read_is_no_hindrance(
+    offline: Offline, go: Push, ratios: FeatureGroup
+) -> None:
+    (old,), (new,) = rows("2024-01-01", ann=1), rows("2024-01-02", ann=2)
+    offline.publish(
+        {"2024-01-01": [{**old, "ratio": float("nan")}], "2024-01-02": [{**new, "ratio": 0.5}]}
+    )
+    assert go().rows == 1
+
+
+def test_a_row_without_a_key_is_refused(offline: Offline, go: Push) -> None:
+    offline.publish({"2024-01-01": [{**rows("2024-01-01", ann=1)[0], "user_id": None}]})
+    with pytest.raises(NullKey, match="an entity column is null"):
+        go()
+
+
+def test_a_data_file_that_is_gone_or_broken_is_told_in_one_line(offline: Offline, go: Push) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    (file,) = (offline.settings.home / "iceberg").rglob("data/day=*/*.parquet")
+    file.write_bytes(b"broken" * 100)
+    with pytest.raises(OfflineStoreUnavailable) as caught:
+        go()
+    assert "\n" not in str(caught.value)
+    file.unlink()
+    with pytest.raises(OfflineStoreUnavailable, match=file.name):
+        go()
+
+
+def test_old_files_that_are_gone_mean_everything(
+    offline: Offline, client: redis.Redis, go: Push
+) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
+    (file,) = (offline.settings.home / "iceberg").rglob("data/day=*/*.parquet")
+    go()
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=2)})
+    file.unlink()
+    report = go()
+    assert (report.full, report.deleted) == (True, 1)
+    assert users(client) == ["features:ann"]
+
+
+def test_a_column_that_was_never_published_is_told(offline: Offline, go: Push) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    wider = replace(offline.group, columns=(*offline.group.columns, Column("new", "int64")))
+    with pytest.raises(ContractMismatch, match="has no column new; run: materializer publish"):
+        go(group=wider)
+
+
+def test_a_column_of_another_type_is_told(offline: Offline, go: Push) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    columns = tuple(
+        replace(c, type="string" if c.name == "clicks" else c.type) for c in offline.group.columns
+    )
+    with pytest.raises(ContractMismatch, match="column clicks is long in the published table"):
+        go(group=replace(offline.group, columns=columns))
+
+
+def test_files_of_older_schemas_are_read_right(
+    offline: Offline, client: redis.Redis, go: Push
+) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    with offline.table.update_schema() as change:
+        change.rename_column("clicks", "taps")
+        change.rename_column("secret", "clicks")
+    columns = {"clicks": "taps", "secret": "clicks"}
+    offline.group = replace(
+        offline.group,
+        columns=tuple(
+            replace(c, name=columns.get(c.name, c.name), online=True) for c in offline.group.columns
+        ),
+    )
+    with offline.table.update_schema() as change:
+        change.add_column("ratio", DoubleType())
+    offline.group = replace(
+        offline.group, columns=(*offline.group.columns, Column("ratio", "double"))
+    )
+    (new,) = rows("2024-01-02", bob=0)
+    offline.publish({"2024-01-02": [{**new, "taps": 2, "clicks": "c", "ratio": 0.5}]})
+    go()
+    assert get(offline.group, client, ["ann"]) == {
+        "day": "2024-01-01",
+        "taps": 1,
+        "available_at": "2024-01-02T00:00:00Z",
+        "clicks": None,
+        "ratio": None,
+    }
+    assert (get(offline.group, client, ["bob"]) or {})["ratio"] == 0.5
+
+
+def test_every_type_gets_there(offline: Offline, client: redis.Redis, go: Push) -> None:
+    offline.group = replace(
+        offline.group,
+        columns=(
+            *offline.group.columns,
+            Column("price", "decimal(9,2)"),
+            Column("flag", "boolean"),
+            Column("ratio", "double"),
+        ),
+    )
+    (row,) = rows("2024-01-01", ann=2**63 - 1)
+    offline.publish(
+        {"2024-01-01": [{**row, "price": Decimal("1.50"), "flag": False, "ratio": 1e-7}]}
+    )
+    go()
+    assert get(offline.group, client, ["ann"]) == {
+        "day": "2024-01-01",
+        "clicks": 2**63 - 1,
+        "available_at": "2024-01-02T00:00:00Z",
+        "price": "1.50",
+        "flag": False,
+        "ratio": 1e-7,
+    }
+
+
+def test_a_table_that_lies_elsewhere_is_copied_first(
+    offline: Offline, client: redis.Redis, go: Push
+) -> None:
+    """Its files are named by a scheme that only the catalog's own file access understands."""
+    folder = (offline.settings.home / "iceberg" / "elsewhere").as_posix()
+    offline.catalog.properties["py-io-impl"] = "tests.support.elsewhere.ElsewhereIO"
+    made = offline.catalog.create_table(
+        table_name(offline.group.name), schema=offline.arrow, location=f"elsewhere://{folder}"
+    )
+    with made.update_spec() as change:
+        change.add_identity("day")
+    offline.publish(
+        {"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)}
+    )
+    assert go().rows == 2
+    assert users(client) == ["features:ann", "features:b"]

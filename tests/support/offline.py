@@ -1,0 +1,132 @@
+"""A real offline store of one group, laid out as a publish does, for what reads it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
+
+from materializer.config import Settings
+from materializer.offline.catalog import (
+    GROUP_SNAPSHOT_ID,
+    ensure_store,
+    open_catalog,
+    spans_name,
+    table_name,
+)
+from materializer.registry import FeatureGroup
+
+Row = Mapping[str, Any]
+
+_ARROW = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+}
+
+
+class Offline:
+    """An offline store with one group, laid out as `publish` does."""
+
+    def __init__(self, home: Path, group: FeatureGroup) -> None:
+        self.settings = Settings(home=home)
+        self.catalog: Catalog = open_catalog(self.settings)
+        self.group = group
+        self.store_id = ensure_store(self.catalog)
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema of the group's table."""
+        return pa.schema(
+            [
+                pa.field(column.name, _ARROW.get(column.type) or _decimal(column.type))
+                for column in self.group.columns
+            ]
+        )
+
+    @property
+    def table(self) -> Table:
+        """The group's table, made when it is not there."""
+        name = table_name(self.group.name)
+        if self.catalog.table_exists(name):
+            return self.catalog.load_table(name)
+        made = self.catalog.create_table(name, schema=self.arrow)
+        with made.update_spec() as update:
+            update.add_identity(self.group.partition)
+        return self.catalog.load_table(name)
+
+    def publish(self, days: Mapping[str, Sequence[Row]], *, spans: bool = True) -> int:
+        """
+        Replace whole days.
+
+        Args:
+            days: Day -> its rows, without the partition column; an empty day is removed.
+            spans: Also say, as the last step of a publish does, that readers may see it.
+
+        Returns:
+            The snapshot made.
+        """
+        rows = [
+            {self.group.partition: date.fromisoformat(day), **row}
+            for day, some in days.items()
+            for row in some
+        ]
+        data = pa.Table.from_pylist(rows, schema=self.arrow)
+        if self.table.current_snapshot() is None:
+            self.table.append(data)
+        else:
+            wanted = ", ".join(f"'{day}'" for day in days)
+            with warnings.catch_warnings():
+                # PyIceberg warns of replacing a day that was not there.
+                warnings.simplefilter("ignore", UserWarning)
+                self.table.overwrite(data, overwrite_filter=f"{self.group.partition} in ({wanted})")
+        snapshot = self.table.current_snapshot()
+        assert snapshot is not None
+        if spans:
+            self.show(snapshot.snapshot_id)
+        return snapshot.snapshot_id
+
+    def show(self, snapshot_id: int) -> None:
+        """Commit spans that name a snapshot."""
+        name = spans_name(self.group.name)
+        fields = pa.schema([("user_id", pa.string())])
+        if not self.catalog.table_exists(name):
+            self.catalog.create_table(name, schema=fields)
+        _overwrite(
+            self.catalog.load_table(name),
+            pa.table({"user_id": ["someone"]}, schema=fields),
+            snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot_id)},
+        )
+
+
+def _overwrite(table: Table, data: Any, **options: Any) -> None:
+    with warnings.catch_warnings():
+        # PyIceberg warns of replacing what was not there.
+        warnings.simplefilter("ignore", UserWarning)
+        table.overwrite(data, **options)
+
+
+def _decimal(kind: str) -> pa.DataType:
+    precision, scale = kind.removeprefix("decimal(").removesuffix(")").split(",")
+    return pa.decimal128(int(precision), int(scale))
+
+
+def rows(day: str, **clicks: int) -> list[Row]:
+    """Make one row per user, available at the midnight after the day."""
+    available_at = datetime.fromisoformat(day) + timedelta(days=1)
+    return [
+        {"user_id": user, "clicks": count, "available_at": available_at}
+        for user, count in clicks.items()
+    ]
