@@ -1,4 +1,3 @@
-{#- Say which days are about to be built and why, one line a reason. Writes nothing. -#}
 {% macro announce_plan() %}
     {%- if execute -%}
     {%- set rows = run_query(

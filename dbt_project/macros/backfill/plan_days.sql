@@ -1,13 +1,6 @@
-{#- Write the plan of this build: which days the model makes, and why. A pre-hook inside the model's own
-    transaction, so that plan, data and ledger change together or not at all.
-
-    With a range, exactly its days. Without, what is missing up to the last finished day, and every
-    built day within the healing horizon whose window of events is not the one in the ledger. A
-    day whose window reaches before the first event still kept was built on more than there is now:
-    it is frozen, for retention is not deletion.
-
-    events: relation with user_id, event_type, ts.
-    window_days: days of events, its own included, that one day depends on. -#}
+{#- A pre-hook inside the model's own transaction, so that plan, data and ledger change together or not at
+    all. A day whose window reaches before the first event still kept was built on more than there is
+    now: it is frozen, for retention is not deletion. -#}
 {% macro plan_days(events, window_days) %}
     {%- set reach = window_days - 1 -%}
     {%- set range = requested_range() -%}

@@ -1,5 +1,4 @@
-{#- Add to the plan the built days that are not built again but whose rows were stamped under another
-    availability lag: they get a new `available_at` and a new entry in the ledger. -#}
+{#- These days get a new entry in the ledger too, so that the next publish takes them. -#}
 {% macro plan_refresh() %}
     {%- if is_incremental() %}
     insert into {{ source('records', 'build_plan') }}

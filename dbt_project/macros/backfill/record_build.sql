@@ -1,6 +1,4 @@
-{#- Enter this build into the ledger, inside the model's own transaction: after a kill, data and ledger
-    agree. A model without a plan enters one line without a day. Every build of a model has a sequence
-    number of its own, higher than all before. -#}
+{#- Inside the model's own transaction: after a kill, data and ledger agree. -#}
 {% macro record_build(by_day) %}
     {%- set ledger = source('records', 'build_ledger') -%}
     insert into {{ ledger }}

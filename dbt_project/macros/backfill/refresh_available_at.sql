@@ -1,4 +1,3 @@
-{#- Stamp the rows of refreshed days with their new time of availability. -#}
 {% macro refresh_available_at() %}
     {%- if is_incremental() %}
     update {{ this }} as target

@@ -1,4 +1,4 @@
-{#- The newest day that is over. A day is built from D + 1 day 00:00 UTC on, not a moment earlier. -#}
+{#- A day is built from D + 1 day 00:00 UTC on, not a moment earlier. -#}
 {% macro last_finished_day() %}
     {{ return((store_now() - modules.datetime.timedelta(days=1)).date()) }}
 {% endmacro %}

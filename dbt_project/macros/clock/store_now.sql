@@ -1,5 +1,4 @@
-{#- The store's clock: FEATURE_STORE_NOW when set, else the start of this run. Python and SQL read the
-    same variable, so a build, a publish and a lookup agree on what is over. -#}
+{#- Python and SQL read the same variable, so a build, a publish and a lookup agree on what is over. -#}
 {% macro store_now() %}
     {%- set text = env_var('FEATURE_STORE_NOW', '') | trim -%}
     {%- if not text -%}

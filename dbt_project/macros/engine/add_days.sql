@@ -1,4 +1,3 @@
-{#- The date that is a whole number of days later. -#}
 {% macro add_days(date, days) %}{{ return(adapter.dispatch('add_days', 'feature_store')(date, days)) }}{% endmacro %}
 
 {% macro duckdb__add_days(date, days) -%}

@@ -1,4 +1,3 @@
-{#- The timestamp that is a whole number of hours later; a date counts from its midnight. -#}
 {% macro add_hours(timestamp, hours) %}{{ return(adapter.dispatch('add_hours', 'feature_store')(timestamp, hours)) }}{% endmacro %}
 
 {% macro duckdb__add_hours(timestamp, hours) -%}

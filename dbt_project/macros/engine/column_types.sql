@@ -1,5 +1,3 @@
-{#- The declared type of each column of a relation or table function, by lower-case name. Empty while
-    dbt only parses, and for a table that is not there yet. -#}
 {% macro column_types(relation, var_name) %}{{ return(adapter.dispatch('column_types', 'feature_store')(relation, var_name)) }}{% endmacro %}
 
 {% macro duckdb__column_types(relation, var_name) %}

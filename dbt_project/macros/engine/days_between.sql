@@ -1,4 +1,3 @@
-{#- Whole days from one date to a later one. -#}
 {% macro days_between(earlier, later) %}{{ return(adapter.dispatch('days_between', 'feature_store')(earlier, later)) }}{% endmacro %}
 
 {% macro duckdb__days_between(earlier, later) -%}

@@ -1,5 +1,4 @@
-{#- The expression that reads a column of some type as text, time or number, or none when it cannot be
-    read exactly (a floating-point id has no one spelling). -#}
+{#- What has no one spelling, such as a floating-point id, is refused rather than guessed. -#}
 {% macro read_column(column, type, kind) %}{{ return(adapter.dispatch('read_column', 'feature_store')(column, type, kind)) }}{% endmacro %}
 
 {% macro duckdb__read_column(column, type, kind) %}

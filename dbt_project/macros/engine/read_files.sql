@@ -1,5 +1,4 @@
-{#- A relation over Parquet or CSV files. CSV columns are read as text, exactly as written; only an empty
-    field is null. `known` are the files behind the globs, whose names tell the format. -#}
+{#- Text, because a guessed type would turn the id 007 into 7. -#}
 {% macro read_files(paths, known, var_name) %}{{ return(adapter.dispatch('read_files', 'feature_store')(paths, known, var_name)) }}{% endmacro %}
 
 {% macro duckdb__read_files(paths, known, var_name) %}

@@ -1,6 +1,5 @@
-{#- When the command ends, also after failures: enter what each gate test said, with the builds it said it
-    of, and print the rows that offend. The materializer publishes a model only while every gate test
-    that refs it has passed on the build that stands. -#}
+{#- Runs after failures too, and tells of which build each test spoke: the materializer publishes a model
+    only while every gate test that refs it has passed on the build that stands. -#}
 {% macro record_verdicts(results) %}
     {%- set rows = [] -%}
     {%- set offending = [] -%}

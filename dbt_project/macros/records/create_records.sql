@@ -1,5 +1,5 @@
-{#- Make the record tables where they are missing; nothing that stands is touched. They live beside the
-    models and are declared as sources, so that models and the manifest name them like any other. -#}
+{#- The records live beside the models and are declared as sources, so that models and the manifest name
+    them like any other. -#}
 {% macro create_records() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
         {%- set plan = source('records', 'build_plan') -%}

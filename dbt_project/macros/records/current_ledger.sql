@@ -1,4 +1,3 @@
-{#- The ledger as it stands: for each day of a model, its newest entry. -#}
 {% macro current_ledger(unique_id) -%}
     select
         "sequence", model_checksum, day, "rows", fingerprint, availability_lag_hours, source_first_day

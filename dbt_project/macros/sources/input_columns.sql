@@ -1,13 +1,5 @@
-{#- Check that an input has its columns, each of a type that can be read exactly, and return the
-    expression that reads each one.
-
-    input: what `input_relation` returned.
-    name: what to call the input in an error.
-    wanted: {column: kind}, kind one of 'text', 'time', 'number'.
-
-    Text keeps its characters; a time with an offset becomes UTC, one without is UTC, finer than a
-    microsecond is cut, never rounded (rounding could cross midnight). Text that is no time or number
-    becomes null, which the input tests report with the row. -#}
+{#- A time finer than a microsecond is cut, never rounded: rounding could cross midnight. Text that is no
+    time or number becomes null, which the input tests report with the row. -#}
 {% macro input_columns(input, name, wanted) %}
     {%- set types = column_types(input, name) -%}
     {%- set expressions = {} -%}

@@ -1,6 +1,5 @@
-{#- What to read as an input: the files that the var names, or the sample seed. The files are looked up
-    now, so that a missing one is told before anything is built. A file a killed writer left behind
-    (`tmp_*`) is skipped. -#}
+{#- The files are looked up now, so that a missing one is told before anything is built. A killed writer
+    leaves `tmp_*` files behind. -#}
 {% macro input_relation(var_name, sample) %}
     {%- set given = var(var_name, none) -%}
     {%- if given is none -%} {{ return(sample) }} {%- endif -%}

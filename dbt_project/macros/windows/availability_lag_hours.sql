@@ -1,5 +1,3 @@
-{#- Hours between the end of a day and the moment its rows may be used: the var when it is set, else what
-    the group's meta declares. -#}
 {% macro availability_lag_hours() %}
     {%- set declared = (model.config.meta.get('feature_group') or {}).get('availability_lag_hours', 0) -%}
     {%- set given = var('availability_lag_hours', none) -%}

@@ -1,4 +1,3 @@
-{#- The days of a model that were built, empty ones included. A subquery over the build ledger. -#}
 {% macro built_days(model_name) %}
     (
         select distinct day
@@ -7,5 +6,4 @@
     )
 {%- endmacro %}
 
-{#- dbt's id of a model of this project. -#}
 {% macro model_id(model_name) %}{{ return('model.' ~ project_name ~ '.' ~ model_name) }}{% endmacro %}

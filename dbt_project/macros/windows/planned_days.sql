@@ -1,6 +1,5 @@
-{#- The days this build of the model makes, with the time from which each may be used. A subquery over
-    the plan that the model's pre-hook wrote in the same transaction: the SQL of the model stays the
-    same text whatever is built, and the days are computed once. -#}
+{#- Read from the plan that the model's pre-hook wrote in the same transaction: the SQL of the model stays
+    the same text whatever is built, and the days are computed once. -#}
 {% macro planned_days() %}
     {%- set unique_id = model.get('tested_node_unique_id') or model.unique_id -%}
     (

@@ -1,5 +1,4 @@
-{#- The days that --vars asks for, as [first, last], both inclusive, or none. A bad range stops the run
-    here, before anything is built, and says what to write. -#}
+{#- A bad range stops the run here, before anything is built, and says what to write. -#}
 {% macro requested_range() %}
     {%- set start, end = var('start_date', none), var('end_date', none) -%}
     {%- if start is none and end is none -%} {{ return(none) }} {%- endif -%}

@@ -1,4 +1,3 @@
-{#- The model holds exactly the rows of another relation, by these columns, duplicates counted. -#}
 {% test conserves(model, columns, of) %}
 
 select

@@ -1,4 +1,4 @@
-{#- The newest built day has events: an input that stopped coming looks like users who stopped. -#}
+{#- An input that stopped coming looks like users who stopped. -#}
 {% test newest_day_has_events(model, events) %}
 
 select

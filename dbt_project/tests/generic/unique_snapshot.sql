@@ -1,4 +1,4 @@
-{#- No two rows of a group share entity and `available_at`: an ASOF join would pick one silently. -#}
+{#- An ASOF join would pick one of two such rows silently. -#}
 {% test unique_snapshot(model, entity, available_at='available_at') %}
 
 select

@@ -1,8 +1,5 @@
-{#- Every row of an input has its key, its kind and its time. Text that could not be read as a time or a
-    number is null by now, and is reported here with the rest of its row.
-
-    input: relation to check; the tested model itself when not given. Attached to a group, the test
-    guards that group. -#}
+{#- Text that could not be read as a time or a number is null by now, and is reported here with the rest
+    of its row. -#}
 {% test well_formed(model, columns, input=none) %}
 
 select
