@@ -95,9 +95,7 @@ class Walk:
             if " days " in line or " day " in line or "every finished day" in line:
                 print(f"  {line.split('  ', 1)[-1].strip()}")
         results = json.loads((ROOT / "target" / "run_results.json").read_text())["results"]
-        kinds = Counter(
-            (result["unique_id"].split(".")[0], result["status"]) for result in results
-        )
+        kinds = Counter((result["unique_id"].split(".")[0], result["status"]) for result in results)
         print(f"  built {kinds['seed', 'success'] + kinds['model', 'success']} seeds and models")
         print(f"  {kinds['unit_test', 'pass']} unit tests passed")
         if done.returncode:
@@ -132,7 +130,10 @@ class Walk:
         print(f"$ {shown}")
         if shutil.which("curl"):
             answer = subprocess.run(
-                ["curl", "--silent", "--show-error", url], text=True, capture_output=True, check=False
+                ["curl", "--silent", "--show-error", url],
+                text=True,
+                capture_output=True,
+                check=False,
             ).stdout
         else:
             with urllib.request.urlopen(url) as response:

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from examples.movielens.prepare import prepare
+from examples.movielens.prepare import TERMS, prepare
 from examples.walk import Walk, heading, walk
 from materializer.config import format_time
 from materializer.errors import FeatureStoreError
@@ -25,6 +25,11 @@ def main() -> int:
     except FeatureStoreError as error:
         print(error, file=sys.stderr)
         return error.exit_code
+    print(
+        f"  {data.event_rows:,} events of {data.users:,} users, {data.first:%Y-%m-%d} to ", end=""
+    )
+    print(f"{data.last:%Y-%m-%d}; {data.label_rows:,} labels")
+    print(f"  {TERMS}")
     return walk(
         Walk(
             home=Path(".feature_store/movielens"),

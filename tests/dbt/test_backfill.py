@@ -128,9 +128,7 @@ def test_a_day_that_became_empty_loses_its_rows(project: Project) -> None:
 
     rebuilt = [day for day in ALL_DAYS if day >= date(2024, 3, 1)]
     kept = [day for day in ALL_DAYS if day < date(2024, 3, 1)]
-    assert project.features() == oracle.features(_history(), kept) + oracle.features(
-        left, rebuilt
-    )
+    assert project.features() == oracle.features(_history(), kept) + oracle.features(left, rebuilt)
     assert set(rebuilt) <= set(_sequences(project))
 
 
@@ -250,12 +248,16 @@ def test_a_build_killed_at_any_moment_is_completed_by_the_next(project: Project)
         process.join()
         if project.warehouse.exists() and attempt % 2:
             # Data and ledger agree after every kill.
-            disagreeing = project.query(
-                "select day from (select day, count(*) as n from feature_store.features_daily "
-                "group by 1) as data full join (select day, arg_max(\"rows\", \"sequence\") as n "
-                "from feature_store.build_ledger group by 1) as ledger using (day) "
-                "where coalesce(data.n, 0) <> coalesce(ledger.n, 0)"
-            ) if _has_features(project) else []
+            disagreeing = (
+                project.query(
+                    "select day from (select day, count(*) as n from feature_store.features_daily "
+                    'group by 1) as data full join (select day, arg_max("rows", "sequence") as n '
+                    "from feature_store.build_ledger group by 1) as ledger using (day) "
+                    "where coalesce(data.n, 0) <> coalesce(ledger.n, 0)"
+                )
+                if _has_features(project)
+                else []
+            )
             assert disagreeing == []
 
     _run(project).assert_done()
@@ -264,9 +266,7 @@ def test_a_build_killed_at_any_moment_is_completed_by_the_next(project: Project)
 
 
 def _has_features(project: Project) -> bool:
-    return bool(
-        project.query("select 1 from duckdb_tables() where table_name = 'features_daily'")
-    )
+    return bool(project.query("select 1 from duckdb_tables() where table_name = 'features_daily'"))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,19 @@ def test_times_of_every_type_become_utc_microseconds_cut_not_rounded(
 
 
 def test_ids_are_read_exactly_as_written(project: Project) -> None:
-    ids = ["007", "null", "NULL", " a", "a,b", 'say "hi"', "it's", "é🎈", "1e5", "true", "x" * 10_000]
+    ids = [
+        "007",
+        "null",
+        "NULL",
+        " a",
+        "a,b",
+        'say "hi"',
+        "it's",
+        "é🎈",
+        "1e5",
+        "true",
+        "x" * 10_000,
+    ]
     project.write_events([(user, "x", "2024-03-30 12:00:00") for user in ids])
     project.build().assert_done()
     assert sorted(str(row[0]) for row in project.features()) == sorted(ids)
@@ -166,7 +178,9 @@ def test_extra_columns_are_ignored_and_their_order_does_not_matter(project: Proj
         "select timestamp '2024-03-30 12:00:00' as ts, 1 as extra, 'x' as event_type, 'a' as user_id",
     )
     project.build().assert_done()
-    assert [row[:4] for row in project.features()] == [("a", row[1], 1, 1) for row in project.features()]
+    assert [row[:4] for row in project.features()] == [
+        ("a", row[1], 1, 1) for row in project.features()
+    ]
 
 
 def test_a_file_left_by_a_killed_writer_is_skipped(project: Project) -> None:
@@ -201,7 +215,9 @@ def test_an_input_that_stopped_coming_turns_the_gate_red(project: Project) -> No
 
 
 def test_labels_before_any_event_come_out_with_nulls(project: Project) -> None:
-    project.write_labels([("a", 1.0, "2020-01-01 00:00:00"), ("nobody", 0.0, "2024-03-30 12:00:00")])
+    project.write_labels(
+        [("a", 1.0, "2020-01-01 00:00:00"), ("nobody", 0.0, "2024-03-30 12:00:00")]
+    )
     project.build().assert_done()
     rows = project.training()
     assert [row[0] for row in rows] == ["a", "nobody"]

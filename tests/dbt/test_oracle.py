@@ -48,9 +48,7 @@ def store() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _fill(
-    store: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]
-) -> None:
+def _fill(store: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
     store.execute(f"delete from {table}")
     if rows:
         store.executemany(f"insert into {table} values ({', '.join('?' * len(rows[0]))})", rows)

@@ -1,0 +1,167 @@
+"""
+What building one day costs with a short and with a long history: `python benchmarks/one_day_build.py`.
+
+Makes the same daily traffic over 60 and over 395 days, builds all of it, then builds the last day
+again and again: once asked for by range, once found by a plain build on a clock one day later. Times
+are dbt's own for the model, in one process after another, the two histories in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FIRST = date(2024, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One store with so many days of history."""
+
+    folder: Path
+    days: int
+
+    @property
+    def last(self) -> date:
+        """The newest day that is built before the measurement."""
+        return FIRST + timedelta(days=self.days - 1)
+
+    def dbt(self, now: date, *args: str, **variables: str) -> float:
+        """Run the features model; return dbt's time for it [s]."""
+        values = {"events_path": str(self.folder / "events" / "*.parquet"), **variables}
+        values["labels_path"] = str(self.folder / "labels.parquet")
+        target = self.folder / "target"
+        done = subprocess.run(
+            [
+                "dbt",
+                "--quiet",
+                "run",
+                "--select",
+                "features_daily",
+                *args,
+                "--vars",
+                json.dumps(values),
+                "--target-path",
+                str(target),
+                "--log-path",
+                str(self.folder / "logs"),
+            ],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                "FEATURE_STORE_HOME": str(self.folder / "home"),
+                "FEATURE_STORE_NOW": now.isoformat(),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(done.stdout + done.stderr)
+        results = json.loads((target / "run_results.json").read_text())["results"]
+        (result,) = [r for r in results if r["unique_id"].endswith(".features_daily")]
+        return float(result["execution_time"])
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--events-per-day", type=int, default=20_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--days", type=int, nargs=2, default=(60, 395))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="one-day-build-"))
+    try:
+        histories = [_make(scratch / str(days), days, options) for days in options.days]
+        report = _measure(histories, options.runs)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    print(json.dumps(report) if options.json else _table(report))
+    return 0
+
+
+def _make(folder: Path, days: int, options: argparse.Namespace) -> History:
+    # Two days more than are built at first: the plain build finds them one at a time.
+    total = days + options.runs + 1
+    folder.mkdir(parents=True)
+    subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "seeds" / "generate.py"),
+            "--format",
+            "parquet",
+            "--users",
+            str(options.users),
+            "--days",
+            str(total),
+            "--events",
+            str(total * options.events_per_day),
+            "--labels",
+            "1000",
+            "--start",
+            FIRST.isoformat(),
+            "--out",
+            str(folder),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    history = History(folder, days)
+    history.dbt(history.last + timedelta(days=1), "--select", "stg_events")
+    return history
+
+
+def _measure(histories: list[History], runs: int) -> dict[str, object]:
+    asked: dict[int, list[float]] = {h.days: [] for h in histories}
+    found: dict[int, list[float]] = {h.days: [] for h in histories}
+    for run in range(runs):
+        for history in histories:
+            newest = str(history.last + timedelta(days=run))
+            now = history.last + timedelta(days=run + 1)
+            asked[history.days].append(history.dbt(now, start_date=newest, end_date=newest))
+            found[history.days].append(history.dbt(now + timedelta(days=1)))
+    short, long = (h.days for h in histories)
+    return {
+        "days": [short, long],
+        "asked_for_seconds": asked,
+        "found_seconds": found,
+        "asked_for_ratio": statistics.median(
+            b / a for a, b in zip(asked[short], asked[long], strict=True)
+        ),
+        "found_ratio": statistics.median(
+            b / a for a, b in zip(found[short], found[long], strict=True)
+        ),
+    }
+
+
+def _table(report: dict[str, object]) -> str:
+    lines = ["| one day | history [days] | median [s] | min | max |", "|---|---|---|---|---|"]
+    for name in ("asked_for", "found"):
+        times = report[f"{name}_seconds"]
+        assert isinstance(times, dict)
+        for days, seconds in times.items():
+            lines.append(
+                f"| {name.replace('_', ' ')} | {days} | {statistics.median(seconds):.2f} "
+                f"| {min(seconds):.2f} | {max(seconds):.2f} |"
+            )
+        lines.append(
+            f"| {name.replace('_', ' ')}, long/short | | {report[f'{name}_ratio']:.2f} | | |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The README's commands, run as they stand in a copy of the project."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.dbt import ROOT
+
+README = (ROOT / "README.md").read_text()
+NEEDED = (
+    "dbt_project",
+    "dbt_project.yml",
+    "examples",
+    "materializer",
+    "profiles.yml",
+    "seeds",
+    "serve",
+)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what a user has, with the installed environment beside it."""
+    for name in NEEDED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("data"))
+        else:
+            shutil.copy2(source, tmp_path / name)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    return tmp_path
+
+
+def _environment() -> dict[str, str]:
+    ours = ("FEATURE_STORE_", "REDIS_URL", "DBT_", "PYICEBERG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def _stop(checkout: Path, home: str) -> None:
+    subprocess.run(
+        [ROOT / ".venv" / "bin" / "materializer", "stop"],
+        cwd=checkout,
+        env={**_environment(), "FEATURE_STORE_HOME": home},
+        check=True,
+        capture_output=True,
+    )
+
+
+def test_the_commands_of_daily_use_run_in_order_and_answer_as_shown(checkout: Path) -> None:
+    script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+    assert "materializer run" in script
+
+    try:
+        done = subprocess.run(
+            ["bash", "-e", "-m", "-c", script],
+            cwd=checkout,
+            env=_environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        _stop(checkout, ".feature_store/readme")
+
+    assert done.returncode == 0, done.stdout
+    (answer,) = re.findall(r"^```json\n(.*?)\n```$", README, re.MULTILINE)
+    assert answer in done.stdout
+    leaks = re.search(r"FAIL training_data_sees_no_future \((\d+)\)", done.stdout)
+    shown = re.search(r"Of the sample's 2,000 labels, (\d+) would have known", README)
+    assert leaks is not None
+    assert shown is not None
+    assert leaks[1] == shown[1]
+
+
+def test_make_knows_every_target_the_readme_names() -> None:
+    told = subprocess.run(
+        ["make", "help"], cwd=ROOT, text=True, capture_output=True, check=True
+    ).stdout
+    targets = set(re.findall(r"^  make (\w+)", told, re.MULTILINE))
+    assert targets >= set(re.findall(r"`?make (\w+)", README)) - {"and"}
+    assert targets >= {"setup", "demo", "test", "lint", "serve", "bench", "clean"}
+
+
+def test_the_demo_tells_the_whole_way_and_a_second_one_works(checkout: Path) -> None:
+    told = []
+    try:
+        for _ in range(2):
+            done = subprocess.run(
+                [ROOT / ".venv" / "bin" / "python", "-m", "examples.demo"],
+                cwd=checkout,
+                env={
+                    **_environment(),
+                    "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
+                },
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=180,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout
+            told.append(done.stdout)
+    finally:
+        _stop(checkout, ".feature_store/demo")
+
+    for words in (
+        "90 days whole build, 2024-01-01 to 2024-03-30",
+        "pass     training_data_sees_no_future",
+        "published features_daily: 33,621 rows in 90 days",
+        "pushed features_daily: 487 rows, day 2024-03-30",
+        '/features/online/user1\n{"user_id":"user1"',
+        'as_of=2024-03-05T12:00:00Z\'\n{"user_id":"user1"',
+        "export FEATURE_STORE_HOME=.feature_store/demo",
+    ):
+        assert words in told[0]
+    assert "every finished day is built and no event changed" in told[1]
+    assert "published features_daily: up to date" in told[1]
