@@ -23,10 +23,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Run the main job on the sample: build, gate, publish, push, look up
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python -m examples.demo
 
 movielens: $(STAMP) ## Run the main job on MovieLens 100k, which it downloads
-	@$(BIN)/python examples/movielens/run.py
+	@$(BIN)/python -m examples.movielens.run
 
 test: $(STAMP) ## Run every test
 	$(BIN)/pytest

@@ -1,9 +1,9 @@
 """
-What building one day costs with a short and with a long history: `python benchmarks/one_day_build.py`.
+What building one day costs with a short and with a long history.
 
 Makes the same daily traffic over 60 and over 395 days, builds all of it, then builds the last day
-again and again: once asked for by range, once found by a plain build on a clock one day later. Times
-are dbt's own for the model, in one process after another, the two histories in turn.
+again and again: once asked for by range, once found by a plain build on a clock one day later.
+Times are dbt's own for the model, one process after another, the two histories in turn.
 """
 
 from __future__ import annotations

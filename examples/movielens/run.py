@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
 from examples.movielens.prepare import TERMS, prepare
 from examples.walk import Walk, heading, walk
 from materializer.config import format_time
 from materializer.errors import FeatureStoreError
 
+ROOT = Path(__file__).resolve().parents[2]
 # Among the most active of the last weeks.
 USER = "655"
 
@@ -25,10 +23,9 @@ def main() -> int:
     except FeatureStoreError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    print(
-        f"  {data.event_rows:,} events of {data.users:,} users, {data.first:%Y-%m-%d} to ", end=""
-    )
-    print(f"{data.last:%Y-%m-%d}; {data.label_rows:,} labels")
+    span = f"{data.first:%Y-%m-%d} to {data.last:%Y-%m-%d}"
+    print(f"  {data.event_rows:,} events of {data.users:,} users, {span}")
+    print(f"  {data.label_rows:,} labels, {data.active_share:.1%} of them 1.0")
     print(f"  {TERMS}")
     return walk(
         Walk(

@@ -175,7 +175,8 @@ def test_extra_columns_are_ignored_and_their_order_does_not_matter(project: Proj
     _parquet(
         project,
         "typed.parquet",
-        "select timestamp '2024-03-30 12:00:00' as ts, 1 as extra, 'x' as event_type, 'a' as user_id",
+        "select timestamp '2024-03-30 12:00:00' as ts, 1 as extra, 'x' as event_type, "
+        "'a' as user_id",
     )
     project.build().assert_done()
     assert [row[:4] for row in project.features()] == [

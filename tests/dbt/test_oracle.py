@@ -41,7 +41,8 @@ def store() -> duckdb.DuckDBPyConnection:
         "use warehouse.feature_store",
         "create table stg_events (user_id varchar, event_type varchar, ts timestamp)",
         "create table stg_labels (user_id varchar, label double, as_of_ts timestamp)",
-        "create table build_plan (model varchar, day date, rebuild boolean, available_at timestamp)",
+        "create table build_plan "
+        "(model varchar, day date, rebuild boolean, available_at timestamp)",
         'create table build_ledger (model varchar, "sequence" bigint, day date)',
     ]:
         connection.execute(statement)

@@ -28,6 +28,9 @@ NOW = "2024-03-31T00:00:00Z"
 _PARSED = "partial_parse.msgpack"
 _CACHE = Path(tempfile.mkdtemp(prefix="feature-store-tests-")) / _PARSED
 
+# A dbt run that takes longer [s] hangs.
+_TIMEOUT = 120
+
 Event = tuple[str, str, str]
 Label = tuple[str, float, str]
 
@@ -61,8 +64,8 @@ class Project:
     """
     One feature store: a home, its inputs and its clock.
 
-    The folder holds links to the project's own files. Home and inputs have the same relative names in
-    every test, so that dbt can start from what an earlier test has parsed.
+    The folder holds links to the project's own files. Home and inputs have the same relative names
+    in every test, so that dbt can start from what an earlier test has parsed.
 
     Attributes:
         folder: A folder of the test's own.
@@ -143,7 +146,7 @@ class Project:
         process.start()
         return process
 
-    def dbt(self, *args: str, timeout: float = 120, **variables: object) -> Run:
+    def dbt(self, *args: str, **variables: object) -> Run:
         """Run a dbt command to its end."""
         results = self.target / "run_results.json"
         results.unlink(missing_ok=True)
@@ -152,7 +155,7 @@ class Project:
             self.target.mkdir(exist_ok=True)
             shutil.copy(_CACHE, parsed)
         process = self.start(*args, **variables)
-        process.join(timeout)
+        process.join(_TIMEOUT)
         if process.is_alive():
             process.kill()
             process.join()
