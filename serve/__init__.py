@@ -2,17 +2,22 @@
 The HTTP side of the feature store: a Flask application that answers lookups.
 
 Owns the application factory. Refuses everything at import: settings, connections and the clock come
-in through `create_app`, and a store is opened when a request first needs it.
+in through `create_app`, and a store is opened when a request first needs it. Even its own modules
+are imported there: they bring PyArrow and PyIceberg, for which `feature-server --help` need not
+wait, and which the process that forks the workers should not have in it.
 """
 
 from __future__ import annotations
 
-from flask import Flask, Response
-from flask.json.provider import DefaultJSONProvider
+from typing import TYPE_CHECKING
 
 from materializer.config import Settings
-from serve import errors, health, ids, offline, online
-from serve.stores import Stores
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+    from flask.json.provider import DefaultJSONProvider
+
+    from serve.stores import Stores
 
 
 def create_app(settings: Settings | None = None, *, stores: Stores | None = None) -> Flask:
@@ -26,6 +31,11 @@ def create_app(settings: Settings | None = None, *, stores: Stores | None = None
     Raises:
         UsageError: A setting of the environment cannot be read.
     """
+    from flask import Flask
+
+    from serve import errors, health, ids, offline, online
+    from serve.stores import Stores
+
     app = Flask(__name__, static_folder=None)
     # An answer's order is part of its meaning, and OPTIONS has nothing to say.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -40,6 +50,8 @@ def create_app(settings: Settings | None = None, *, stores: Stores | None = None
 
 
 def _json(app: Flask) -> DefaultJSONProvider:
+    from flask.json.provider import DefaultJSONProvider
+
     provider = DefaultJSONProvider(app)
     provider.sort_keys = False
     provider.compact = True

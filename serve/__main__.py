@@ -21,8 +21,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from multiprocessing.synchronize import Lock
+from typing import TYPE_CHECKING
 
-from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
@@ -31,8 +31,9 @@ from materializer.config import Settings
 from materializer.errors import DONE, FAILED, FeatureStoreError, StoreUnavailable, UsageError
 from materializer.online import connection
 from serve import create_app
-from serve.errors import ApiError
-from serve.stores import ONLINE_TIMEOUT, Stores
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 NAME = "feature-server"
 DEFAULT_HOST = "127.0.0.1"
@@ -45,6 +46,8 @@ THREADS = 8
 GRACE = 10
 # Time [s] between two looks at whether the parent lives.
 PARENT_WATCH = 1.0
+# Time [s] to wait for one answer of the online store before starting without it.
+WAKE_TIMEOUT = 1.0
 
 EPILOG = f"""\
 examples:
@@ -167,7 +170,7 @@ def _require_free(host: str, port: int) -> None:
 def _wake_online_store(settings: Settings) -> None:
     # Here rather than in a worker, so that it is said once, and before the first request.
     try:
-        connection.connect(settings, announce=_say, timeout=ONLINE_TIMEOUT).close()
+        connection.connect(settings, announce=_say, timeout=WAKE_TIMEOUT).close()
     except StoreUnavailable as error:
         _complain(f"{error}; online lookups answer 503 until then")
 
@@ -204,6 +207,10 @@ def _load(settings: Settings, url: str, first: Lock) -> Flask:
     # Until the worker sets its own, it has the handler of its parent, which would swallow a stop.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # Not in the parent; see the package.
+    from serve.errors import ApiError
+    from serve.stores import Stores
+
     stores = Stores(settings)
     app = create_app(settings, stores=stores)
     problem = ""

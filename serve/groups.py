@@ -17,7 +17,7 @@ from materializer.registry import FeatureGroup
 from serve.errors import ApiError
 
 DEFAULT_PREFIX = "features"
-FRESH_FOR = 5.0
+FRESH_FOR = 2.0
 OLD_AFTER = 60.0
 
 Groups = Mapping[str, FeatureGroup]

@@ -179,7 +179,7 @@ class OfflineStore:
         Raises:
             StoreUnavailable: The catalog cannot be read.
         """
-        return cast("Groups", self._call(lambda reader: reader.groups()))
+        return cast("Groups", self._call(self._groups_of))
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
@@ -206,6 +206,13 @@ class OfflineStore:
             if self._catalog is not None:
                 self._catalog.close()
                 self._catalog = None
+
+    def _groups_of(self, reader: OfflineReader) -> Groups:
+        # A local catalog is a file that may have been made anew; a connection would go on with the
+        # deleted one. A catalog makes new connections when it needs them.
+        if self._catalog is not None:
+            self._catalog.close()
+        return reader.groups()
 
     def _call(self, question: Callable[[OfflineReader], Any]) -> Any:
         return self._breaker.call(lambda: self._deadline.call(lambda: self._once(question)))

@@ -1,0 +1,86 @@
+"""Stores filled once for the tests that only read, and a server on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tests.serve.support import FIRST, FeatureServer, days_of, publish, push_all, row
+from tests.support.server import SERVERS, Server
+
+BIG = 2**53 + 1
+
+# Ids that a path could garble.
+ODD_IDS = [
+    "a/b",
+    "/a",
+    "a/",
+    "//a//b//",
+    "/",
+    ".",
+    "..",
+    "../../health",
+    "a?b=c&d#e",
+    "%41",
+    "100%",
+    "%2F",
+    "a b",
+    "a+b",
+    " ",
+    "a;b=c",
+    "a:b",
+    "features:_meta:features_daily",
+    'quote"\\back',
+    "<script>",
+    "tab\tline\nend\r\n",
+    "\x00",
+    "\x7f\x85\u2028",
+    "é",
+    "e\u0301",
+    "日本語",
+    "😀👩‍👩‍👧",
+    "null",
+    "007",
+    "x" * 10_000,
+    "😀" * 2_500,
+]
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
+    """Give a home with published days, and a Redis server they were pushed to. Only read them."""
+    folder = tmp_path_factory.mktemp("filled")
+    running = Server(SERVERS["valkey"], folder / "server")
+    rows = [
+        *days_of("user1"),
+        *days_of("late", date(2024, 1, 5)),
+        *days_of("closed", last=date(2024, 1, 3)),
+        row("nulls", date(2024, 1, 7), last_event_days_ago=None, event_count_30d=0),
+        row("big", date(2024, 1, 7), event_count_30d=BIG),
+        *(row(odd, date(2024, 1, 7), event_count_30d=n) for n, odd in enumerate(ODD_IDS)),
+        *(row(f"many{n}", FIRST, event_count_30d=n) for n in range(50)),
+    ]
+    publish(folder / "home", rows)
+    push_all(folder / "home", running.client())
+    yield folder / "home", running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def http(filled: tuple[Path, Server]) -> Iterator[FeatureServer]:
+    """Give the real server on the filled stores. Only ask it."""
+    home, running = filled
+    server = FeatureServer(home, running.url)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[Server]:
+    """Give a Redis server of the test's own."""
+    running = Server(SERVERS["valkey"], tmp_path / "server")
+    yield running
+    running.close()

@@ -1,0 +1,305 @@
+"""What the serving tests share: a group, its history in both stores, and ways to ask a server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import redis
+
+from materializer.config import Settings, parse_time
+from materializer.offline.catalog import open_catalog
+from materializer.offline.publish import publish_days
+from materializer.online.push import push
+from materializer.registry import Column, FeatureGroup
+from serve import create_app
+from serve.stores import Stores
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# The clock of the tests: the day after the newest one in the stores.
+NOW = "2024-01-08T12:00:00Z"
+FIRST = date(2024, 1, 1)
+LAST = date(2024, 1, 7)
+
+GROUP = FeatureGroup(
+    name="features_daily",
+    unique_id="model.dbt_feature_store.features_daily",
+    relation_name='"warehouse"."feature_store"."features_daily"',
+    description="One row per (user_id, day).",
+    entity=("user_id",),
+    available_at="available_at",
+    availability_lag_hours=0,
+    partition="day",
+    online=True,
+    key_prefix="features",
+    ttl_days=None,
+    max_age_hours=30,
+    owner=None,
+    columns=(
+        Column("user_id", "string"),
+        Column("day", "date"),
+        Column("event_count_7d", "int64"),
+        Column("event_count_30d", "int64"),
+        Column("last_event_days_ago", "int64"),
+        Column("event_type_counts", "string"),
+        Column("available_at", "timestamp"),
+        Column("max_event_ts", "timestamp", online=False),
+    ),
+)
+
+SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("day", pa.date32()),
+        ("event_count_7d", pa.int64()),
+        ("event_count_30d", pa.int64()),
+        ("last_event_days_ago", pa.int32()),
+        ("event_type_counts", pa.string()),
+        ("available_at", pa.timestamp("us")),
+        ("max_event_ts", pa.timestamp("us")),
+    ]
+)
+
+Rows = Sequence[Mapping[str, object]]
+
+
+def row(user: str, day: date, **changed: object) -> dict[str, object]:
+    """One row, available at the midnight after its day."""
+    midnight = datetime(day.year, day.month, day.day)
+    return {
+        "user_id": user,
+        "day": day,
+        "event_count_7d": 5,
+        "event_count_30d": 15,
+        "last_event_days_ago": 0,
+        "event_type_counts": "3",
+        "available_at": midnight + timedelta(days=1),
+        "max_event_ts": midnight + timedelta(hours=9),
+        **changed,
+    }
+
+
+def days_of(user: str, first: date = FIRST, last: date = LAST, **changed: object) -> Rows:
+    """One row a day, told apart by `event_count_30d`, the day of the month."""
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    return [row(user, day, **{"event_count_30d": day.day, **changed}) for day in days]
+
+
+def publish(home: Path, rows: Iterable[Mapping[str, object]], group: FeatureGroup = GROUP) -> None:
+    """Replace the days of *rows*, as `materializer publish` does."""
+    table = pa.Table.from_pylist([dict(one) for one in rows], schema=SCHEMA)
+    days = sorted(set(table.column("day").to_pylist()))
+
+    def rows_of(day: date) -> pa.Table:
+        return table.filter(pa.compute.equal(table.column("day"), pa.scalar(day)))
+
+    catalog = open_catalog(Settings(home), environ={})
+    try:
+        publish_days(
+            catalog,
+            group,
+            days=days,
+            rows=rows_of,
+            warehouse_id="warehouse-1",
+            ledger_sequence=1,
+            allow_removals=True,
+        )
+    finally:
+        catalog.close()
+
+
+def push_all(
+    home: Path, client: redis.Redis, group: FeatureGroup = GROUP, *, now: str = NOW
+) -> None:
+    """Bring everything online, as `materializer push --all` does."""
+    catalog = open_catalog(Settings(home), environ={})
+    try:
+        push(group, catalog, client, now=parse_time(now), everything=True)
+    finally:
+        catalog.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer; *body* is its JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    @property
+    def code(self) -> str:
+        """The error's code."""
+        assert list(self.body) == ["error"], self.body
+        assert list(self.body["error"]) == ["code", "message"], self.body
+        code: str = self.body["error"]["code"]
+        return code
+
+    @property
+    def message(self) -> str:
+        """The error's message."""
+        message: str = self.body["error"]["message"]
+        return message
+
+
+class Asks:
+    """The lookups, for whatever can be asked."""
+
+    def get(self, target: str, method: str = "GET") -> Answer:
+        raise NotImplementedError
+
+    def online(self, user: str) -> Answer:
+        return self.get(f"/features/online/{quote(user, safe='')}")
+
+    def offline(self, user: str, as_of: str = NOW) -> Answer:
+        return self.get(f"/features/offline/{quote(user, safe='')}?as_of={quote(as_of, safe='')}")
+
+
+class Application(Asks):
+    """The application on real stores, in this process: for what does not depend on the server."""
+
+    def __init__(self, home: Path, redis_url: str | None, *, now: str = NOW) -> None:
+        self.stores = Stores(Settings(home, parse_time(now), redis_url))
+        self._client = create_app(stores=self.stores).test_client()
+
+    def get(self, target: str, method: str = "GET") -> Answer:
+        response = self._client.open(target, method=method)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, headers, response.get_json(silent=True))
+
+    def __enter__(self) -> Application:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stores.close()
+
+
+class FeatureServer(Asks):
+    """The real server, as `feature-server` starts it, in a process of its own."""
+
+    def __init__(
+        self,
+        home: Path,
+        redis_url: str | None,
+        *options: str,
+        now: str | None = NOW,
+        wait: bool = True,
+        **env: str,
+    ) -> None:
+        self.port = free_port()
+        self.output: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "serve", "--port", str(self.port), *options],
+            cwd=ROOT,
+            env=environment(home, redis_url, now=now, **env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        if wait:
+            self.wait_for("listening on")
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.output.append(line)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_for(self, text: str, seconds: float = 20) -> None:
+        until(lambda: text in "".join(self.output), seconds, lambda: "".join(self.output))
+
+    def get(self, target: str, method: str = "GET") -> Answer:
+        """Send one request, the target exactly as it is."""
+        return ask(self.port, target, method=method)
+
+    def terminate(self) -> int:
+        """Stop it as an init system does, and tell its exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.join()
+
+    def join(self, seconds: float = 20) -> int:
+        code = self._process.wait(seconds)
+        self._reader.join(seconds)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return code
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        if self._process.returncode is None:
+            self.terminate()
+
+    def __enter__(self) -> FeatureServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def environment(
+    home: Path, redis_url: str | None, *, now: str | None = NOW, **env: str
+) -> dict[str, str]:
+    """The environment of a server on these stores, and of no others."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(("PYICEBERG_", "FEATURE_STORE_", "REDIS_URL"))
+    }
+    wanted = {"FEATURE_STORE_HOME": str(home), "FEATURE_STORE_NOW": now, "REDIS_URL": redis_url}
+    return {**kept, **{name: value for name, value in wanted.items() if value}, **env}
+
+
+def ask(port: int, target: str, *, method: str = "GET", timeout: float = 20) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        connection.endheaders()
+        response = connection.getresponse()
+        raw = response.read()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, headers, json.loads(raw) if raw else None)
+    finally:
+        connection.close()
+
+
+def until(
+    true: Callable[[], object], seconds: float = 20, explain: Callable[[], str] = lambda: ""
+) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, explain() or "it did not become true in time"
+        time.sleep(0.02)
+
+
+def with_meta(**changed: Any) -> FeatureGroup:
+    return replace(GROUP, **changed)

@@ -1,0 +1,233 @@
+"""Every error answer: its code, its status, its one shape."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from materializer.config import Settings
+from materializer.online.connection import connect
+from serve.errors import CODES
+from tests.serve.support import (
+    GROUP,
+    Application,
+    FeatureServer,
+    days_of,
+    free_port,
+    publish,
+    push_all,
+    until,
+    with_meta,
+)
+from tests.support.server import Server
+
+# Answered by the server on filled stores.
+ASKED = {
+    "missing_as_of": ["/features/offline/user1", "/features/offline/user1?as_of="],
+    "bad_as_of": [
+        "/features/offline/user1?as_of=yesterday",
+        "/features/offline/user1?as_of=2024-02-30",
+        "/features/offline/user1?as_of=1704456000",
+        "/features/offline/user1?as_of=2024-01-05T25:00:00Z",
+        "/features/offline/user1?as_of=2024-01-05T12:00:00+02:00",
+        "/features/offline/user1?as_of=%FF",
+        "/features/offline/user1?as_of=0001-01-01T00:00:00%2B02:00",
+        "/features/offline/user1?as_of=2024-01-05&as_of=2024-01-06",
+    ],
+    "as_of_in_future": [
+        "/features/offline/user1?as_of=2024-01-08T12:00:00.000001Z",
+        "/features/offline/user1?as_of=9999-12-31",
+        "/features/offline/user1?as_of=2024-01-08T12:00:00-00:01",
+    ],
+    "bad_request": [
+        "/features/online/",
+        "/features/online/%FF",
+        "/features/online/user1?as_of=2024-01-05",
+    ],
+    "unknown_entity": [
+        "/features/online/nobody",
+        "/features/offline/nobody?as_of=2024-01-05",
+        "/features/online/USER1",
+    ],
+    "not_yet_available": [
+        "/features/offline/user1?as_of=2024-01-01T23:59:59Z",
+        "/features/offline/late?as_of=2024-01-05",
+        "/features/offline/user1?as_of=0001-01-01",
+    ],
+    "unknown_route": [
+        "/",
+        "/nope",
+        "/features",
+        "/features/online",
+        "/features/nearline/user1",
+        "/features//online/user1",
+        "/metrics",
+        "/%FF",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "target"), [(code, target) for code, some in ASKED.items() for target in some]
+)
+def test_an_error_has_its_code_and_the_one_shape(
+    http: FeatureServer, code: str, target: str
+) -> None:
+    answer = http.get(target)
+
+    assert (answer.code, answer.status) == (code, CODES[code][0])
+    assert answer.message
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"])
+@pytest.mark.parametrize(
+    "target", ["/features/online/user1", "/features/offline/user1?as_of=2024-01-05", "/health"]
+)
+def test_other_methods_are_not_allowed(http: FeatureServer, method: str, target: str) -> None:
+    answer = http.get(target, method=method)
+
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+def test_a_lost_plus_is_explained(http: FeatureServer) -> None:
+    lost = http.get("/features/offline/user1?as_of=2024-01-05T12:00:00+02:00")
+    other = http.get("/features/offline/user1?as_of=noon")
+
+    assert "%2B" in lost.message
+    assert "%2B" not in other.message
+
+
+def test_a_message_does_not_repeat_a_long_as_of(http: FeatureServer) -> None:
+    assert len(http.get("/features/offline/user1?as_of=" + "9" * 5000).message) < 200
+
+
+def test_nothing_published_then_nothing_pushed_then_ready(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    with Application(home, redis_server.url) as http:
+        for target in ("/ready", "/features/online/a", "/features/offline/a?as_of=2024-01-05"):
+            empty = http.get(target)
+            assert (empty.status, empty.code) == (503, "not_materialized")
+            assert "materializer publish" in empty.message
+        assert http.get("/health").status == 200
+
+        publish(home, days_of("a"))
+        until(lambda: http.offline("a").status == 200, seconds=5)
+        half = http.get("/ready")
+        assert (half.status, half.code) == (503, "not_materialized")
+        assert "online" in half.message
+        assert "offline" not in half.message
+        assert http.online("a").code == "not_materialized"
+        assert "materializer push" in http.online("a").message
+
+        push_all(home, redis_server.client())
+        assert http.get("/ready").status == 200
+        assert http.online("a").status == 200
+        assert http.online("b").code == "unknown_entity"
+
+        redis_server.client().flushall()
+        assert http.online("a").code == "not_materialized"
+        assert http.get("/ready").code == "not_materialized"
+
+
+def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    short = with_meta(ttl_days=2)
+    publish(home, [*days_of("old", last=date(2024, 1, 5)), *days_of("new")], short)
+    push_all(home, redis_server.client(), short, now="2024-01-07T12:00:00Z")
+    # The clock of the tests is years behind the one by which Redis drops keys.
+    push_all(home, redis_server.client(), with_meta())
+    with Application(home, redis_server.url) as http:
+        # Available at 2024-01-06T00:00:00Z, and two days later no more.
+        last = http.offline("old", "2024-01-07T23:59:59.999999Z")
+        over = http.offline("old", "2024-01-08T00:00:00Z")
+        online = (http.online("new").status, http.online("old").code)
+
+    assert last.status == 200
+    assert (over.status, over.code) == (404, "expired")
+    assert online == (200, "unknown_entity")
+
+
+def test_a_project_without_the_routes_group_is_told_so(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    publish(home, days_of("a"), with_meta(key_prefix="features:daily"))
+    with Application(home, redis_server.url) as http:
+        answers = [http.online("a"), http.offline("a", "2024-01-05")]
+        ready = http.get("/ready")
+
+    for answer in answers:
+        assert (answer.status, answer.code) == (404, "unknown_group")
+        assert GROUP.name in answer.message
+    assert (ready.status, ready.code) == (503, "not_materialized")
+
+
+def test_a_value_that_is_not_ours_is_an_internal_error(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    publish(home, days_of("a"))
+    client = redis_server.client()
+    push_all(home, client)
+    client.set("features:text", "hello")
+    client.hset("features:hash", "field", "value")
+    client.set("features:short", f'["{GROUP.contract.id}",1]')
+    with Application(home, redis_server.url) as http:
+        answers = [http.online(user) for user in ("text", "hash", "short")]
+        fine = http.online("a").status
+
+    assert [(answer.status, answer.code) for answer in answers] == [(500, "internal_error")] * 3
+    assert "Traceback" not in str(answers)
+    assert fine == 200
+
+
+def test_a_lost_contract_asks_for_a_push(tmp_path: Path, redis_server: Server) -> None:
+    home = tmp_path / "home"
+    publish(home, days_of("a"))
+    push_all(home, redis_server.client())
+    redis_server.client().delete(f"features:_contract:{GROUP.contract.id}")
+    with Application(home, redis_server.url) as http:
+        answer = http.online("a")
+
+    assert (answer.status, answer.code) == (503, "not_materialized")
+    assert "push --all" in answer.message
+
+
+def test_no_redis_is_store_unavailable_at_once(filled: tuple[Path, Server]) -> None:
+    home, _ = filled
+    with Application(home, f"redis://user:secret@127.0.0.1:{free_port()}/0") as http:
+        answers = [http.online("user1"), http.get("/ready")]
+        offline = http.offline("user1").status
+
+    for answer in answers:
+        assert (answer.status, answer.code) == (503, "store_unavailable")
+        assert "online store redis://127.0.0.1" in answer.message
+        assert "secret" not in answer.message
+    assert offline == 200
+
+
+def test_every_code_is_tested_here() -> None:
+    text = Path(__file__).read_text()
+
+    assert [code for code in CODES if f'"{code}"' not in text] == []
+
+
+def test_the_embedded_server_is_used_without_redis_url(home: Path) -> None:
+    publish(home, days_of("a"))
+    with connect(Settings(home)) as client:
+        push_all(home, client)
+    with FeatureServer(home, None) as http:
+        answer = http.online("a")
+        output = "".join(http.output)
+
+    assert answer.status == 200
+    assert "REDIS_URL is not set" in output

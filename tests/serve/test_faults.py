@@ -1,0 +1,227 @@
+"""Stores that go away and come back under a running server."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from materializer.config import Settings
+from materializer.online import embedded
+from materializer.online.connection import connect
+from serve.stores import OFFLINE_TIMEOUT, ONLINE_TIMEOUT
+from tests.serve.support import (
+    Answer,
+    Application,
+    FeatureServer,
+    days_of,
+    publish,
+    push_all,
+    until,
+    with_meta,
+)
+from tests.support.server import SERVERS, Server
+
+
+@pytest.fixture(params=sorted(SERVERS))
+def any_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """Give each kind of Redis server that is on this machine."""
+    running = Server(SERVERS[request.param], tmp_path / "any")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "home"
+    publish(folder, days_of("user1"))
+    yield folder
+    embedded.stop(Settings(folder))
+
+
+@pytest.fixture
+def http(home: Path, redis_server: Server) -> Iterator[FeatureServer]:
+    push_all(home, redis_server.client())
+    server = FeatureServer(home, redis_server.url)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def app(home: Path, redis_server: Server) -> Iterator[Application]:
+    push_all(home, redis_server.client())
+    with Application(home, redis_server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def over_any(home: Path, any_server: Server) -> Iterator[FeatureServer]:
+    push_all(home, any_server.client())
+    server = FeatureServer(home, any_server.url)
+    yield server
+    server.close()
+
+
+def assert_unavailable(answer: Answer) -> None:
+    assert (answer.status, answer.code) == (503, "store_unavailable")
+
+
+def timed(http: FeatureServer, target: str) -> tuple[Answer, float]:
+    started = time.monotonic()
+    answer = http.get(target)
+    return answer, time.monotonic() - started
+
+
+def test_redis_killed_and_started_again(over_any: FeatureServer, any_server: Server) -> None:
+    assert over_any.online("user1").status == 200
+
+    any_server.kill()
+    for target in ("/features/online/user1", "/features/online/nobody", "/ready"):
+        answer, seconds = timed(over_any, target)
+        assert_unavailable(answer)
+        assert seconds < ONLINE_TIMEOUT
+    assert over_any.offline("user1").status == 200
+    assert over_any.get("/health").status == 200
+
+    any_server.start()
+    until(lambda: over_any.online("user1").status == 200, seconds=5)
+    assert over_any.get("/ready").status == 200
+
+
+def test_redis_restarted_between_two_requests_is_not_noticed(
+    over_any: FeatureServer, any_server: Server
+) -> None:
+    assert over_any.online("user1").status == 200
+
+    any_server.kill()
+    any_server.start()
+
+    assert over_any.online("user1").status == 200
+
+
+def test_a_paused_redis_is_given_up_soon_and_found_again(
+    over_any: FeatureServer, any_server: Server
+) -> None:
+    assert over_any.online("user1").status == 200
+
+    any_server.pause()
+    try:
+        answer, seconds = timed(over_any, "/features/online/user1")
+        assert_unavailable(answer)
+        assert seconds < 2 * ONLINE_TIMEOUT
+        again, seconds = timed(over_any, "/features/online/user1")
+        assert_unavailable(again)
+        assert seconds < ONLINE_TIMEOUT / 2
+        assert over_any.offline("user1").status == 200
+    finally:
+        any_server.resume()
+
+    until(lambda: over_any.online("user1").status == 200, seconds=5)
+
+
+def test_a_paused_redis_does_not_take_the_probes_with_it(
+    http: FeatureServer, redis_server: Server
+) -> None:
+    stop = threading.Event()
+
+    def insist() -> None:
+        while not stop.is_set():
+            http.online("user1")
+
+    redis_server.pause()
+    threads = [threading.Thread(target=insist) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    try:
+        time.sleep(2 * ONLINE_TIMEOUT)
+        slowest = max(timed(http, "/health")[1] for _ in range(20))
+    finally:
+        stop.set()
+        redis_server.resume()
+        for thread in threads:
+            thread.join()
+
+    assert slowest < ONLINE_TIMEOUT
+
+
+def test_a_redis_paused_before_the_start_is_found_later(home: Path, redis_server: Server) -> None:
+    push_all(home, redis_server.client())
+    redis_server.pause()
+    with FeatureServer(home, redis_server.url) as http:
+        try:
+            assert_unavailable(http.online("user1"))
+            assert "online lookups answer 503" in "".join(http.output)
+        finally:
+            redis_server.resume()
+        until(lambda: http.online("user1").status == 200, seconds=5)
+
+
+def test_a_killed_embedded_server_is_started_again(home: Path) -> None:
+    settings = Settings(home)
+    with connect(settings) as client:
+        push_all(home, client)
+    with Application(home, None) as app:
+        assert app.online("user1").status == 200
+        embedded.stop(settings)
+        until(lambda: app.online("user1").status == 200, seconds=10)
+
+
+def test_online_answers_go_on_without_the_catalog(app: Application, home: Path) -> None:
+    assert app.offline("user1").status == 200
+    shutil.move(home / "iceberg", home / "away")
+    (home / "iceberg").write_text("not a folder")
+
+    until(lambda: app.offline("user1").status == 503, seconds=10)
+    assert_unavailable(app.offline("user1"))
+    assert "offline" in app.get("/ready").message
+    for _ in range(3):
+        assert app.online("user1").status == 200
+
+    (home / "iceberg").unlink()
+    shutil.move(home / "away", home / "iceberg")
+    until(lambda: app.offline("user1").status == 200, seconds=10)
+    assert app.get("/ready").status == 200
+
+
+def test_a_store_made_anew_under_the_server_is_found(app: Application, home: Path) -> None:
+    assert app.offline("user1").status == 200
+    shutil.rmtree(home / "iceberg")
+    publish(home, days_of("user2"))
+
+    until(lambda: app.offline("user2").status == 200, seconds=10)
+
+
+def test_a_new_publish_and_a_changed_registry_are_noticed(app: Application, home: Path) -> None:
+    assert app.online("user1").body["stale"] is False
+
+    publish(home, days_of("user1", event_type_counts="9"), with_meta(max_age_hours=1))
+
+    until(lambda: app.offline("user1").body["features"]["event_type_counts"] == "9", seconds=5)
+    until(lambda: app.online("user1").body["stale"] is True, seconds=15)
+
+
+def test_a_catalog_that_never_answers_is_given_up(home: Path, redis_server: Server) -> None:
+    push_all(home, redis_server.client())
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(50)
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with FeatureServer(
+            home,
+            redis_server.url,
+            PYICEBERG_CATALOG__FAR__TYPE="rest",
+            PYICEBERG_CATALOG__FAR__URI=uri,
+        ) as http:
+            answer, seconds = timed(http, "/features/offline/user1?as_of=2024-01-05")
+            assert_unavailable(answer)
+            assert seconds < OFFLINE_TIMEOUT + 1
+            assert_unavailable(http.online("user1"))
+            assert http.get("/health").status == 200
+            started = time.monotonic()
+            assert http.terminate() == 0
+            assert time.monotonic() - started < 5

@@ -1,0 +1,223 @@
+"""The parts that decide without a store: as_of, staleness, the default group, patience."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from materializer.config import format_time, parse_time
+from materializer.errors import (
+    NotMaterialized,
+    OfflineStoreUnavailable,
+    OnlineStoreUnavailable,
+    UnknownEntity,
+)
+from serve.answers import is_expired, is_stale
+from serve.breaker import Breaker, Deadline
+from serve.errors import ApiError
+from serve.groups import Directory, default_group
+from serve.offline import read_as_of
+from tests.serve.support import GROUP, until
+
+AVAILABLE = datetime(2024, 1, 8, tzinfo=timezone.utc)
+FAR = datetime(9999, 12, 31, tzinfo=timezone.utc)
+MICROSECOND = timedelta(microseconds=1)
+DOWN = OnlineStoreUnavailable("somewhere", "refused")
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.timezones()))
+def test_as_of_is_the_same_instant_in_utc(moment: datetime) -> None:
+    read = read_as_of([moment.isoformat()], now=FAR)
+
+    # A zone may have offsets with seconds; the instant is what counts.
+    assert read == moment
+    assert read.utcoffset() == timedelta(0)
+    assert parse_time(format_time(read)) == moment
+
+
+@given(st.text())
+def test_whatever_as_of_holds_is_answered(text: str) -> None:
+    try:
+        read_as_of([text], now=FAR)
+    except ApiError as error:
+        assert error.status == 400
+
+
+@pytest.mark.parametrize(
+    ("text", "explained"),
+    [
+        ("2024-01-05T12:00:00 02:00", True),
+        ("2024-01-05T12:00 0200", True),
+        ("2024-01-05 12:00:00.5 02:00", True),
+        ("2024-01-05T12:00:00 02", True),
+        ("2024-01-05T12:00:00 noon", False),
+        ("soon", False),
+    ],
+)
+def test_only_a_lost_plus_is_explained(text: str, explained: bool) -> None:
+    with pytest.raises(ApiError) as caught:
+        read_as_of([text], now=FAR)
+
+    assert caught.value.code == "bad_as_of"
+    assert ("%2B" in str(caught.value)) is explained
+
+
+def test_a_row_is_stale_after_max_age_and_not_at_it() -> None:
+    border = AVAILABLE + timedelta(hours=30)
+
+    assert not is_stale(GROUP, AVAILABLE, border)
+    assert is_stale(GROUP, AVAILABLE, border + MICROSECOND)
+    assert not is_stale(replace(GROUP, max_age_hours=None), AVAILABLE, FAR)
+
+
+def test_a_row_is_usable_before_its_ttl_ends_and_not_at_it() -> None:
+    group = replace(GROUP, ttl_days=2)
+    border = AVAILABLE + timedelta(days=2)
+
+    assert not is_expired(group, AVAILABLE, border - MICROSECOND)
+    assert is_expired(group, AVAILABLE, border)
+    assert not is_expired(GROUP, AVAILABLE, FAR)
+
+
+def test_the_default_group_is_the_single_key_one_with_the_short_prefix() -> None:
+    pair = replace(GROUP, name="pair", entity=("user_id", "day"))
+    other = replace(GROUP, name="other", key_prefix="features:other")
+    groups = {"pair": pair, "other": other, GROUP.name: GROUP}
+
+    assert default_group(groups) is GROUP
+    with pytest.raises(ApiError) as caught:
+        default_group({"pair": pair, "other": other})
+    assert caught.value.code == "unknown_group"
+    assert "other, pair" in str(caught.value)
+
+
+def test_the_directory_answers_from_memory_and_reads_again_beside_it() -> None:
+    known = {GROUP.name: GROUP}
+    newer = {GROUP.name: replace(GROUP, owner="someone")}
+    answers = [known, newer]
+    directory = Directory(lambda: answers.pop(0), fresh_for=0.05)
+
+    assert directory.default() == GROUP
+    assert directory.default() == GROUP
+    assert len(answers) == 1
+    until(lambda: directory.default().owner == "someone", seconds=5)
+
+
+def test_a_directory_nobody_asked_for_long_is_read_first() -> None:
+    answers = [{GROUP.name: GROUP}, {GROUP.name: replace(GROUP, owner="someone")}]
+    directory = Directory(lambda: answers.pop(0), fresh_for=0.01, old_after=0.05)
+    directory.default()
+
+    time.sleep(0.1)
+
+    assert directory.default().owner == "someone"
+
+
+def test_a_directory_keeps_what_it_knows_when_it_cannot_read() -> None:
+    reads = []
+
+    def read() -> dict[str, object]:
+        reads.append(1)
+        if len(reads) > 1:
+            raise OfflineStoreUnavailable("somewhere", "gone")
+        return {GROUP.name: GROUP}
+
+    directory = Directory(read, fresh_for=0.01, old_after=0.02)  # type: ignore[arg-type]
+    directory.default()
+    time.sleep(0.05)
+
+    assert directory.default() is GROUP
+    assert len(reads) == 2
+
+
+class Store:
+    """A store that can be told to fail, and counts what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.failure: Exception | None = None
+
+    def answer(self) -> str:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return "answer"
+
+
+def test_after_a_failure_nobody_asks_for_a_while_and_then_one_does() -> None:
+    store, breaker = Store(), Breaker(pause=0.1)
+    store.failure = DOWN
+    with pytest.raises(OnlineStoreUnavailable):
+        breaker.call(store.answer)
+
+    with pytest.raises(ApiError) as caught:
+        breaker.call(store.answer)
+    assert (caught.value.code, str(caught.value)) == ("store_unavailable", str(DOWN))
+    assert store.asked == 1
+
+    time.sleep(0.15)
+    store.failure = None
+    assert breaker.call(store.answer) == "answer"
+    assert breaker.call(store.answer) == "answer"
+
+
+def test_only_one_request_asks_a_store_that_hangs() -> None:
+    breaker, release = Breaker(pause=0.01), threading.Event()
+    with pytest.raises(OnlineStoreUnavailable):
+        breaker.call(lambda: _raise(DOWN))
+    time.sleep(0.05)
+    asking = threading.Thread(target=lambda: breaker.call(release.wait))
+    asking.start()
+    time.sleep(0.05)
+
+    try:
+        with pytest.raises(ApiError):
+            breaker.call(lambda: "answer")
+    finally:
+        release.set()
+        asking.join()
+
+    assert breaker.call(lambda: "answer") == "answer"
+
+
+@pytest.mark.parametrize("miss", [NotMaterialized("g"), UnknownEntity("g", ["x"]), KeyError("x")])
+def test_a_store_that_answers_no_is_there(miss: Exception) -> None:
+    store, breaker = Store(), Breaker(pause=60)
+    store.failure = miss
+
+    for _ in range(2):
+        with pytest.raises(type(miss)):
+            breaker.call(store.answer)
+
+    assert store.asked == 2
+
+
+def test_a_call_that_overruns_is_left_and_its_place_comes_back() -> None:
+    release = threading.Event()
+    deadline = Deadline(0.1, most=1, failure=lambda text: OnlineStoreUnavailable("there", text))
+
+    with pytest.raises(OnlineStoreUnavailable, match=r"no answer within 0\.1 s"):
+        deadline.call(release.wait)
+    with pytest.raises(OnlineStoreUnavailable, match="too many"):
+        deadline.call(lambda: "answer")
+    release.set()
+
+    until(lambda: deadline.call(lambda: "answer") == "answer", seconds=5)
+
+
+def test_a_deadline_hands_on_what_was_raised() -> None:
+    deadline = Deadline(5, most=1, failure=lambda text: OnlineStoreUnavailable("there", text))
+
+    with pytest.raises(KeyError):
+        deadline.call(lambda: _raise(KeyError("x")))
+    assert deadline.call(lambda: None) is None
+
+
+def _raise(error: Exception) -> str:
+    raise error
