@@ -66,15 +66,21 @@ def objections(
 def _objection(test: GateTest, verdicts: list[Verdict], sequences: Mapping[str, int]) -> str | None:
     heard = {verdict.model: verdict for verdict in verdicts}
     for model in test.guards:
-        # A view or a seed has no builds of its own.
-        if model not in sequences:
-            continue
         verdict = heard.get(model)
+        # A view has no builds of its own, and of a seed nothing is recorded at all.
+        current = sequences.get(model)
+        if verdict is None and current is None:
+            continue
         if verdict is None:
             return "has no verdict; run: dbt test"
         if verdict.status not in _GOOD:
-            rows = f" ({verdict.failures} rows)" if verdict.failures else ""
-            return f"said {verdict.status}{rows}; see: dbt test --select {test.name}"
-        if verdict.model_sequence != sequences[model]:
+            return f"said {verdict.status}{_rows(verdict)}; see: dbt test --select {test.name}"
+        if verdict.model_sequence != current:
             return "spoke of an older build; run: dbt test"
     return None
+
+
+def _rows(verdict: Verdict) -> str:
+    if not verdict.failures:
+        return ""
+    return f" ({verdict.failures:,} row{'' if verdict.failures == 1 else 's'})"

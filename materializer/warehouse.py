@@ -101,12 +101,28 @@ class Warehouse:
         )
 
     def verdicts(self) -> list[Verdict]:
-        """List what each gate test said when it last ran, one entry a guarded model."""
+        """
+        List what each gate test said when it last ran, one entry a guarded model.
+
+        After the ledger was deleted its numbers start over. So a verdict keeps the number of its
+        build only while that build began no later than the verdict's own run.
+        """
         verdicts = self._record("gate_verdicts")
         query = f"""
-            select test, model, model_sequence, status, failures
+            select
+                said.test,
+                said.model,
+                case when said.recorded_at >= build.built_at then said.model_sequence end,
+                said.status,
+                said.failures
             from {verdicts} as said
-            where "sequence" = (select max("sequence") from {verdicts} where test = said.test)
+            left join (
+                select model, "sequence", max(built_at) as built_at
+                from {self._record("build_ledger")}
+                group by 1, 2
+            ) as build
+                on said.model = build.model and said.model_sequence = build."sequence"
+            where said."sequence" = (select max("sequence") from {verdicts} where test = said.test)
         """
         return [Verdict(*row) for row in self._rows(query)]
 

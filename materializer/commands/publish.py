@@ -20,10 +20,10 @@ from materializer.config import Settings
 from materializer.errors import DONE
 from materializer.gate import require_green
 from materializer.offline.catalog import open_catalog
-from materializer.offline.publish import last_published, publish_days
+from materializer.offline.publish import Published, last_published, publish_days
 from materializer.progress import Voice
 from materializer.registry import FeatureGroup, Registry
-from materializer.warehouse import Warehouse, open_warehouse
+from materializer.warehouse import BuiltDay, Warehouse, open_warehouse
 
 
 def publish(
@@ -105,7 +105,7 @@ def _publish_group(
     days = [
         built.day
         for built in warehouse.built_days(group.unique_id)
-        if whole or last is None or built.sequence > last.ledger_sequence
+        if whole or last is None or _is_newer(built, last)
     ]
     done = 0
 
@@ -147,3 +147,8 @@ def _publish_group(
             "seconds": round(seconds, 3),
         },
     )
+
+
+def _is_newer(built: BuiltDay, last: Published) -> bool:
+    # After the ledger was deleted its numbers start over; then the times tell.
+    return built.sequence > last.ledger_sequence or built.built_at > last.published_at

@@ -11,6 +11,7 @@ import hashlib
 import json
 import subprocess
 import time
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -59,7 +60,9 @@ def publish_training_set(
     }
     parquet = settings.home / "training" / f"{training_set.name}.parquet"
     receipt = parquet.with_suffix(".receipt.json")
-    if _is_published(catalog, training_set.name, properties) and receipt.is_file():
+    built_at = warehouse.last_built_at(training_set.unique_id)
+    snapshot = _published(catalog, training_set.name, properties, built_at)
+    if snapshot and parquet.is_file() and _names(receipt, training_set.name, snapshot):
         voice.say(f"published {training_set.name}: up to date")
         return Outcome("publish", training_set.name, DONE, "up to date")
     rows = warehouse.table(training_set.relation_name, training_set.columns)
@@ -108,13 +111,29 @@ def publish_training_set(
     )
 
 
-def _is_published(catalog: Catalog, name: str, properties: dict[str, str]) -> bool:
+def _published(
+    catalog: Catalog, name: str, properties: dict[str, str], built_at: datetime | None
+) -> str | None:
+    """Tell the snapshot that holds the newest build, None when there is none."""
     table = find_table(catalog, table_name(name))
     current = None if table is None else table.current_snapshot()
     if current is None or current.summary is None:
-        return False
+        return None
     summary = current.summary.additional_properties
-    return all(summary.get(key) == value for key, value in properties.items())
+    if any(summary.get(key) != value for key, value in properties.items()):
+        return None
+    # After the ledger was deleted its numbers start over; then the times tell.
+    if built_at is not None and built_at.timestamp() * 1000 > current.timestamp_ms:
+        return None
+    return str(current.snapshot_id)
+
+
+def _names(receipt: Path, name: str, snapshot: str) -> bool:
+    """Tell whether a receipt is the one of a snapshot; a kill can leave an older one."""
+    try:
+        return bool(json.loads(receipt.read_text())["snapshots"][name] == snapshot)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def _write(parquet: Path, receipt: Path, rows: pa.Table, facts: dict[str, object]) -> None:

@@ -1,0 +1,326 @@
+"""
+The materializer on a store of a test's own, and what its two stores then hold.
+
+Commands run in this process where only their answer counts, and as a process of their own where
+exit codes, signals or the terminal do.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import redis
+import yaml
+
+from materializer import cli, codec
+from materializer.config import Settings, parse_time
+from materializer.offline.catalog import find_table, open_catalog, spans_name, table_name
+from materializer.offline.spans import described_snapshot
+from materializer.online.connection import connect
+from materializer.registry import Contract
+from tests.support import oracle
+from tests.support.dbt import Project, python
+
+GROUP = "features_daily"
+MODEL = "model.feature_store.features_daily"
+TRAINING = "model.feature_store.training_data"
+
+FIRST = date(2024, 2, 15)
+LAST = date(2024, 3, 30)
+ALL_DAYS = [FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
+USERS = [f"user{n}" for n in range(8)]
+LABELS: list[oracle.Label] = [
+    # The user has an event later on the same day, so a label that sees its own day leaks.
+    ("user1", 1.0, datetime(2024, 3, 20, 12)),
+    ("user2", 0.0, datetime(2024, 3, 5, 9, 30)),
+    ("user2", 0.0, datetime(2024, 3, 5, 9, 30)),
+    ("nobody", 1.0, datetime(2024, 3, 29, 12)),
+]
+
+
+def history() -> list[oracle.Event]:
+    """Make the same events every time: eight users, each seen on the first and on the last day."""
+    draw = random.Random(5)
+    seconds = len(ALL_DAYS) * 86_400
+    start = datetime(2024, 2, 15)
+    events = [
+        (draw.choice(USERS), draw.choice("xyz"), start + timedelta(seconds=draw.randrange(seconds)))
+        for _ in range(120)
+    ]
+    ends = [
+        (user, "x", datetime(day.year, day.month, day.day, 8))
+        for user in USERS
+        for day in (FIRST, LAST)
+    ]
+    return [*events, *ends, ("user1", "y", datetime(2024, 3, 20, 18))]
+
+
+def write_inputs(
+    project: Project, events: Sequence[oracle.Event], labels: Sequence[oracle.Label] = LABELS
+) -> None:
+    """Write both inputs of a project."""
+    project.write_events([(user, kind, at.isoformat(sep=" ")) for user, kind, at in events])
+    project.write_labels([(user, label, at.isoformat(sep=" ")) for user, label, at in labels])
+
+
+def keep_inputs(project: Project) -> None:
+    """Write the inputs into the project's own dbt_project.yml, for commands without --vars."""
+    path = project.folder / "dbt_project.yml"
+    settings = yaml.safe_load(path.read_text())
+    settings["vars"] = {**settings["vars"], **project.variables}
+    path.unlink()
+    path.write_text(yaml.safe_dump(settings))
+
+
+def copy(project: Project, folder: Path) -> Project:
+    """Copy a project that was built and never published: Iceberg keeps whole paths."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Project(folder, project.now, dict(project.variables))
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """
+    What one command of the materializer did.
+
+    Attributes:
+        code: Its exit code.
+        out: What it printed to standard output.
+        err: What it printed to standard error.
+    """
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document that it printed, alone on its line."""
+        assert self.out.count("\n") == 1, self.out
+        return json.loads(self.out)
+
+    def assert_code(self, code: int) -> Done:
+        """Fail with the output unless the command ended with this exit code."""
+        assert self.code == code, f"exit code {self.code}\n{self.out}\n{self.err}"
+        return self
+
+
+class Store:
+    """
+    One feature store: a dbt project and the materializer on it.
+
+    Args:
+        project: The project; its home is the store's.
+        redis_url: The online store, None for the embedded one.
+    """
+
+    def __init__(self, project: Project, redis_url: str | None) -> None:
+        self.project = project
+        self.redis_url = redis_url
+
+    @property
+    def home(self) -> Path:
+        """FEATURE_STORE_HOME, absolute."""
+        return self.project.home
+
+    @property
+    def settings(self) -> Settings:
+        """What the store's commands and servers work with."""
+        return Settings(self.home, parse_time(self.project.now), self.redis_url)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of every command on this store, and of no other."""
+        kept = {
+            name: value
+            for name, value in self.project.env.items()
+            if not name.startswith(("PYICEBERG_", "REDIS_URL", "DBT_TARGET_PATH"))
+        }
+        wanted = {"FEATURE_STORE_HOME": str(self.home), "REDIS_URL": self.redis_url}
+        return {**kept, **{name: value for name, value in wanted.items() if value}}
+
+    def do(self, command: str, *args: str) -> Done:
+        """Run a command of the materializer in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        argv = [command, *args, "--project-dir", str(self.project.folder)]
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            for name in os.environ.keys() - self.env.keys():
+                patch.delenv(name)
+            for name, value in self.env.items():
+                patch.setenv(name, value)
+            try:
+                code = cli.main(argv)
+            except SystemExit as stop:
+                code = stop.code if isinstance(stop.code, int) else 1
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+        """Start `materializer` as a process of its own, in the project's folder."""
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(
+            python("-m", "materializer", *args),
+            cwd=self.project.folder,
+            env=self.env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            **pipes,
+        )
+
+    def command(self, *args: str, timeout: float = 60) -> Done:
+        """Run `materializer` as a process of its own, to its end."""
+        return finish(self.start(*args), timeout)
+
+    def shell(self, command: str, timeout: float = 120) -> Done:
+        """Run a command as it was told to a person, in the project's folder; no unit tests."""
+        env = {
+            **self.env,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
+        }
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=self.project.folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def offline(self, name: str = GROUP) -> list[tuple[Any, ...]]:
+        """Read every row that readers of the offline store see, ordered by day and user."""
+        catalog = open_catalog(self.settings, environ={})
+        try:
+            table = find_table(catalog, table_name(name))
+            snapshot = described_snapshot(find_table(catalog, spans_name(name)))
+            if table is None or snapshot is None:
+                return []
+            rows = table.scan(snapshot_id=snapshot).to_arrow().to_pylist()
+        finally:
+            catalog.close()
+        return sorted((tuple(row.values()) for row in rows), key=lambda row: (row[1], row[0]))
+
+    def table(self, name: str) -> list[tuple[Any, ...]]:
+        """Read a table of the offline store that is no group, in any order."""
+        catalog = open_catalog(self.settings, environ={})
+        try:
+            table = find_table(catalog, table_name(name))
+            return (
+                []
+                if table is None
+                else [tuple(row.values()) for row in table.scan().to_arrow().to_pylist()]
+            )
+        finally:
+            catalog.close()
+
+    def online(self) -> dict[str, tuple[object, ...]]:
+        """Read every row of the online store: user -> the columns of the contract."""
+        with connect(self.settings) as client:
+            return read_online(client)
+
+    def query(self, sql: str) -> None:
+        """Change the warehouse behind dbt's back."""
+        with duckdb.connect(str(self.project.warehouse)) as connection:
+            connection.execute(sql)
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 60) -> Done:
+    """Wait for a process and tell what it did."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"still running after {timeout} s\n{out}\n{err}") from None
+    return Done(process.returncode, out, err)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a process as a power cut would, and close its pipes."""
+    process.kill()
+    process.communicate()
+
+
+def read_online(client: redis.Redis) -> dict[str, tuple[object, ...]]:
+    """Read every row of the group, without the materializer's own lookup."""
+    rows: dict[str, tuple[object, ...]] = {}
+    contracts: dict[str, Contract] = {}
+    for key in client.scan_iter(match="features:*", count=1000):
+        parts = key.decode().split(":")
+        if len(parts) != 2:
+            continue
+        raw = client.get(key)
+        assert isinstance(raw, bytes)
+        contract, *values = json.loads(raw)
+        if contract not in contracts:
+            text = client.get(codec.contract_key(contract))
+            assert isinstance(text, bytes)
+            contracts[contract] = Contract.from_text(text.decode())
+        assert len(contracts[contract].columns) == len(values)
+        rows[parts[1]] = tuple(values)
+    return rows
+
+
+def newest(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[object, ...]]:
+    """Tell what should be online: of each user's feature rows the newest, in its JSON form."""
+    found: dict[str, Sequence[Any]] = {}
+    for row in rows:
+        if row[0] not in found or found[row[0]][1] < row[1]:
+            found[row[0]] = row
+    return {
+        user: (row[1].isoformat(), *row[2:6], f"{row[6].isoformat()}Z")
+        for user, row in found.items()
+    }
+
+
+def expected(
+    events: Sequence[oracle.Event] | None = None, days: Sequence[date] = ALL_DAYS
+) -> list[tuple[Any, ...]]:
+    """Compute the features from the events, in plain Python."""
+    return list(oracle.features(history() if events is None else events, days))
+
+
+@contextmanager
+def held_warehouse(store: Store) -> Iterator[int]:
+    """Hold the warehouse's lock, as a build does, from another process; gives its id."""
+    script = (
+        "import duckdb, sys; connection = duckdb.connect(sys.argv[1]); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        python("-c", script, str(store.project.warehouse)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder.pid
+    finally:
+        holder.communicate()
+
+
+def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not become true in time"
+        time.sleep(0.01)
