@@ -27,8 +27,8 @@ from materializer.errors import ContractCollision, PushRefused, UnreadableValue
 from materializer.online.bulk import Sent, send
 from materializer.online.connection import place, talking
 from materializer.online.meta import Meta, mark_unfinished, read_meta, write_meta
-from materializer.online.selection import DAY_US, Selection
-from materializer.online.source import FOREVER, File, Source, micros, open_source, stirred, waves
+from materializer.online.selection import Selection
+from materializer.online.source import File, Source, micros, open_source, stirred, waves
 from materializer.online.sweep import sweep
 from materializer.registry import FeatureGroup
 
@@ -105,8 +105,7 @@ def push(
     source = open_source(group, catalog)
     known = _known(client, group, everything=everything)
     until = micros(now)
-    after = None if group.ttl_days is None else until - group.ttl_days * DAY_US
-    selection = Selection(group, source.table, source.schema, after, until)
+    selection = Selection(source, until)
     with selection.opened():
         day = _newest_day(source, selection, until)
         if known is not None:
@@ -115,9 +114,8 @@ def push(
         sent = Sent()
         if changed != []:
             occupied = _begin(client, group, known)
-            order = waves(source.files, after, until)
-            wanted = source.files if changed is None else changed
-            sent += _write(selection, wanted, order, client, _Meter(progress), changed is None)
+            order = waves(source.files, selection.after, until)
+            sent += _write(selection, changed, order, client, _Meter(progress))
             if changed is None and occupied:
                 sent += Sent(removed=_sweep(selection, source, known, client))
     idle = known is not None and changed == []
@@ -248,16 +246,18 @@ def _begin(client: redis.Redis, group: FeatureGroup, known: Meta | None) -> bool
 
 def _write(
     selection: Selection,
-    wanted: Sequence[File],
+    changed: Sequence[File] | None,
     order: Iterator[list[File]],
     client: redis.Redis,
     meter: _Meter,
-    everything: bool,
 ) -> Sent:
     """Send the newest row of every wanted entity, and the deletion of those without one."""
     sent = Sent()
     first = next(order, [])
-    selection.want(wanted, first, everything)
+    if changed is None:
+        selection.want_everyone()
+    else:
+        selection.want(changed, first)
     for wave in chain([first] if first else [], order):
         left = selection.left()
         if left == 0:
@@ -272,8 +272,7 @@ def _sweep(selection: Selection, source: Source, known: Meta | None, client: red
     prefixes = {source.group.key_prefix}
     if known is not None:
         prefixes.add(known.key_prefix)
-    order = waves(source.files, None, FOREVER)
-    return sweep(client, source.group, sorted(prefixes), selection, order)
+    return sweep(client, source.group, sorted(prefixes), selection)
 
 
 def _meta(source: Source, day: str | None, rows: int, now: datetime) -> Meta:

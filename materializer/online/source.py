@@ -83,6 +83,7 @@ class Source:
     Attributes:
         group: The group.
         table: Its Iceberg table.
+        spans: The table of its activity spans, which names every entity.
         schema: The columns of that snapshot.
         snapshot_id: The snapshot.
         store_id: Id of the offline store.
@@ -91,6 +92,7 @@ class Source:
 
     group: FeatureGroup
     table: Table
+    spans: Table
     schema: Schema
     snapshot_id: int
     store_id: str
@@ -112,6 +114,16 @@ class Source:
                 if not self.table.io.new_input(file.path).exists():
                     return None
         return tuple(gone)
+
+    def span_locations(self) -> list[str]:
+        """
+        List the files of the spans.
+
+        Raises:
+            OfflineStoreUnavailable: The manifests cannot be read.
+        """
+        with reaching(self.table.catalog.name):
+            return [file.file_path for file in data_files(self.spans)]
 
     def descends_from(self, snapshot_id: int) -> bool:
         """Tell whether this snapshot is another one, or was committed on top of it."""
@@ -135,10 +147,11 @@ def open_source(group: FeatureGroup, catalog: Catalog) -> Source:
     owner = store_id(catalog)
     # Spans first: they are committed last, and name the snapshot that readers see. Pushing a newer
     # one would let the online store run ahead of the offline one.
-    visible = described_snapshot(find_table(catalog, spans_name(group.name)))
+    spans = find_table(catalog, spans_name(group.name))
+    visible = described_snapshot(spans)
     table = find_table(catalog, table_name(group.name))
     snapshot = None if table is None or visible is None else table.snapshot_by_id(visible)
-    if owner is None or table is None or snapshot is None:
+    if owner is None or spans is None or table is None or snapshot is None:
         raise NotPublished(group.name)
     schema = table.schema()
     if snapshot.schema_id is not None:
@@ -146,6 +159,7 @@ def open_source(group: FeatureGroup, catalog: Catalog) -> Source:
     return Source(
         group=group,
         table=table,
+        spans=spans,
         schema=schema,
         snapshot_id=snapshot.snapshot_id,
         store_id=owner,

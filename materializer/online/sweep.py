@@ -17,7 +17,6 @@ from materializer import codec
 from materializer.errors import UnreadableValue
 from materializer.online.connection import place, talking
 from materializer.online.selection import Selection
-from materializer.online.source import File
 from materializer.registry import Contract, FeatureGroup
 
 _SCAN = 10_000
@@ -28,17 +27,15 @@ def sweep(
     group: FeatureGroup,
     prefixes: Iterable[str],
     selection: Selection,
-    order: Iterable[list[File]],
 ) -> int:
     """
-    Delete the keys of a group that belong to no entity of its files.
+    Delete the keys of a group that belong to no entity of it.
 
     Args:
         client: The online store.
         group: The group.
         prefixes: Prefixes under which its keys may be: the present one and the one before.
         selection: The open engine of the push.
-        order: Every file of the snapshot that was pushed, newest first.
 
     Returns:
         Number of keys removed.
@@ -52,7 +49,7 @@ def sweep(
     with talking(place(client)):
         for prefix in prefixes:
             _note(client, prefix, selection)
-        for keys in selection.stale(order):
+        for keys in selection.stale():
             values = cast("list[bytes | None]", client.mget(keys))
             doomed = [
                 key

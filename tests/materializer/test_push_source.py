@@ -61,7 +61,8 @@ def test_no_later_wave_holds_anything_newer(spans: list[list[int]]) -> None:
 
 def source(*files: File) -> Source:
     # Only its files are looked at.
-    return Source(cast("Any", None), cast("Any", None), cast("Any", None), 1, "", files)
+    nothing = cast("Any", None)
+    return Source(nothing, nothing, nothing, nothing, 1, "", files)
 
 
 A, B = file("a", 1, 1), file("b", 2, 2)

@@ -99,14 +99,16 @@ class Offline:
         return snapshot.snapshot_id
 
     def show(self, snapshot_id: int) -> None:
-        """Commit spans that name a snapshot."""
+        """Commit spans that name a snapshot: here one span an entity, and no days."""
         name = spans_name(self.group.name)
-        fields = pa.schema([("user_id", pa.string())])
+        keys = list(self.group.entity)
+        entities = self.table.scan(selected_fields=tuple(keys), snapshot_id=snapshot_id).to_arrow()
+        entities = entities.group_by(keys).aggregate([])
         if not self.catalog.table_exists(name):
-            self.catalog.create_table(name, schema=fields)
+            self.catalog.create_table(name, schema=entities.schema)
         _overwrite(
             self.catalog.load_table(name),
-            pa.table({"user_id": ["someone"]}, schema=fields),
+            entities,
             snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot_id)},
         )
 

