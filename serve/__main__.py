@@ -172,7 +172,7 @@ def _wake_online_store(settings: Settings) -> None:
     try:
         connection.connect(settings, announce=_say, timeout=WAKE_TIMEOUT).close()
     except StoreUnavailable as error:
-        _complain(f"{error}; online lookups answer 503 until then")
+        _complain(f"{error}; until then online lookups answer 503")
 
 
 def _serve(settings: Settings, host: str, port: int, workers: int) -> int:
@@ -213,14 +213,14 @@ def _load(settings: Settings, url: str, first: Lock) -> Flask:
 
     stores = Stores(settings)
     app = create_app(settings, stores=stores)
-    problem = ""
+    line = f"listening on {url}; try: curl {url}/features/online/user1"
     try:
         # Opens the catalog and reads the registry, so that the first request need not.
         stores.directory.default()
     except (ApiError, StoreUnavailable) as error:
-        problem = f"; lookups answer 503 until then: {error}"
+        line = f"listening on {url}, not ready: {error}; ask again: curl {url}/ready"
     if first.acquire(block=False):
-        _say(f"listening on {url}; try: curl {url}/features/online/user1{problem}")
+        _say(line)
     return app
 
 

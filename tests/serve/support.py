@@ -95,9 +95,9 @@ def row(user: str, day: date, **changed: object) -> dict[str, object]:
 
 
 def days_of(user: str, first: date = FIRST, last: date = LAST, **changed: object) -> Rows:
-    """One row a day, told apart by `event_count_30d`, the day of the month."""
+    """One row a day, told apart by `event_count_30d`: ten more than the day of the month."""
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    return [row(user, day, **{"event_count_30d": day.day, **changed}) for day in days]
+    return [row(user, day, **{"event_count_30d": 10 + day.day, **changed}) for day in days]
 
 
 def publish(home: Path, rows: Iterable[Mapping[str, object]], group: FeatureGroup = GROUP) -> None:

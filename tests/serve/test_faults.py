@@ -155,7 +155,7 @@ def test_a_redis_paused_before_the_start_is_found_later(home: Path, redis_server
     with FeatureServer(home, redis_server.url) as http:
         try:
             assert_unavailable(http.online("user1"))
-            assert "online lookups answer 503" in "".join(http.output)
+            assert "until then online lookups answer 503" in "".join(http.output)
         finally:
             redis_server.resume()
         until(lambda: http.online("user1").status == 200, seconds=5)

@@ -50,7 +50,7 @@ def test_online_answers_the_newest_row_at_the_time_of_answering(http: FeatureSer
         "features": {
             "day": "2024-01-07",
             "event_count_7d": 5,
-            "event_count_30d": 7,
+            "event_count_30d": 17,
             "last_event_days_ago": 0,
             "event_type_counts": "3",
         },
@@ -70,7 +70,7 @@ def test_offline_answers_the_row_that_was_available(http: FeatureServer) -> None
         "features": {
             "day": "2024-01-04",
             "event_count_7d": 5,
-            "event_count_30d": 4,
+            "event_count_30d": 14,
             "last_event_days_ago": 0,
             "event_type_counts": "3",
         },

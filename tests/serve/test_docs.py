@@ -1,0 +1,69 @@
+"""docs/http.md says what the server does: routes, codes, options, and its very examples."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from materializer.config import Settings
+from serve import create_app
+from serve.__main__ import _parser
+from serve.errors import CODES
+from tests.serve.support import ROOT, FeatureServer
+
+PAGE = (ROOT / "docs" / "http.md").read_text()
+EXAMPLES = re.findall(r"```sh\n(curl [^\n]+)\n```\n\n```json\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_table_of_errors_is_that_of_the_code() -> None:
+    told = {
+        code: int(status) for status, code in re.findall(r"^\| (\d{3}) \| `(\w+)` \|", PAGE, re.M)
+    }
+
+    assert told == {code: status for code, (status, _) in CODES.items()}
+
+
+def test_the_table_of_routes_is_that_of_the_application(tmp_path: Path) -> None:
+    app = create_app(Settings(tmp_path))
+    routes = {re.sub(r"<id:\w+>", "<id>", rule.rule) for rule in app.url_map.iter_rules()}
+
+    told = set(re.findall(r"^\| `GET ([^`?]+)", PAGE, re.M))
+
+    assert told == routes
+
+
+@pytest.mark.parametrize(("command", "answer"), EXAMPLES, ids=["online", "offline"])
+def test_an_example_answers_as_shown(http: FeatureServer, command: str, answer: str) -> None:
+    assert "127.0.0.1:8000" in command
+    words = shlex.split(command.replace("127.0.0.1:8000", f"127.0.0.1:{http.port}"))
+
+    done = subprocess.run([*words, "-s"], capture_output=True, text=True, check=True)
+
+    assert list(json.loads(done.stdout).items()) == list(json.loads(answer).items())
+
+
+def test_the_example_of_an_error_is_one(http: FeatureServer) -> None:
+    (shown,) = re.findall(r"```json\n(\{\"error\".*?)\n```", PAGE)
+
+    assert http.online("nobody").body == json.loads(shown)
+
+
+def test_the_example_of_an_odd_id_finds_it(http: FeatureServer) -> None:
+    (target,) = re.findall(r"curl http://127.0.0.1:8000(\S+) +# the id a/b", PAGE)
+
+    assert http.get(target).body["user_id"] == "a/b"
+
+
+def test_every_option_in_the_page_exists() -> None:
+    known = {option for action in _parser()._actions for option in action.option_strings}
+    lines = [line.split("#")[0] for line in PAGE.splitlines() if line.startswith("feature-server")]
+
+    assert lines
+    for line in lines:
+        _parser().parse_args(shlex.split(line)[1:])
+    assert {"--host", "--port", "--workers"} <= known
