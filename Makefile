@@ -47,7 +47,7 @@ serve: $(STAMP) ## Serve lookups on http://127.0.0.1:8000
 	@$(BIN)/feature-server
 
 bench: $(STAMP) ## Run every benchmark
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 clean: ## Stop the embedded online store, remove what the store and its tools wrote
 	@if [ -x $(BIN)/materializer ]; then \
