@@ -57,12 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         voice.result({"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
     except KeyboardInterrupt:
-        voice.error("materializer: interrupted; what is done is kept, run it again to go on")
+        said = "interrupted; what is done is kept, run it again to go on"
+        voice.error(f"materializer: {said}")
+        voice.result({"error": said, "exit_code": _INTERRUPTED})
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
         if arguments.debug:
             traceback.print_exc()
-        voice.error(f"materializer: {type(error).__name__}: {error} (--debug shows where)")
+        said = " ".join(str(error).split())
+        voice.error(f"materializer: {type(error).__name__}: {said} (--debug shows where)")
         voice.result({"error": str(error), "exit_code": FAILED})
         return FAILED
 
@@ -81,6 +84,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings, voice: Voice) ->
             wait=arguments.wait,
             allow_removals=arguments.allow_removals,
             training_sets=not arguments.group,
+            project_dir=arguments.project_dir,
         )
     voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
@@ -120,6 +124,7 @@ def _run(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
             wait=arguments.wait,
             allow_removals=arguments.allow_removals,
             training_sets=not arguments.group,
+            project_dir=arguments.project_dir,
         )
         # A refused publish leaves the last good rows, and those are pushed all the same.
         published = [

@@ -24,6 +24,7 @@ from materializer.errors import FeatureStoreError, WarehouseLocked, WarehouseMis
 from materializer.registry import Column, FeatureGroup, Registry
 
 _POLL_SECONDS = 0.2
+_LOCKED = "Could not set lock"
 _HOLDER = re.compile(r"PID (\d+)")
 
 
@@ -181,9 +182,10 @@ class Warehouse:
     def _arrow(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:
         try:
             return self._connection.sql(query, params=list(parameters)).to_arrow_table()
-        except duckdb.CatalogException as error:
+        except (duckdb.CatalogException, duckdb.BinderException) as error:
+            first = str(error).splitlines()[0]
             raise FeatureStoreError(
-                f"the warehouse does not have what the manifest names; run: dbt build ({error})"
+                f"the warehouse does not have what the manifest names; run: dbt build ({first})"
             ) from None
 
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
@@ -224,7 +226,7 @@ def open_warehouse(
             connection = duckdb.connect(str(path), read_only=True, config=dict(settings or {}))
             connection.execute("set TimeZone = 'UTC'")
         except duckdb.IOException as error:
-            if "lock" not in str(error):
+            if _LOCKED not in str(error):
                 raise FeatureStoreError(f"{path} cannot be read: {error}") from error
             holder = _HOLDER.search(str(error))
             detail = f" (process {holder[1]})" if holder else ""
@@ -232,7 +234,7 @@ def open_warehouse(
             if waited >= wait:
                 raise WarehouseLocked(path, waited, detail) from None
             if on_wait is not None and not told:
-                on_wait(f"waiting up to {wait:.0f} s for a running build{detail}")
+                on_wait(f"waiting up to {wait:g} s for a running build{detail}")
                 told = True
             time.sleep(_POLL_SECONDS)
         else:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
+from pathlib import Path
 
 from pyiceberg.catalog import Catalog
 
@@ -35,6 +36,7 @@ def publish(
     wait: float,
     allow_removals: bool,
     training_sets: bool = True,
+    project_dir: Path = Path(),
 ) -> list[Outcome]:
     """
     Publish groups, and the training sets of the project. Call it under the run lock.
@@ -47,6 +49,7 @@ def publish(
         wait: How long to wait for a build that holds the warehouse [s].
         allow_removals: Remove days and entities without asking.
         training_sets: Publish those too.
+        project_dir: The project; its commit goes into the receipts.
 
     Returns:
         One outcome a model; a refusal is an outcome, not an error.
@@ -81,6 +84,7 @@ def publish(
                         catalog,
                         settings,
                         voice,
+                        project_dir,
                     ),
                 )
                 for training_set in registry.training_sets.values()

@@ -43,6 +43,7 @@ def publish_training_set(
     catalog: Catalog,
     settings: Settings,
     voice: Voice,
+    project_dir: Path,
 ) -> Outcome:
     """
     Publish one training set, if there is a newer build than the published one.
@@ -94,7 +95,7 @@ def publish_training_set(
         "snapshots": {name: str(snapshot) for name, snapshot in snapshots.items()},
         "ledger_sequence": sequence,
         "manifest_sha256": registry.checksum,
-        "git_sha": _git_sha(),
+        "git_sha": _git_sha(project_dir),
         "published_at": format_time(settings.now()),
     }
     _write(parquet, receipt, rows, facts)
@@ -162,11 +163,12 @@ def _content(rows: pa.Table) -> str:
     return f"{rows.num_rows}:{found[0][0]}"
 
 
-def _git_sha() -> str | None:
+def _git_sha(project_dir: Path) -> str | None:
     # Asking git is the only way to know; a project outside of git has none.
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],  # noqa: S607 - git is wherever PATH has it
+            cwd=project_dir,
             capture_output=True,
             text=True,
             check=False,

@@ -278,6 +278,18 @@ def read_online(client: redis.Redis) -> dict[str, tuple[object, ...]]:
     return rows
 
 
+def snapshot_id(store: Store, name: str) -> str:
+    """Tell the current snapshot of a table of the offline store."""
+    catalog = open_catalog(store.settings, environ={})
+    try:
+        table = find_table(catalog, table_name(name))
+        snapshot = None if table is None else table.current_snapshot()
+    finally:
+        catalog.close()
+    assert snapshot is not None
+    return str(snapshot.snapshot_id)
+
+
 def newest(rows: Sequence[Sequence[Any]]) -> dict[str, tuple[object, ...]]:
     """Tell what should be online: of each user's feature rows the newest, in its JSON form."""
     found: dict[str, Sequence[Any]] = {}

@@ -1,0 +1,242 @@
+"""`materializer publish`: the removal guard, the training set's files, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from materializer.offline.catalog import find_table, open_catalog, table_name
+from tests.support import oracle
+from tests.support.dbt import Project
+from tests.support.store import (
+    ALL_DAYS,
+    LABELS,
+    USERS,
+    Store,
+    copy,
+    expected,
+    history,
+    newest,
+    snapshot_id,
+    write_inputs,
+)
+
+
+def _rebuild(store: Store, events: Sequence[oracle.Event]) -> None:
+    write_inputs(store.project, events)
+    store.project.build().assert_done()
+
+
+def _parquet(store: Store) -> Path:
+    return store.home / "training" / "training_data.parquet"
+
+
+def _receipt(store: Store) -> Path:
+    return store.home / "training" / "training_data.receipt.json"
+
+
+def test_a_second_publish_has_nothing_to_do(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    before = snapshot_id(store, "features_daily"), snapshot_id(store, "training_data")
+
+    done = store.do("publish").assert_code(0)
+
+    assert done.out == "published features_daily: up to date\npublished training_data: up to date\n"
+    assert (snapshot_id(store, "features_daily"), snapshot_id(store, "training_data")) == before
+
+
+def test_only_the_days_that_were_built_anew_are_published(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    late = [*history(), ("user3", "late", LABELS[0][2].replace(day=29))]
+    _rebuild(store, late)
+
+    done = store.do("publish", "--json").assert_code(0)
+
+    # The event of the 29th is seen by the 29th and by the 30th.
+    step = done.document["steps"][0]
+    assert (step["model"], step["days"], step["rows"]) == ("features_daily", 2, 16)
+    assert store.offline() == expected(late)
+
+
+def test_only_the_named_group_is_published(store: Store) -> None:
+    store.do("publish", "--group", "features_daily").assert_code(0)
+
+    assert store.offline() == expected()
+    assert store.table("training_data") == []
+
+
+@pytest.fixture(scope="module")
+def without_half(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give the project after its events lost half of the users. Only copy from it."""
+    project = copy(built, tmp_path_factory.mktemp("truncated") / "project")
+    write_inputs(project, [event for event in history() if event[0] in USERS[:4]])
+    project.build().assert_done()
+    return project
+
+
+@pytest.fixture
+def truncated(store: Store, without_half: Project) -> Store:
+    """Give a store whose events lost half of the users after it was published and pushed."""
+    store.do("run").assert_code(0)
+    # A build may leave its last changes in a log beside the file.
+    for old in store.home.glob("warehouse.duckdb*"):
+        old.unlink()
+    for new in without_half.home.glob("warehouse.duckdb*"):
+        shutil.copy(new, store.home)
+    return store
+
+
+def test_an_input_that_lost_half_of_its_users_is_not_published(truncated: Store) -> None:
+    before = snapshot_id(truncated, "features_daily")
+
+    done = truncated.do("run").assert_code(3)
+
+    assert "features_daily: not published: it would remove 4 of 8 rows of 2024-02-15" in done.err
+    assert "If it is meant: --allow-removals" in done.err
+    assert snapshot_id(truncated, "features_daily") == before
+    assert truncated.offline() == expected()
+    assert truncated.online() == newest(expected())
+
+
+def test_a_removal_that_is_meant_is_published(truncated: Store) -> None:
+    left = [event for event in history() if event[0] in USERS[:4]]
+
+    truncated.do("run", "--allow-removals").assert_code(0)
+
+    assert truncated.offline() == expected(left)
+    assert truncated.online() == newest(expected(left))
+
+
+def test_the_training_set_is_published_as_it_was_built(store: Store) -> None:
+    store.do("publish").assert_code(0)
+
+    training = sorted(store.project.training())
+    assert training == sorted(oracle.training(LABELS, history(), ALL_DAYS))
+    assert sorted(store.table("training_data")) == training
+    assert sorted(store.table("labels")) == sorted(LABELS)
+
+
+def test_the_parquet_file_equals_the_table(store: Store) -> None:
+    store.do("publish").assert_code(0)
+
+    rows = [tuple(row.values()) for row in pq.read_table(_parquet(store)).to_pylist()]
+    assert sorted(rows) == sorted(store.project.training())
+
+
+def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) -> None:
+    done = store.do("publish", "--json").assert_code(0)
+
+    facts = json.loads(_receipt(store).read_text())
+    manifest = store.project.target / "manifest.json"
+    ledger = store.project.query(
+        "select max(\"sequence\") from feature_store.build_ledger where model like '%training_data'"
+    )
+    names = ("labels", "training_data", "features_daily")
+    assert facts == {
+        "training_set": "training_data",
+        "rows": len(LABELS),
+        "content": facts["content"],
+        "snapshots": {name: snapshot_id(store, name) for name in names},
+        "ledger_sequence": ledger[0][0],
+        "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
+        "git_sha": None,
+        "published_at": store.project.now,
+        "parquet": "training_data.parquet",
+        "parquet_sha256": hashlib.sha256(_parquet(store).read_bytes()).hexdigest(),
+    }
+    step = done.document["steps"][1]
+    assert (step["parquet"], step["receipt"]) == (str(_parquet(store)), str(_receipt(store)))
+
+
+def test_the_receipt_names_the_commit_of_the_project_and_not_of_the_place_it_is_run_from(
+    store: Store,
+) -> None:
+    git = "git -c user.name=a -c user.email=a@b -c init.defaultBranch=main"
+    store.shell(f"git init -q; {git} commit -q --allow-empty -m first").assert_code(0)
+
+    # This process works elsewhere.
+    store.do("publish").assert_code(0)
+
+    commit = store.shell("git rev-parse HEAD").out.strip()
+    assert json.loads(_receipt(store).read_text())["git_sha"] == commit
+
+
+def test_the_content_of_a_receipt_is_that_of_the_rows_and_not_of_their_order(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    first = json.loads(_receipt(store).read_text())["content"]
+    write_inputs(store.project, history(), LABELS[::-1])
+    store.project.build("--full-refresh").assert_done()
+    store.do("publish").assert_code(0)
+    assert json.loads(_receipt(store).read_text())["content"] == first
+
+    write_inputs(store.project, history(), [*LABELS, LABELS[0]])
+    store.project.build("--full-refresh").assert_done()
+    store.do("publish").assert_code(0)
+    assert json.loads(_receipt(store).read_text())["content"] != first
+
+
+@pytest.mark.parametrize("lost", ["training_data.parquet", "training_data.receipt.json"])
+def test_a_missing_file_of_the_training_set_is_written_again(store: Store, lost: str) -> None:
+    store.do("publish").assert_code(0)
+    (store.home / "training" / lost).unlink()
+
+    store.do("publish").assert_code(0)
+
+    facts = json.loads(_receipt(store).read_text())
+    assert facts["parquet_sha256"] == hashlib.sha256(_parquet(store).read_bytes()).hexdigest()
+    assert facts["snapshots"]["training_data"] == snapshot_id(store, "training_data")
+
+
+def test_files_that_a_killed_publish_left_old_are_written_anew(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    files = {path: path.read_bytes() for path in (_parquet(store), _receipt(store))}
+    write_inputs(store.project, history(), LABELS[:1])
+    store.project.build().assert_done()
+    store.do("publish").assert_code(0)
+    # As a kill between the commit of the table and the two files leaves it.
+    for path, content in files.items():
+        path.write_bytes(content)
+
+    store.do("publish").assert_code(0)
+
+    assert json.loads(_receipt(store).read_text())["rows"] == 1
+    assert pq.read_table(_parquet(store)).num_rows == 1
+
+
+def test_a_contract_that_is_newer_than_the_build_is_told_in_one_line(store: Store) -> None:
+    manifest = store.project.target / "manifest.json"
+    body = json.loads(manifest.read_text())
+    columns = body["nodes"]["model.feature_store.features_daily"]["columns"]
+    columns["clicks"] = {**columns["event_count_7d"], "name": "clicks"}
+    manifest.write_text(json.dumps(body))
+
+    done = store.do("publish").assert_code(1)
+
+    assert [line for line in done.err.splitlines() if "clicks" in line] == done.err.splitlines()
+    assert "the warehouse does not have what the manifest names; run: dbt build" in done.err
+    # The training set is as good as before.
+    assert sorted(store.table("training_data")) == sorted(store.project.training())
+
+
+def test_a_changed_description_reaches_the_published_registry(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    manifest = store.project.target / "manifest.json"
+    body = json.loads(manifest.read_text())
+    node = body["nodes"]["model.feature_store.features_daily"]
+    node["config"]["meta"]["feature_group"]["max_age_hours"] = 99
+    manifest.write_text(json.dumps(body))
+
+    store.do("publish").assert_code(0)
+
+    catalog = open_catalog(store.settings, environ={})
+    table = find_table(catalog, table_name("features_daily"))
+    catalog.close()
+    assert table is not None
+    assert json.loads(table.properties["feature-store.registry"])["max_age_hours"] == 99
+    assert store.offline() == expected()
