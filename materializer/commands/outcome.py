@@ -10,11 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from materializer.errors import DONE, FAILED, REFUSED, UNAVAILABLE, FeatureStoreError
+from materializer.errors import (
+    DONE,
+    FAILED,
+    LOCKED,
+    REFUSED,
+    UNAVAILABLE,
+    USAGE,
+    FeatureStoreError,
+)
 from materializer.progress import Voice
 
 # A failure outweighs a store that is away, which outweighs a refusal.
-_GRAVITY = (FAILED, UNAVAILABLE, REFUSED)
+_GRAVITY = (FAILED, USAGE, LOCKED, UNAVAILABLE, REFUSED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from pyiceberg.catalog import Catalog
 
 from materializer.commands.outcome import Outcome, attempt
 from materializer.config import Settings
-from materializer.errors import DONE
+from materializer.errors import DONE, OnlineStoreUnavailable
 from materializer.offline.catalog import open_catalog
 from materializer.online.connection import connect, place
 from materializer.online.push import push as push_group
@@ -43,14 +43,22 @@ def push(
         allow_older: Write over newer rows.
 
     Returns:
-        One outcome a group.
+        One outcome a group; a server that cannot be reached is one too, for what was published
+        before stays told.
 
     Raises:
-        OnlineStoreUnavailable: The server cannot be reached.
+        UsageError: `REDIS_URL` is not the address of a Redis server.
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
+    online = [group for group in groups if group.online]
+    if not online:
+        return []
     catalog = open_catalog(settings)
-    client = connect(settings, announce=voice.note)
+    try:
+        client = connect(settings, announce=voice.note)
+    except OnlineStoreUnavailable as error:
+        voice.error(str(error))
+        return [Outcome("push", group.name, error.exit_code, str(error)) for group in online]
     return [
         attempt(
             "push",
@@ -60,8 +68,7 @@ def push(
                 _push, group, catalog, client, settings, voice, everything, take_over, allow_older
             ),
         )
-        for group in groups
-        if group.online
+        for group in online
     ]
 
 

@@ -1,0 +1,219 @@
+"""`materializer run`, as cron calls it: two at once, killed, without a server, beside a build."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+
+import pytest
+
+from materializer.config import parse_time
+from tests.support.server import Server
+from tests.support.store import (
+    Store,
+    expected,
+    finish,
+    held_warehouse,
+    kill,
+    newest,
+    wait_until,
+)
+
+
+@contextmanager
+def _stopped_build(store: Store) -> Iterator[int]:
+    """Give the id of a real dbt build that was stopped in the middle, and let it go on after."""
+    output = store.project.folder / "output.txt"
+    output.write_text("")
+    process = store.project.start("run")
+    assert process.pid is not None
+    try:
+        wait_until(lambda: "START sql" in output.read_text())
+        os.kill(process.pid, signal.SIGSTOP)
+        yield process.pid
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        process.join(60)
+        assert process.exitcode == 0, output.read_text()
+        process.close()
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """Tell an address where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"redis://127.0.0.1:{probe.getsockname()[1]}/0"
+
+
+def test_a_run_publishes_and_pushes(store: Store) -> None:
+    done = store.command("run").assert_code(0)
+
+    assert [line.split(":")[0] for line in done.out.splitlines()] == [
+        "published features_daily",
+        "published training_data",
+        "pushed features_daily",
+    ]
+    assert store.offline() == store.project.features() == expected()
+    assert store.online() == newest(expected())
+
+
+def test_a_second_run_has_nothing_to_do(store: Store) -> None:
+    store.do("run").assert_code(0)
+
+    done = store.do("run", "--json").assert_code(0)
+
+    assert [step["status"] for step in done.document["steps"]] == ["up to date"] * 3
+
+
+def test_a_run_waits_for_a_build_that_holds_the_warehouse(store: Store) -> None:
+    with _stopped_build(store) as build:
+        process = store.start("run", "--wait", "60")
+        assert process.stderr is not None
+        said = process.stderr.readline()
+    done = finish(process)
+
+    assert said == f"waiting up to 60 s for a running build (process {build})\n"
+    # It worked on what that build left: models built anew, and no verdict on them.
+    done.assert_code(3)
+    assert "features_daily" in done.out
+    assert "training_data: not published" in done.err
+    assert "spoke of an older build" in done.err
+    assert store.online() == newest(expected())
+
+
+def test_a_run_ends_with_4_when_the_build_takes_longer_than_the_wait(store: Store) -> None:
+    with held_warehouse(store) as holder:
+        done = store.command("run", "--wait", "0.5")
+
+    done.assert_code(4)
+    waiting, locked = done.err.splitlines()
+    assert waiting == f"waiting up to 0.5 s for a running build (process {holder})"
+    assert re.fullmatch(
+        rf"materializer: {re.escape(str(store.project.warehouse))} is locked by a running build "
+        rf"\(process {holder}\) \(waited 1 s\); try again when it is done, "
+        r"or wait longer with --wait SECONDS",
+        locked,
+    )
+    assert done.out == ""
+
+
+def test_of_two_runs_at_once_the_second_is_told_who_holds_the_lock_and_since_when(
+    store: Store,
+) -> None:
+    began = datetime.now(timezone.utc)
+    with held_warehouse(store):
+        first = store.start("run", "--wait", "60")
+        assert first.stderr is not None
+        assert first.stderr.readline().startswith("waiting up to 60 s")
+        done = store.do("push")
+    finish(first).assert_code(0)
+
+    done.assert_code(5)
+    said = re.fullmatch(
+        rf"materializer: another run holds the lock: materializer run \(process {first.pid}\), "
+        r"since (.*)\n",
+        done.err,
+    )
+    assert said is not None
+    assert began <= parse_time(said[1]) <= datetime.now(timezone.utc)
+
+
+def test_after_the_holder_of_the_lock_was_killed_the_next_run_works(store: Store) -> None:
+    with held_warehouse(store):
+        first = store.start("run", "--wait", "60")
+        assert first.stderr is not None
+        assert first.stderr.readline().startswith("waiting up to 60 s")
+        kill(first)
+
+    store.command("run").assert_code(0)
+
+    assert store.online() == newest(expected())
+
+
+def test_an_interrupted_run_says_so_in_one_line(store: Store) -> None:
+    with held_warehouse(store):
+        process = store.start("run", "--wait", "60")
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("waiting up to 60 s")
+        process.send_signal(signal.SIGINT)
+        done = finish(process)
+
+    done.assert_code(130)
+    assert done.err == ("materializer: interrupted; what is done is kept, run it again to go on\n")
+    assert done.out == ""
+
+
+def test_without_a_server_the_publish_is_done_and_the_run_ends_with_4(
+    store: Store, nowhere: str
+) -> None:
+    store.redis_url = nowhere
+
+    done = store.command("run").assert_code(4)
+
+    place = nowhere.removesuffix("/0")
+    assert re.fullmatch(
+        rf"online store {place}\S* is unavailable: .*; start it, or check REDIS_URL\n", done.err
+    )
+    assert store.offline() == expected()
+
+
+def test_without_a_server_a_machine_is_still_told_what_was_published(
+    store: Store, nowhere: str
+) -> None:
+    store.redis_url = nowhere
+
+    done = store.do("run", "--json").assert_code(4)
+
+    steps = done.document["steps"]
+    assert [(step["step"], step["model"]) for step in steps] == [
+        ("publish", "features_daily"),
+        ("publish", "training_data"),
+        ("push", "features_daily"),
+    ]
+    assert [step["status"] == "done" for step in steps] == [True, True, False]
+
+
+def test_an_address_that_is_none_is_a_usage_error(store: Store) -> None:
+    store.redis_url = "localhost:6379"
+    done = store.do("run").assert_code(2)
+    assert "REDIS_URL is not the address of a Redis server" in done.err
+
+
+def test_a_flushed_server_is_filled_again_by_the_next_push(store: Store, valkey: Server) -> None:
+    store.do("run").assert_code(0)
+    valkey.client().flushall()
+
+    store.do("push").assert_code(0)
+
+    assert store.online() == newest(expected())
+
+
+def test_the_embedded_server_is_started_on_demand_and_named(store: Store) -> None:
+    store.redis_url = None
+    try:
+        done = store.command("run").assert_code(0)
+        assert store.online() == newest(expected())
+    finally:
+        store.do("stop").assert_code(0)
+
+    assert f"the embedded online store in {store.home / 'redis'} was started" in done.err
+
+
+def test_a_group_that_is_not_online_needs_no_server(store: Store, nowhere: str) -> None:
+    store.redis_url = nowhere
+    manifest = store.project.target / "manifest.json"
+    body = json.loads(manifest.read_text())
+    meta = body["nodes"]["model.feature_store.features_daily"]["config"]["meta"]
+    meta["feature_group"]["online"] = False
+    manifest.write_text(json.dumps(body))
+
+    store.do("run").assert_code(0)
+
+    assert store.offline() == expected()
