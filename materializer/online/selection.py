@@ -29,6 +29,8 @@ THREADS = 2
 # Of about 120 bytes each, so that one batch is about one chunk on the wire.
 BATCH_ROWS = 8192
 DAY_US = 24 * 3600 * 1_000_000
+# A file that is not there, is no Parquet, or is damaged.
+_UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException, pa.ArrowException)
 _REMAINING = "remaining"
 _ONLINE = "online"
 
@@ -92,12 +94,14 @@ class Selection:
                 "temp_directory": str(folder / "spill"),
                 "preserve_insertion_order": False,
             }
-            try:
-                with duckdb.connect(config=config) as self._engine:
+            with duckdb.connect(config=config) as self._engine:
+                # DuckDB's bar would go to standard output, into a pipe as well.
+                self._run("set enable_progress_bar = false")
+                try:
                     yield
-            except (duckdb.IOException, duckdb.InvalidInputException, pa.ArrowException) as error:
-                detail = str(error).split("\n", 1)[0]
-                raise OfflineStoreUnavailable(source.table.catalog.name, detail) from error
+                except _UNREADABLE as error:
+                    detail = str(error).split("\n", 1)[0]
+                    raise OfflineStoreUnavailable(source.table.catalog.name, detail) from error
 
     def has_available(self, file: File) -> bool:
         """Tell whether a file holds a row that is available, expired or not."""

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import redis
 
-from materializer import codec
 from materializer.errors import (
     REFUSED,
     UNAVAILABLE,
@@ -28,23 +27,11 @@ from materializer.online.lookup import get
 from materializer.online.meta import read_meta
 from materializer.online.push import PushReport, push
 from tests.support.offline import Offline, rows
-from tests.support.server import Server
+from tests.support.server import Server, clicks
 
 FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 Push = Callable[..., PushReport]
 MANY = 30_000
-
-
-def clicks(client: redis.Redis) -> dict[str, Any]:
-    """Key -> clicks of every entity online."""
-    keys = [
-        key for key in cast("list[bytes]", client.keys("*")) if not key.startswith(b"features:_")
-    ]
-    values = cast("list[bytes]", client.mget(keys)) if keys else []
-    return {
-        key.decode(): codec.decode_value(value)[1][1]
-        for key, value in zip(keys, values, strict=True)
-    }
 
 
 # Ended in the middle

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -21,10 +23,11 @@ from materializer.errors import (
 )
 from materializer.offline.catalog import table_name
 from materializer.online.lookup import get
-from materializer.online.push import PushReport
+from materializer.online.push import PushReport, push
 from materializer.registry import Column, FeatureGroup
 from tests.support.offline import Offline, rows
 
+FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 Push = Callable[..., PushReport]
 
 # It is the reading that is tested here, so one kind of server is enough.
@@ -246,3 +249,14 @@ def test_a_table_that_lies_elsewhere_is_copied_first(
     )
     assert go().rows == 2
     assert users(client) == ["features:ann", "features:b"]
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "a[b]*", 'it\'s "here"', "é😀", "day=2024-01-01"])
+def test_the_home_may_have_any_name(
+    tmp_path: Path, client: redis.Redis, group: FeatureGroup, name: str
+) -> None:
+    offline = Offline(tmp_path / name, group)
+    offline.publish({"2024-01-07": rows("2024-01-07", ann=1)})
+    assert push(group, offline.catalog, client, now=FAR).rows == 1
+    assert (get(group, client, ["ann"]) or {})["day"] == "2024-01-07"
+    offline.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +132,8 @@ def rows(day: str, **clicks: int) -> list[Row]:
         {"user_id": user, "clicks": count, "available_at": available_at}
         for user, count in clicks.items()
     ]
+
+
+def at(text: str) -> datetime:
+    """Read a time in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
