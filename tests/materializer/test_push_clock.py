@@ -16,7 +16,6 @@ from materializer.registry import FeatureGroup
 from tests.support.offline import Offline, at, rows
 from tests.support.server import clicks
 
-FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 Push = Callable[..., PushReport]
 
 
