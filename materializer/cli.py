@@ -214,12 +214,18 @@ def _parser() -> argparse.ArgumentParser:
         description="Publish what passed the gate, and push it online.",
         epilog=f"exit codes:\n{codes}\n\nevery night:\n  dbt build; materializer run",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Command, text: str, *parents: argparse.ArgumentParser) -> None:
         one = commands.add_parser(
-            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[*parents]
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            parents=[*parents],
+            # `run --all` would be taken for --allow-removals.
+            allow_abbrev=False,
         )
         one.set_defaults(command=command)
 
