@@ -100,7 +100,7 @@ def _built(
     now: datetime,
     wait: float,
     voice: Voice,
-) -> tuple[Station, list[str], list[str]]:
+) -> tuple[Station, list[str] | None, list[str]]:
     try:
         with open_warehouse(
             settings.warehouse, registry, wait=wait, on_wait=voice.note
@@ -110,7 +110,7 @@ def _built(
                 group.unique_id, registry.gate, warehouse.verdicts(), warehouse.sequences()
             )
     except FeatureStoreError as error:
-        return Station("built", None, None, str(error)), [], []
+        return Station("built", None, None, str(error)), None, []
     return _station("built", group, days[-1].day if days else None), reasons, _commands(days, now)
 
 
@@ -119,6 +119,8 @@ def _published(settings: Settings, group: FeatureGroup) -> Station:
         last = last_published(open_catalog(settings), group.name)
     except FeatureStoreError as error:
         return Station("published", None, None, str(error))
+    if last is not None and not last.visible:
+        return Station("published", None, None, "a publish did not end; run: materializer publish")
     return _station("published", group, last.newest_day if last else None)
 
 
@@ -172,7 +174,7 @@ def _print(
     voice: Voice,
     group: FeatureGroup,
     stations: Sequence[Station],
-    gate: Sequence[str],
+    gate: Sequence[str] | None,
     commands: Sequence[str],
     now: datetime,
     exceeded: timedelta | None,
@@ -182,7 +184,7 @@ def _print(
         voice.say(f"  {station.name:<10} {station.describe(now)}")
         if station.name == "built" and station.day is not None:
             voice.say(f"  {'gate':<10} {'red' if gate else 'green'}")
-            for reason in gate:
+            for reason in gate or ():
                 voice.say(f"    {reason}")
     for command in commands:
         voice.say(f"  run        {command}")
@@ -196,12 +198,17 @@ def _print(
 def _document(
     group: FeatureGroup,
     stations: Sequence[Station],
-    gate: Sequence[str],
+    gate: Sequence[str] | None,
     commands: Sequence[str],
     now: datetime,
     old: bool,
 ) -> dict[str, object]:
-    document: dict[str, object] = {"group": group.name, "gate": list(gate), "run": list(commands)}
+    document: dict[str, object] = {
+        "group": group.name,
+        # Null, not empty, when nobody could ask.
+        "gate": None if gate is None else list(gate),
+        "run": list(commands),
+    }
     for station in stations:
         age = station.age(now)
         document[station.name] = {
