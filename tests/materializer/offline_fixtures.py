@@ -145,7 +145,7 @@ OLD = {day_of(n): {f"u{i}": 10 * n + i for i in range(4)} for n in range(5)}
 NEW = {
     day_of(1): {"u1": 91, "u7": 97},
     day_of(2): {},
-    day_of(4): {f"u{i}": 40 + i for i in range(6)},
+    day_of(4): {f"u{i}": 400 + i for i in range(6)},
     day_of(5): {"u0": 50},
     day_of(7): {"u9": 70},
 }

@@ -24,7 +24,7 @@ from materializer.offline.catalog import (
     table_name,
 )
 from materializer.offline.commit import commit
-from materializer.offline.files import MANIFESTS, data_files, files_by_day
+from materializer.offline.files import MANIFESTS, files_by_day
 from materializer.offline.publish import (
     PublishReport,
     last_published,
@@ -609,7 +609,7 @@ def test_a_second_writer_fails_and_changes_nothing(tmp_path: Path) -> None:
     before = published_rows(catalog)
 
     with pytest.raises(OfflineStoreUnavailable, match="features_daily"):
-        commit(stale, add=[], remove=data_files(stale), snapshot_properties={}, properties={})
+        commit(stale, add=[], remove=[], snapshot_properties={}, properties={})
 
     assert published_rows(catalog) == before
 
