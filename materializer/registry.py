@@ -235,8 +235,13 @@ def read_manifest(path: Path) -> Registry:
     if not path.is_file():
         raise UsageError(f"{path} does not exist; run: dbt build (or dbt parse)")
     raw = path.read_bytes()
-    manifest = json.loads(raw)
-    nodes = cast("Mapping[str, Node]", manifest["nodes"])
+    try:
+        manifest = json.loads(raw)
+        nodes = cast("Mapping[str, Node]", manifest["nodes"])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{path} is not a whole manifest; when no dbt command is writing it, run: dbt parse"
+        ) from None
     groups = {}
     training_sets = {}
     for node in nodes.values():
@@ -303,15 +308,22 @@ def _group(node: Node, meta: Mapping[str, Any]) -> FeatureGroup:
         description=(node.get("description") or "").split("\n", 1)[0],
         entity=entity,
         available_at=available_at,
-        availability_lag_hours=int(meta.get("availability_lag_hours", 0)),
+        availability_lag_hours=_whole(meta, "availability_lag_hours", bad) or 0,
         partition=partition,
         online=bool(meta.get("online", False)),
         key_prefix=meta.get("key_prefix") or f"features:{node['name']}",
-        ttl_days=meta.get("ttl_days"),
-        max_age_hours=meta.get("max_age_hours"),
+        ttl_days=_whole(meta, "ttl_days", bad),
+        max_age_hours=_whole(meta, "max_age_hours", bad),
         owner=meta.get("owner"),
         columns=columns,
     )
+
+
+def _whole(meta: Mapping[str, Any], key: str, bad: Any) -> int | None:
+    value = meta.get(key)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise bad(key, f"{value!r} is not a whole number")
+    return value
 
 
 def _column(column: Node, bad: Any) -> Column:
