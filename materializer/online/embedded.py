@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -111,6 +111,9 @@ def stop(settings: Settings) -> bool:
             except RedisError as error:
                 raise _unavailable(settings, str(error)) from error
         os.close(_take_lock(settings, patience=_STOP_S))
+        if socket_path(settings).parent != folder(settings):
+            with suppress(OSError):
+                socket_path(settings).parent.rmdir()
     return True
 
 

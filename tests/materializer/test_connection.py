@@ -207,6 +207,7 @@ def test_a_home_may_have_any_name_of_any_length(long_home: Settings) -> None:
     assert (embedded.folder(long_home) / "appendonlydir").is_dir()
     assert len(os.fsencode(embedded.socket_path(long_home))) <= 100
     assert embedded.stop(long_home)
+    assert not embedded.socket_path(long_home).parent.exists()
 
 
 def test_the_socket_is_the_same_whatever_the_environment(

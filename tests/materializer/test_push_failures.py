@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -90,7 +91,10 @@ push(
 
 def push_and_die(offline: Offline, server: Server) -> None:
     home, group = str(offline.settings.home), offline.group.to_json()
-    child = subprocess.run([sys.executable, "-c", PUSH_AND_DIE, home, server.url, group])
+    # What it leaves behind is to go with the test's own folder.
+    environment = os.environ | {"TMPDIR": str(offline.settings.home)}
+    command = [sys.executable, "-c", PUSH_AND_DIE, home, server.url, group]
+    child = subprocess.run(command, env=environment)
     assert child.returncode == -signal.SIGKILL
 
 
