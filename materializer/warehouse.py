@@ -146,6 +146,25 @@ class Warehouse:
             for day, sequence, rows, checksum, built_at in self._rows(query, [model])
         ]
 
+    def first_event_day(self, model: str) -> date | None:
+        """Tell the UTC day of the first event that any build of a model saw."""
+        rows = self._rows(
+            f"select min(source_first_day) from {self._record('build_ledger')} where model = ?",
+            [model],
+        )
+        day: date | None = rows[0][0]
+        return day
+
+    def lag_hours(self, model: str) -> int | None:
+        """Tell under which availability lag a model's rows were stamped [h], None without days."""
+        query = f"""
+            select arg_max(availability_lag_hours, "sequence")
+            from {self._record("build_ledger")}
+            where model = ? and day is not null
+        """
+        rows = self._rows(query, [model])
+        return None if rows[0][0] is None else int(rows[0][0])
+
     def last_built_at(self, model: str) -> datetime | None:
         """Tell when the newest build of a model began [aware, UTC]."""
         rows = self._rows(
@@ -225,6 +244,8 @@ def open_warehouse(
         try:
             connection = duckdb.connect(str(path), read_only=True, config=dict(settings or {}))
             connection.execute("set TimeZone = 'UTC'")
+            # DuckDB would draw its own bar on standard output, where results go.
+            connection.execute("set enable_progress_bar = false")
         except duckdb.IOException as error:
             if _LOCKED not in str(error):
                 raise FeatureStoreError(f"{path} cannot be read: {error}") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from pyiceberg.catalog import Catalog
 from materializer.commands.outcome import Outcome, attempt
 from materializer.commands.training import publish_training_set
 from materializer.config import Settings
-from materializer.errors import DONE
+from materializer.errors import DONE, GateRed
 from materializer.gate import require_green
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import Published, last_published, publish_days
@@ -70,6 +71,7 @@ def publish(
             )
             for group in groups
         ]
+        refused = {outcome.model for outcome in outcomes if outcome.code != DONE}
         if training_sets:
             outcomes += [
                 attempt(
@@ -85,6 +87,7 @@ def publish(
                         settings,
                         voice,
                         project_dir,
+                        refused,
                     ),
                 )
                 for training_set in registry.training_sets.values()
@@ -102,15 +105,12 @@ def _publish_group(
 ) -> Outcome:
     started = time.perf_counter()
     require_green(group.name, group.unique_id, registry, warehouse)
+    group = _as_built(group, warehouse)
     sequence = warehouse.sequences()[group.unique_id]
     warehouse_id = warehouse.warehouse_id()
     last = last_published(catalog, group.name)
     whole = last is None or last.warehouse_id != warehouse_id
-    days = [
-        built.day
-        for built in warehouse.built_days(group.unique_id)
-        if whole or last is None or _is_newer(built, last)
-    ]
+    days = unpublished(warehouse.built_days(group.unique_id), last, warehouse_id)
     done = 0
 
     def progress(day: date, rows: int) -> None:
@@ -153,6 +153,34 @@ def _publish_group(
     )
 
 
-def _is_newer(built: BuiltDay, last: Published) -> bool:
+def unpublished(days: Sequence[BuiltDay], last: Published | None, warehouse_id: str) -> list[date]:
+    """List the built days that the last publish has not seen; all of them in another warehouse."""
+    if last is None or last.warehouse_id != warehouse_id:
+        return [built.day for built in days]
     # After the ledger was deleted its numbers start over; then the times tell.
-    return built.sequence > last.ledger_sequence or built.built_at > last.published_at
+    return [
+        built.day
+        for built in days
+        if built.sequence > last.ledger_sequence or built.built_at > last.published_at
+    ]
+
+
+def _as_built(group: FeatureGroup, warehouse: Warehouse) -> FeatureGroup:
+    """
+    Take the lag that the rows carry, which a var may have set, in place of the declared one.
+
+    Raises:
+        GateRed: The rows could be used before their day is over.
+    """
+    hours = warehouse.lag_hours(group.unique_id)
+    if hours is None:
+        return group
+    if hours < 0:
+        raise GateRed(
+            model=group.name,
+            reasons=[
+                f"availability_lag_hours is {hours}: its rows could be used before their day is "
+                "over; set the true lag and run: dbt build"
+            ],
+        )
+    return replace(group, availability_lag_hours=hours)

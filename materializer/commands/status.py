@@ -1,7 +1,8 @@
 """
 `materializer status`: how far each group has come on its way, how old it is, and what to run.
 
-Owns the one view over all four stations: built, gated, published, pushed. Reads only.
+Owns the one view over all four stations: built, gated, published, pushed. Changes no data; it may
+start the embedded server, to ask it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 
+from materializer.commands.publish import unpublished
 from materializer.config import Settings, format_time
 from materializer.errors import DONE, FAILED, FeatureStoreError
 from materializer.gate import objections
@@ -53,6 +55,28 @@ class Station:
         return f"{self.day} ({age.total_seconds() / 3600:.1f} h old)"
 
 
+@dataclass(frozen=True, slots=True)
+class Build:
+    """
+    What the warehouse says of a group.
+
+    Attributes:
+        days: Its built days.
+        gate: Why it may not be published, empty when it may; None when nobody could ask.
+        warehouse_id: Which warehouse says so.
+        first_event: Day of the first event that any build saw.
+        lag: Under which its rows were stamped.
+        problem: Why the warehouse could not be asked, or None.
+    """
+
+    days: Sequence[BuiltDay] = ()
+    gate: Sequence[str] | None = None
+    warehouse_id: str = ""
+    first_event: date | None = None
+    lag: timedelta | None = None
+    problem: str | None = None
+
+
 def status(
     settings: Settings,
     registry: Registry,
@@ -80,76 +104,93 @@ def status(
     documents = []
     too_old = False
     for group in groups:
-        built, gate, commands = _built(settings, registry, group, now, wait, voice)
-        stations = [built, _published(settings, group)]
+        build = _ask_warehouse(settings, registry, group, wait, voice)
+        lag = timedelta(hours=group.availability_lag_hours) if build.lag is None else build.lag
+        published, waiting = _published(settings, group, build, lag)
+        stations = [_built(build, lag), published]
         if group.online:
-            stations.append(_pushed(settings, group))
+            stations.append(_pushed(settings, group, lag))
         age = stations[-1].age(now)
         old = max_age is not None and (age is None or age > max_age)
         too_old = too_old or old
-        _print(voice, group, stations, gate, commands, now, max_age if old else None)
-        documents.append(_document(group, stations, gate, commands, now, old))
+        commands = [] if build.problem else _commands(build, now)
+        _print(voice, group, stations, build.gate, waiting, commands, now)
+        if old and max_age is not None:
+            voice.error(
+                f"{group.name}: {stations[-1].name} is older than "
+                f"{max_age.total_seconds() / 3600:g} h: {stations[-1].describe(now)}"
+            )
+        documents.append(_document(group, stations, build.gate, waiting, commands, now, old))
     voice.result({"now": format_time(now), "groups": documents})
     return FAILED if too_old else DONE
 
 
-def _built(
-    settings: Settings,
-    registry: Registry,
-    group: FeatureGroup,
-    now: datetime,
-    wait: float,
-    voice: Voice,
-) -> tuple[Station, list[str] | None, list[str]]:
+def _ask_warehouse(
+    settings: Settings, registry: Registry, group: FeatureGroup, wait: float, voice: Voice
+) -> Build:
+    model = group.unique_id
     try:
         with open_warehouse(
             settings.warehouse, registry, wait=wait, on_wait=voice.note
         ) as warehouse:
-            days = warehouse.built_days(group.unique_id)
-            reasons = objections(
-                group.unique_id, registry.gate, warehouse.verdicts(), warehouse.sequences()
+            hours = warehouse.lag_hours(model)
+            return Build(
+                days=warehouse.built_days(model),
+                gate=objections(model, registry.gate, warehouse.verdicts(), warehouse.sequences()),
+                warehouse_id=warehouse.warehouse_id(),
+                first_event=warehouse.first_event_day(model),
+                lag=None if hours is None else timedelta(hours=hours),
             )
     except FeatureStoreError as error:
-        return Station("built", None, None, str(error)), None, []
-    return _station("built", group, days[-1].day if days else None), reasons, _commands(days, now)
+        return Build(problem=str(error))
 
 
-def _published(settings: Settings, group: FeatureGroup) -> Station:
+def _built(build: Build, lag: timedelta) -> Station:
+    if build.problem is not None:
+        return Station("built", None, None, build.problem)
+    return _station("built", build.days[-1].day if build.days else None, lag)
+
+
+def _published(
+    settings: Settings, group: FeatureGroup, build: Build, lag: timedelta
+) -> tuple[Station, int]:
+    """Tell the newest published day, and how many built days are not published yet."""
     try:
         last = last_published(open_catalog(settings), group.name)
     except FeatureStoreError as error:
-        return Station("published", None, None, str(error))
+        return Station("published", None, None, str(error)), 0
+    waiting = len(unpublished(build.days, last, build.warehouse_id))
     if last is not None and not last.visible:
-        return Station("published", None, None, "a publish did not end; run: materializer publish")
-    return _station("published", group, last.newest_day if last else None)
+        problem = "a publish did not end; run: materializer publish"
+        return Station("published", None, None, problem), waiting
+    return _station("published", last.newest_day if last else None, lag), waiting
 
 
-def _pushed(settings: Settings, group: FeatureGroup) -> Station:
+def _pushed(settings: Settings, group: FeatureGroup, lag: timedelta) -> Station:
     try:
         meta = read_meta(connect(settings), group.name)
     except FeatureStoreError as error:
         return Station("pushed", None, None, str(error))
     day = meta.day if meta else None
-    return _station("pushed", group, date.fromisoformat(day) if day else None)
+    return _station("pushed", date.fromisoformat(day) if day else None, lag)
 
 
-def _station(name: str, group: FeatureGroup, day: date | None) -> Station:
+def _station(name: str, day: date | None, lag: timedelta) -> Station:
     if day is None:
         return Station(name, None, None)
-    lag = timedelta(hours=group.availability_lag_hours)
     return Station(name, day, datetime.combine(day, time(), timezone.utc) + _DAY + lag)
 
 
-def _commands(days: Sequence[BuiltDay], now: datetime) -> list[str]:
+def _commands(build: Build, now: datetime) -> list[str]:
     """List what to run: for finished days that are missing, and for days of older SQL."""
-    if not days:
+    if not build.days:
         return ["dbt build"]
-    last_finished = now.date() - _DAY
-    built = {day.day for day in days}
-    span = (last_finished - days[0].day).days + 1
-    missing = [day for day in (days[0].day + n * _DAY for n in range(span)) if day not in built]
-    newest = max(days, key=lambda day: day.sequence)
-    older = [day.day for day in days if day.checksum != newest.checksum]
+    first = min(build.days[0].day, build.first_event or build.days[0].day)
+    built = {day.day for day in build.days}
+    span = (now.date() - first).days
+    missing = [day for day in (first + n * _DAY for n in range(span)) if day not in built]
+    newest = max(build.days, key=lambda day: day.sequence)
+    older = [day.day for day in build.days if day.checksum != newest.checksum]
     return [
         *(_command(first, last, "missing") for first, last in _runs(missing)),
         *(_command(first, last, "built by older SQL") for first, last in _runs(older)),
@@ -175,9 +216,9 @@ def _print(
     group: FeatureGroup,
     stations: Sequence[Station],
     gate: Sequence[str] | None,
+    waiting: int,
     commands: Sequence[str],
     now: datetime,
-    exceeded: timedelta | None,
 ) -> None:
     voice.say(group.name)
     for station in stations:
@@ -186,19 +227,17 @@ def _print(
             voice.say(f"  {'gate':<10} {'red' if gate else 'green'}")
             for reason in gate or ():
                 voice.say(f"    {reason}")
+        if station.name == "published" and waiting:
+            voice.say(f"  {'waiting':<10} {waiting:,} built days are not published")
     for command in commands:
-        voice.say(f"  run        {command}")
-    if exceeded is not None:
-        voice.error(
-            f"{group.name}: {stations[-1].name} is older than "
-            f"{exceeded.total_seconds() / 3600:g} h: {stations[-1].describe(now)}"
-        )
+        voice.say(f"  {'run':<10} {command}")
 
 
 def _document(
     group: FeatureGroup,
     stations: Sequence[Station],
     gate: Sequence[str] | None,
+    waiting: int,
     commands: Sequence[str],
     now: datetime,
     old: bool,
@@ -207,6 +246,7 @@ def _document(
         "group": group.name,
         # Null, not empty, when nobody could ask.
         "gate": None if gate is None else list(gate),
+        "waiting_days": waiting,
         "run": list(commands),
     }
     for station in stations:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import subprocess
 import time
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pyiceberg.catalog import Catalog
 
 from materializer.commands.outcome import Outcome
 from materializer.config import Settings, format_time
-from materializer.errors import DONE
+from materializer.errors import DONE, GateRed
 from materializer.gate import require_green
 from materializer.offline.catalog import (
     LABELS,
@@ -44,16 +45,33 @@ def publish_training_set(
     settings: Settings,
     voice: Voice,
     project_dir: Path,
+    refused: Collection[str],
 ) -> Outcome:
     """
     Publish one training set, if there is a newer build than the published one.
 
+    Args:
+        training_set: The training set.
+        registry: The project.
+        warehouse: Where its rows are.
+        catalog: The offline store.
+        settings: Name the home, for its files.
+        voice: Told what happens.
+        project_dir: The project; its commit goes into the receipt.
+        refused: Groups that were just refused; a training set built on one is refused too.
+
     Raises:
-        GateRed: A gate test that guards it is not green.
+        GateRed: A gate test that guards it is not green, or a group under it was refused.
         OfflineStoreUnavailable: The store cannot be written.
     """
     started = time.perf_counter()
     require_green(training_set.name, training_set.unique_id, registry, warehouse)
+    held_back = [name for name in training_set.groups if name in refused]
+    if held_back:
+        raise GateRed(
+            model=training_set.name,
+            reasons=[f"it was built on {name}, which was not published" for name in held_back],
+        )
     sequence = warehouse.sequences()[training_set.unique_id]
     properties = {
         WAREHOUSE_ID: warehouse.warehouse_id(),

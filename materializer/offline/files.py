@@ -63,6 +63,8 @@ def sorter() -> Iterator[duckdb.DuckDBPyConnection]:
         connection = duckdb.connect(
             config={"memory_limit": _SORTER_MEMORY, "temp_directory": folder}
         )
+        # DuckDB would draw its own bar on standard output, where results go.
+        connection.execute("set enable_progress_bar = false")
         try:
             yield connection
         finally:
