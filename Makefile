@@ -29,7 +29,7 @@ movielens: $(STAMP) ## Run the main job on MovieLens 100k, which it downloads
 	@$(BIN)/python -m examples.movielens.run
 
 test: $(STAMP) ## Run every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: $(STAMP) ## Check style and types of Python and SQL
 	$(BIN)/ruff check .
