@@ -228,7 +228,8 @@ def _print(
             for reason in gate or ():
                 voice.say(f"    {reason}")
         if station.name == "published" and waiting:
-            voice.say(f"  {'waiting':<10} {waiting:,} built days are not published")
+            days = "day is" if waiting == 1 else "days are"
+            voice.say(f"  {'waiting':<10} {waiting:,} built {days} not published")
     for command in commands:
         voice.say(f"  {'run':<10} {command}")
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.dbt import Project
 from tests.support.server import SERVERS, Server
-from tests.support.store import Store, copy, history, write_inputs
+from tests.support.store import LABELS, Store, built_project, copy, history, write_inputs
 
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Give a project that was built and passed its gate. Only copy it."""
-    project = Project(tmp_path_factory.mktemp("built"))
-    write_inputs(project, history())
-    project.build().assert_done()
-    return project
+    return built_project(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def backfilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
+    """Give a project of which a range of days was built, and what dbt said. Only copy it."""
+    project = Project(tmp_path_factory.mktemp("backfilled"))
+    write_inputs(project, history(), LABELS[:3])
+    run = project.build(start_date="2024-03-10", end_date="2024-03-30")
+    assert run.statuses["training_data_is_covered"] == "fail"
+    return project, run.output
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +42,25 @@ def redis_url(valkey: Server) -> str:
     """Tell the address of an empty server."""
     valkey.client().flushall()
     return valkey.url
+
+
+@pytest.fixture(scope="session")
+def finished(
+    built: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Project, Server]]:
+    """Give a project that was published and pushed, and its own server. Only read them."""
+    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("finished-server"))
+    project = copy(built, tmp_path_factory.mktemp("finished") / "store")
+    Store(project, running.url).do("run").assert_code(0)
+    yield project, running
+    running.close()
+
+
+@pytest.fixture
+def published(finished: tuple[Project, Server]) -> Store:
+    """Give a store that was published and pushed, with a clock of its own. Only read it."""
+    project, running = finished
+    return Store(replace(project), running.url)
 
 
 @pytest.fixture

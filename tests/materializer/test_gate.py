@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -217,67 +217,82 @@ def test_a_full_refresh_after_the_ledger_was_deleted_goes_out(store: Store) -> N
     assert store.offline() == expected(late)
 
 
-@pytest.fixture(scope="module")
-def leaky(built: Project, tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
-    """Give a project that shows labels their own day, and what its build printed. Only copy it."""
-    project = copy(built, tmp_path_factory.mktemp("leaky") / "project")
-    run = project.build(availability_lag_hours=-24)
-    assert run.code != 0
-    return project, run.output
-
-
-def test_a_label_that_sees_its_own_day_turns_the_gate_red_and_is_named(
-    leaky: tuple[Project, str], redis_url: str, tmp_path: Path
+def test_features_that_may_be_used_before_their_day_is_over_are_red_with_a_label_row_named(
+    store: Store,
 ) -> None:
-    project, output = leaky
+    run = store.project.build(availability_lag_hours=-24)
 
+    assert run.code != 0
     assert (
         "user_id user1, label at 2024-03-20 12:00:00 sees the snapshot of 2024-03-20, "
-        "which knows of 2024-03-20 18:00:00" in output
+        "which knows of 2024-03-20 18:00:00" in run.output
     )
-    store = Store(copy(project, tmp_path / "store"), redis_url)
-    done = store.do("publish").assert_code(3)
-    assert "training_data: not published: training_data_sees_no_future said fail" in done.err
+    done = store.do("run").assert_code(3)
+    training = next(line for line in done.err.splitlines() if line.startswith("training_data"))
+    assert "not published: training_data_sees_no_future said fail (1 row)" in training
+    assert "features_daily: not published: availability_lag_hours is -24" in done.err
     assert store.table("training_data") == []
     assert not (store.home / "training").exists()
+    assert store.offline() == []
 
 
-def test_a_red_training_set_does_not_hold_back_the_features(
-    leaky: tuple[Project, str], redis_url: str, tmp_path: Path
-) -> None:
-    project, _ = leaky
-    store = Store(copy(project, tmp_path / "store"), redis_url)
-
-    store.do("run").assert_code(3)
-
-    assert store.offline() == project.features() != []
-    assert store.online() == newest(project.features())
-
-
-def test_a_partial_backfill_holds_back_the_training_set_until_its_command_is_run(
-    redis_url: str, tmp_path: Path
-) -> None:
-    project = Project(tmp_path / "store")
-    write_inputs(project, history(), LABELS[:3])
-    keep_inputs(project)
-    store = Store(project, redis_url)
-
-    run = project.build(start_date="2024-03-10", end_date="2024-03-30")
-
+def test_a_red_training_set_does_not_hold_back_the_features(store: Store) -> None:
+    late = [*history(), ("user3", "late", datetime(2024, 3, 1, 12))]
+    write_inputs(store.project, late, [*LABELS, ("user1", 1.0, datetime(2024, 4, 3))])
+    run = store.project.build()
     assert run.statuses["training_data_is_covered"] == "fail"
-    said = re.search(r"user_id user2, label at 2024-03-05 09:30:00: .* run: (.*)", run.output)
+    assert "the label is usable from 2024-04-03 00:00:00 on" in run.output
+
+    done = store.do("run").assert_code(3)
+
+    assert done.err.startswith("training_data: not published: training_data_is_covered said fail")
+    assert store.table("training_data") == []
+    assert store.offline() == expected(late)
+    assert store.online() == newest(expected(late))
+
+
+def test_a_training_set_on_features_that_were_refused_is_refused_too(store: Store) -> None:
+    store.query("delete from feature_store.gate_verdicts where test like '%features_daily%'")
+
+    done = store.do("publish").assert_code(3)
+
+    assert done.err.splitlines()[1] == (
+        "training_data: not published: it was built on features_daily, which was not published"
+    )
+    assert store.table("training_data") == []
+
+
+FIRST_RANGE = [day for day in ALL_DAYS if day >= date(2024, 3, 10)]
+
+
+def test_a_partial_backfill_holds_back_the_training_set_and_not_the_features(
+    backfilled: tuple[Project, str], redis_url: str, tmp_path: Path
+) -> None:
+    store = Store(copy(backfilled[0], tmp_path / "store"), redis_url)
+
+    done = store.do("run").assert_code(3)
+
+    assert done.err == (
+        "training_data: not published: training_data_is_covered said fail (1 row); "
+        "see: dbt test --select training_data_is_covered\n"
+    )
+    assert store.offline() == expected(days=FIRST_RANGE)
+    assert store.online() == newest(expected())
+
+
+def test_the_command_that_a_partial_backfill_prints_turns_the_training_set_green(
+    backfilled: tuple[Project, str], redis_url: str, tmp_path: Path
+) -> None:
+    project, output = backfilled
+    said = re.search(r"user_id user2, label at 2024-03-05 09:30:00: .* run: (.*)", output)
     assert said is not None
     assert said[1] == "dbt build --vars '{start_date: 2024-02-15, end_date: 2024-03-04}'"
-    done = store.do("run").assert_code(3)
-    assert "training_data: not published: training_data_is_covered said fail (1 row)" in done.err
-    first = [day for day in ALL_DAYS if day >= date(2024, 3, 10)]
-    assert store.offline() == expected(days=first)
-    assert store.online() == newest(expected())
+    store = Store(copy(project, tmp_path / "store"), redis_url)
+    keep_inputs(store.project)
 
     store.shell(said[1]).assert_code(0)
 
     store.do("run").assert_code(0)
-    assert store.offline() == expected(
-        days=[day for day in ALL_DAYS if day in first or day <= date(2024, 3, 4)]
-    )
-    assert sorted(store.table("training_data")) == sorted(project.training())
+    days = [day for day in ALL_DAYS if day in FIRST_RANGE or day <= date(2024, 3, 4)]
+    assert store.offline() == expected(days=days)
+    assert sorted(store.table("training_data")) == sorted(store.project.training())

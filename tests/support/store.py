@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pytest
@@ -76,6 +77,19 @@ def write_inputs(
     """Write both inputs of a project."""
     project.write_events([(user, kind, at.isoformat(sep=" ")) for user, kind, at in events])
     project.write_labels([(user, label, at.isoformat(sep=" ")) for user, label, at in labels])
+
+
+_BUILT: list[Project] = []
+
+
+def built_project(folders: pytest.TempPathFactory) -> Project:
+    """Give the small project, built and past its gate; built once a session. Only copy it."""
+    if not _BUILT:
+        project = Project(folders.mktemp("built"))
+        write_inputs(project, history())
+        project.build().assert_done()
+        _BUILT.append(project)
+    return _BUILT[0]
 
 
 def keep_inputs(project: Project) -> None:
@@ -274,7 +288,7 @@ def read_online(client: redis.Redis) -> dict[str, tuple[object, ...]]:
             assert isinstance(text, bytes)
             contracts[contract] = Contract.from_text(text.decode())
         assert len(contracts[contract].columns) == len(values)
-        rows[parts[1]] = tuple(values)
+        rows[unquote(parts[1])] = tuple(values)
     return rows
 
 

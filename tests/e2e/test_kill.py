@@ -1,0 +1,83 @@
+"""`kill -9` of a run at any moment: readers see one whole state, and the next run completes."""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.support.dbt import Project
+from tests.support.server import SERVERS, Server
+from tests.support.store import (
+    Store,
+    copy,
+    expected,
+    history,
+    kill,
+    newest,
+    wait_until,
+    write_inputs,
+)
+
+
+def _kill_somewhere(store: Store, draw: random.Random, longest: float) -> None:
+    """Start a run, and kill it at a random moment after it took the lock."""
+    note = store.home / "run.json"
+    note.unlink(missing_ok=True)
+    process = store.start("run")
+    wait_until(lambda: note.exists() or process.poll() is not None)
+    time.sleep(draw.random() * longest)
+    kill(process)
+
+
+def _assert_complete(store: Store) -> None:
+    features = store.project.features()
+    assert store.offline() == features
+    assert store.online() == newest(features)
+    training = pq.read_table(store.home / "training" / "training_data.parquet").to_pylist()
+    rows = sorted(map(repr, (tuple(row.values()) for row in training)))
+    assert rows == sorted(map(repr, store.project.training()))
+
+
+def test_a_first_run_killed_at_random_moments_is_completed_by_the_next(
+    sample: Project, tmp_path: Path
+) -> None:
+    server = Server(SERVERS["valkey"], tmp_path / "server")
+    store = Store(copy(sample, tmp_path / "project"), server.url)
+    draw = random.Random(23)
+    try:
+        for _ in range(3):
+            _kill_somewhere(store, draw, 2.0)
+            assert store.offline() in ([], store.project.features())
+
+        store.command("run").assert_code(0)
+
+        _assert_complete(store)
+    finally:
+        server.close()
+
+
+def test_a_later_run_killed_at_random_moments_is_completed_by_the_next(
+    small: Project, tmp_path: Path
+) -> None:
+    server = Server(SERVERS["valkey"], tmp_path / "server")
+    store = Store(copy(small, tmp_path / "project"), server.url)
+    draw = random.Random(29)
+    try:
+        store.do("run").assert_code(0)
+        changed = [*history(), ("user3", "late", datetime(2024, 3, 1, 12))]
+        write_inputs(store.project, changed)
+        store.project.build().assert_done()
+        for _ in range(3):
+            _kill_somewhere(store, draw, 0.6)
+            assert store.offline() in (expected(), expected(changed))
+
+        store.command("run").assert_code(0)
+
+        _assert_complete(store)
+        assert store.offline() == expected(changed)
+    finally:
+        server.close()

@@ -1,0 +1,118 @@
+"""The whole way of the sample: dbt build, materializer run, feature-server, and both lookups."""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from materializer.config import format_time, parse_time
+from tests.e2e.conftest import serve
+from tests.serve.support import FeatureServer
+from tests.support import oracle
+from tests.support.dbt import ROOT, Project
+from tests.support.server import Server
+from tests.support.store import Store, copy
+
+NOW = "2024-03-31T00:00:00Z"
+FIRST = date(2024, 1, 1)
+DAYS = [FIRST + timedelta(days=n) for n in range(90)]
+
+History = dict[str, list[oracle.FeatureRow]]
+
+
+@pytest.fixture(scope="module")
+def rows() -> History:
+    """Compute every user's feature rows from the events, in plain Python."""
+    events: dict[str, list[oracle.Event]] = {}
+    with (ROOT / "seeds" / "events_raw.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            at = parse_time(row["ts"]).replace(tzinfo=None)
+            events.setdefault(row["user_id"], []).append((row["user_id"], row["event_type"], at))
+    return {user: oracle.features(mine, DAYS) for user, mine in events.items()}
+
+
+@pytest.fixture(scope="module")
+def store(sample: Project, redis_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Give the sample, published and pushed by one command."""
+    made = Store(copy(sample, tmp_path_factory.mktemp("store") / "project"), redis_server.url)
+    made.command("run").assert_code(0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def http(store: Store) -> Iterator[FeatureServer]:
+    server = serve(store)
+    yield server
+    server.close()
+
+
+def _features(row: oracle.FeatureRow) -> dict[str, Any]:
+    return {
+        "day": row[1].isoformat(),
+        "event_count_7d": row[2],
+        "event_count_30d": row[3],
+        "last_event_days_ago": row[4],
+        "event_type_counts": row[5],
+    }
+
+
+def test_online_and_offline_over_http_say_of_every_user_what_the_events_say(
+    http: FeatureServer, rows: History
+) -> None:
+    for user, mine in rows.items():
+        expected = {
+            "user_id": user,
+            "as_of": NOW,
+            "features": _features(mine[-1]),
+            "available_at": mine[-1][6].isoformat() + "Z",
+            "stale": mine[-1][6] < datetime(2024, 3, 29, 18),
+        }
+        assert http.online(user).body == {**expected, "source": "online"}
+        assert http.offline(user, NOW).body == {**expected, "source": "offline"}
+
+
+def test_offline_over_http_says_of_any_time_what_the_events_before_it_say(
+    http: FeatureServer, rows: History
+) -> None:
+    draw = random.Random(17)
+    for user in draw.sample(sorted(rows), 60):
+        as_of = datetime(2024, 1, 2) + timedelta(seconds=draw.randrange(89 * 86_400))
+        known = [row for row in rows[user] if row[6] <= as_of]
+
+        answer = http.offline(user, f"{as_of.isoformat()}Z")
+
+        if known:
+            assert answer.body["features"] == _features(known[-1])
+        else:
+            assert (answer.status, answer.code) == (404, "not_yet_available")
+
+
+def test_the_published_training_set_is_what_the_events_say(store: Store, rows: History) -> None:
+    table = pq.read_table(store.home / "training" / "training_data.parquet").to_pylist()
+    with (ROOT / "seeds" / "labels.csv").open(newline="") as file:
+        labels = [
+            (row["user_id"], float(row["label"]), parse_time(row["as_of_ts"]).replace(tzinfo=None))
+            for row in csv.DictReader(file)
+        ]
+    # Every day is built, so the newest row that was available is the one that was seen.
+    expected = [
+        (*label, *(known[-1][1:] if known else [None] * 7))
+        for label in labels
+        for known in [[row for row in rows.get(label[0], []) if row[6] <= label[2]]]
+    ]
+    assert sorted(map(repr, (tuple(row.values()) for row in table))) == sorted(map(repr, expected))
+
+
+def test_status_says_that_everything_is_there(store: Store) -> None:
+    done = store.do("status", "--json", "--max-age", "1h").assert_code(0)
+    (group,) = done.document["groups"]
+    newest = {"day": "2024-03-30", "age_hours": 0.0, "problem": None}
+    assert (group["gate"], group["run"]) == ([], [])
+    assert [group[name] for name in ("built", "published", "pushed")] == [newest] * 3
+    assert done.document["now"] == format_time(parse_time(NOW))
