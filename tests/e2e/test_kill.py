@@ -53,7 +53,7 @@ def test_a_first_run_killed_at_random_moments_is_completed_by_the_next(
             _kill_somewhere(store, draw, 2.0)
             assert store.offline() in ([], store.project.features())
 
-        store.command("run").assert_code(0)
+        store.do("run").assert_code(0)
 
         _assert_complete(store)
     finally:
@@ -75,7 +75,7 @@ def test_a_later_run_killed_at_random_moments_is_completed_by_the_next(
             _kill_somewhere(store, draw, 0.6)
             assert store.offline() in (expected(), expected(changed))
 
-        store.command("run").assert_code(0)
+        store.do("run").assert_code(0)
 
         _assert_complete(store)
         assert store.offline() == expected(changed)

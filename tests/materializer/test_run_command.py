@@ -9,14 +9,18 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
+from pathlib import Path
 
 import pytest
 
 from materializer.config import parse_time
+from tests.support.dbt import Project
 from tests.support.server import Server
 from tests.support.store import (
+    ALL_DAYS,
     Store,
+    copy,
     expected,
     finish,
     held_warehouse,
@@ -90,7 +94,7 @@ def test_a_run_waits_for_a_build_that_holds_the_warehouse(store: Store) -> None:
 
 def test_a_run_ends_with_4_when_the_build_takes_longer_than_the_wait(store: Store) -> None:
     with held_warehouse(store) as holder:
-        done = store.command("run", "--wait", "0.5")
+        done = store.do("run", "--wait", "0.5")
 
     done.assert_code(4)
     waiting, locked = done.err.splitlines()
@@ -132,7 +136,7 @@ def test_after_the_holder_of_the_lock_was_killed_the_next_run_works(store: Store
         assert first.stderr.readline().startswith("waiting up to 60 s")
         kill(first)
 
-    store.command("run").assert_code(0)
+    store.do("run").assert_code(0)
 
     assert store.online() == newest(expected())
 
@@ -155,7 +159,7 @@ def test_without_a_server_the_publish_is_done_and_the_run_ends_with_4(
 ) -> None:
     store.redis_url = nowhere
 
-    done = store.command("run").assert_code(4)
+    done = store.do("run").assert_code(4)
 
     place = nowhere.removesuffix("/0")
     assert re.fullmatch(
@@ -217,3 +221,38 @@ def test_a_group_that_is_not_online_needs_no_server(store: Store, nowhere: str) 
     store.do("run").assert_code(0)
 
     assert store.offline() == expected()
+
+
+def test_all_pushes_what_did_not_change_too(store: Store) -> None:
+    store.do("run").assert_code(0)
+
+    (step,) = store.do("push", "--all", "--json").assert_code(0).document["steps"]
+
+    assert (step["rows"], step["full"], step["day"]) == (8, True, "2024-03-30")
+
+
+def test_the_rows_of_another_store_are_written_over_only_when_told(
+    store: Store, built: Project, tmp_path: Path
+) -> None:
+    other = Store(copy(built, tmp_path / "other"), store.redis_url)
+    other.do("run").assert_code(0)
+
+    done = store.do("run").assert_code(3)
+
+    assert "holds the rows of another store" in done.err
+    assert store.offline() == expected()
+    store.do("push", "--take-over").assert_code(0)
+    store.do("push").assert_code(0)
+    other.do("push").assert_code(3)
+
+
+def test_newer_rows_are_written_over_only_when_told(store: Store) -> None:
+    store.do("run").assert_code(0)
+    store.project.now = "2024-03-20T00:00:00Z"
+
+    done = store.do("push").assert_code(3)
+
+    assert "to go back to that: --allow-older" in done.err
+    assert store.online() == newest(expected())
+    store.do("push", "--allow-older").assert_code(0)
+    assert store.online() == newest(expected(days=[d for d in ALL_DAYS if d < date(2024, 3, 20)]))

@@ -94,7 +94,7 @@ def test_nothing_built_yet_is_told_and_is_no_error(store: Store) -> None:
 
 def test_a_warehouse_that_a_build_holds_does_not_hide_the_other_stations(published: Store) -> None:
     with held_warehouse(published):
-        done = published.command("status", "--json", "--wait", "0").assert_code(0)
+        done = published.do("status", "--json", "--wait", "0").assert_code(0)
 
     (group,) = done.document["groups"]
     assert "is locked by a running build" in group["built"]["problem"]
