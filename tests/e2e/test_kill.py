@@ -23,13 +23,17 @@ from tests.support.store import (
 )
 
 
-def _kill_somewhere(store: Store, draw: random.Random, longest: float) -> None:
-    """Start a run, and kill it at a random moment after it took the lock."""
+def _kill_after(store: Store, seconds: float, line: str | None = None) -> None:
+    """Start a run, and kill it some time after it took the lock, or after it said a line."""
     note = store.home / "run.json"
     note.unlink(missing_ok=True)
     process = store.start("run")
-    wait_until(lambda: note.exists() or process.poll() is not None)
-    time.sleep(draw.random() * longest)
+    if line is None:
+        wait_until(lambda: note.exists() or process.poll() is not None)
+    else:
+        assert process.stdout is not None
+        assert any(said.startswith(line) for said in process.stdout)
+    time.sleep(seconds)
     kill(process)
 
 
@@ -49,8 +53,8 @@ def test_a_first_run_killed_at_random_moments_is_completed_by_the_next(
     store = Store(copy(sample, tmp_path / "project"), server.url)
     draw = random.Random(23)
     try:
-        for _ in range(3):
-            _kill_somewhere(store, draw, 2.0)
+        for line in (None, None, "published features_daily", "published training_data"):
+            _kill_after(store, draw.random() * (0.1 if line else 0.8), line)
             assert store.offline() in ([], store.project.features())
 
         store.do("run").assert_code(0)
@@ -72,7 +76,7 @@ def test_a_later_run_killed_at_random_moments_is_completed_by_the_next(
         write_inputs(store.project, changed)
         store.project.build().assert_done()
         for _ in range(3):
-            _kill_somewhere(store, draw, 0.6)
+            _kill_after(store, draw.random() * 0.6)
             assert store.offline() in (expected(), expected(changed))
 
         store.do("run").assert_code(0)
