@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing.synchronize import Lock
 from typing import TYPE_CHECKING
@@ -44,6 +45,9 @@ MOST_PORT = 65535
 THREADS = 8
 # Time [s] a request in flight has to end after SIGTERM.
 GRACE = 10
+# Longest time [s] from a made application to an open port, and between two looks at it.
+OPEN_PATIENCE = 30.0
+OPEN_WATCH = 0.01
 # Time [s] between two looks at whether the parent lives.
 PARENT_WATCH = 1.0
 # Time [s] to wait for one answer of the online store before starting without it.
@@ -193,7 +197,7 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> int:
     first = multiprocessing.Lock()
     try:
         server.serve(
-            target_loader=partial(_load, settings, f"http://{authority}", first),
+            target_loader=partial(_load, settings, (host, port), f"http://{authority}", first),
             wrap_loader=False,
         )
     except SystemExit as stop:
@@ -202,7 +206,7 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> int:
     return DONE
 
 
-def _load(settings: Settings, url: str, first: Lock) -> Flask:
+def _load(settings: Settings, address: tuple[str, int], url: str, first: Lock) -> Flask:
     """Make one worker's application; the first worker says that the server is ready."""
     # Until the worker sets its own, it has the handler of its parent, which would swallow a stop.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -220,8 +224,19 @@ def _load(settings: Settings, url: str, first: Lock) -> Flask:
     except (ApiError, StoreUnavailable) as error:
         line = f"listening on {url}, not ready: {error}; ask again: curl {url}/ready"
     if first.acquire(block=False):
-        _say(line)
+        threading.Thread(target=_say_when_open, args=(address, line), daemon=True).start()
     return app
+
+
+def _say_when_open(address: tuple[str, int], line: str) -> None:
+    """Say a line once the port answers: the server opens it only after the application is made."""
+    deadline = time.monotonic() + OPEN_PATIENCE
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(address, timeout=OPEN_PATIENCE):
+            _say(line)
+            return
+        time.sleep(OPEN_WATCH)
+    _complain(f"the port {address[1]} did not open within {OPEN_PATIENCE:.0f} s")
 
 
 def _end_with(parent: int) -> None:
