@@ -43,7 +43,7 @@ class History:
         target = self.folder / "target"
         done = subprocess.run(
             [
-                "dbt",
+                str(Path(sys.executable).with_name("dbt")),
                 "--quiet",
                 "run",
                 "--select",
