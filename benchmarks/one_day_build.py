@@ -1,9 +1,10 @@
 """
 What building one day costs with a short and with a long history.
 
-Makes the same daily traffic over 60 and over 395 days, builds all of it, then builds the last day
-again and again: once asked for by range, once found by a plain build on a clock one day later.
-Times are dbt's own for the model, one process after another, the two histories in turn.
+Makes events of 395 days, and a second store that keeps only the last 60 of them, so that both build
+the same days from the same events. Builds all, then one day again and again: once asked for by
+range, once found by a plain build on a clock one day later. Times are dbt's own for the model, one
+process after another, the two histories in turn.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import duckdb
+
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = date(2024, 1, 1)
 
@@ -30,11 +33,8 @@ class History:
 
     folder: Path
     days: int
-
-    @property
-    def last(self) -> date:
-        """The newest day that is built before the measurement."""
-        return FIRST + timedelta(days=self.days - 1)
+    # The newest day that is built before the measurement.
+    last: date
 
     def dbt(self, now: date, *args: str, **variables: str) -> float:
         """Run the features model; return dbt's time for it [s]."""
@@ -80,11 +80,17 @@ def main() -> int:
     parser.add_argument("--events-per-day", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--days", type=int, nargs=2, default=(60, 395))
+    parser.add_argument(
+        "--files",
+        choices=["day", "month"],
+        default="day",
+        help="events a file: a build opens the footer of every file, whatever its days",
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="one-day-build-"))
     try:
-        histories = [_make(scratch / str(days), days, options) for days in options.days]
+        histories = _make(scratch, options)
         report = _measure(histories, options.runs)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -92,10 +98,12 @@ def main() -> int:
     return 0
 
 
-def _make(folder: Path, days: int, options: argparse.Namespace) -> History:
-    # Two days more than are built at first: the plain build finds them one at a time.
-    total = days + options.runs + 1
-    folder.mkdir(parents=True)
+def _make(scratch: Path, options: argparse.Namespace) -> list[History]:
+    short, long = sorted(options.days)
+    # Days more than are built at first: the plain build finds them one at a time.
+    total = long + options.runs + 1
+    whole = scratch / str(long)
+    whole.mkdir(parents=True)
     subprocess.run(
         [
             sys.executable,
@@ -113,15 +121,38 @@ def _make(folder: Path, days: int, options: argparse.Namespace) -> History:
             "--start",
             FIRST.isoformat(),
             "--out",
-            str(folder),
+            str(whole),
         ],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    history = History(folder, days)
-    history.dbt(history.last + timedelta(days=1), "--select", "stg_events")
-    return history
+    part = scratch / str(short)
+    (part / "events").mkdir(parents=True)
+    shutil.copy(whole / "labels.parquet", part)
+    for file in sorted((whole / "events").glob("*.parquet"))[long - short :]:
+        shutil.copy(file, part / "events")
+    last = FIRST + timedelta(days=long - 1)
+    histories = [History(part, short, last), History(whole, long, last)]
+    for history in histories:
+        if options.files == "month":
+            _merge(history.folder / "events")
+        history.dbt(last + timedelta(days=1), "--select", "stg_events")
+    return histories
+
+
+def _merge(events: Path) -> None:
+    """Put the days of each month into one file, still sorted by time."""
+    months: dict[str, list[str]] = {}
+    for file in sorted(events.glob("*.parquet")):
+        months.setdefault(file.stem[:7], []).append(str(file))
+    for month, files in months.items():
+        duckdb.execute(
+            f"copy (select * from read_parquet({files}) order by ts) "
+            f"to '{events / month}.parquet' (compression zstd)"
+        )
+        for merged in files:
+            Path(merged).unlink()
 
 
 def _measure(histories: list[History], runs: int) -> dict[str, object]:
