@@ -321,3 +321,14 @@ def test_a_clock_that_is_no_time_is_refused(project: Project) -> None:
     run = _run(project)
     assert run.code != 0
     assert "FEATURE_STORE_NOW=tomorrow is not an ISO time" in run.output
+
+
+def test_a_bad_range_leaves_the_verdicts_as_they_were(project: Project) -> None:
+    project.build().assert_done()
+    said = "select * from feature_store.gate_verdicts order by all"
+    before = project.query(said)
+
+    assert project.build(start_date="2024-02-02", end_date="2024-02-01").code != 0
+
+    assert before
+    assert project.query(said) == before
