@@ -35,37 +35,11 @@ from materializer.offline.catalog import open_catalog, spans_name, table_name
 from materializer.offline.files import data_files, files_by_day
 from materializer.offline.publish import PublishReport, publish_days
 from materializer.offline.reader import OfflineReader
-from materializer.registry import Column, FeatureGroup
+from tests.support.group import GROUP
 
 Call = Callable[[], object]
 
 FIRST = date(2024, 1, 1)
-
-GROUP = FeatureGroup(
-    name="features_daily",
-    unique_id="model.benchmark.features_daily",
-    relation_name="features_daily",
-    description="One row per (user_id, day).",
-    entity=("user_id",),
-    available_at="available_at",
-    availability_lag_hours=0,
-    partition="day",
-    online=True,
-    key_prefix="features",
-    ttl_days=None,
-    max_age_hours=30,
-    owner=None,
-    columns=(
-        Column("user_id", "string"),
-        Column("day", "date"),
-        Column("event_count_7d", "int64"),
-        Column("event_count_30d", "int64"),
-        Column("last_event_days_ago", "int64"),
-        Column("event_type_counts", "string"),
-        Column("available_at", "timestamp"),
-        Column("max_event_ts", "timestamp"),
-    ),
-)
 
 
 class Users:

@@ -30,12 +30,13 @@ from urllib.request import urlopen
 
 import psutil
 
-from benchmarks.offline_lookup import FIRST, GROUP, Users, publish
+from benchmarks.offline_lookup import FIRST, Users, publish
 from materializer.config import Settings, format_time
 from materializer.offline.catalog import open_catalog
 from materializer.online import embedded
 from materializer.online.connection import connect
 from materializer.online.push import push
+from tests.support.group import GROUP
 
 IDS = 5000
 

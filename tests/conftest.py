@@ -7,6 +7,7 @@ Every test that asks for `server` runs once per kind of server found on this mac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from materializer.config import Settings
 from materializer.online import embedded
 from materializer.online.push import PushReport, push
 from materializer.registry import Column, FeatureGroup
+from tests.support.group import GROUP
 from tests.support.offline import Offline
 from tests.support.server import SERVERS, Server
 
@@ -45,20 +47,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def group() -> FeatureGroup:
     """Give a small group: one feature, and one column that stays offline."""
-    return FeatureGroup(
-        name="features_daily",
-        unique_id="model.feature_store.features_daily",
-        relation_name='"warehouse"."feature_store"."features_daily"',
-        description="",
-        entity=("user_id",),
-        available_at="available_at",
-        availability_lag_hours=0,
-        partition="day",
-        online=True,
-        key_prefix="features",
-        ttl_days=None,
-        max_age_hours=30,
-        owner=None,
+    return replace(
+        GROUP,
         columns=(
             Column("user_id", "string"),
             Column("day", "date"),

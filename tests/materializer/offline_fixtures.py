@@ -14,23 +14,12 @@ from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.publish import PublishReport, publish_days
 from materializer.registry import Column, FeatureGroup
+from tests.support.group import GROUP as FEATURES_DAILY
 
 EPOCH_DAY = date(2024, 1, 1)
 
-GROUP = FeatureGroup(
-    name="features_daily",
-    unique_id="model.dbt_feature_store.features_daily",
-    relation_name='"warehouse"."feature_store"."features_daily"',
-    description="One row per (user_id, day).",
-    entity=("user_id",),
-    available_at="available_at",
-    availability_lag_hours=0,
-    partition="day",
-    online=True,
-    key_prefix="features",
-    ttl_days=None,
-    max_age_hours=30,
-    owner=None,
+GROUP = replace(
+    FEATURES_DAILY,
     columns=(
         Column("user_id", "string"),
         Column("day", "date"),

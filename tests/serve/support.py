@@ -25,9 +25,10 @@ from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.online.push import push
-from materializer.registry import Column, FeatureGroup
+from materializer.registry import FeatureGroup
 from serve import create_app
 from serve.stores import Stores
+from tests.support.group import GROUP
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,31 +37,6 @@ NOW = "2024-01-08T12:00:00Z"
 FIRST = date(2024, 1, 1)
 LAST = date(2024, 1, 7)
 
-GROUP = FeatureGroup(
-    name="features_daily",
-    unique_id="model.dbt_feature_store.features_daily",
-    relation_name='"warehouse"."feature_store"."features_daily"',
-    description="One row per (user_id, day).",
-    entity=("user_id",),
-    available_at="available_at",
-    availability_lag_hours=0,
-    partition="day",
-    online=True,
-    key_prefix="features",
-    ttl_days=None,
-    max_age_hours=30,
-    owner=None,
-    columns=(
-        Column("user_id", "string"),
-        Column("day", "date"),
-        Column("event_count_7d", "int64"),
-        Column("event_count_30d", "int64"),
-        Column("last_event_days_ago", "int64"),
-        Column("event_type_counts", "string"),
-        Column("available_at", "timestamp"),
-        Column("max_event_ts", "timestamp", online=False),
-    ),
-)
 
 SCHEMA = pa.schema(
     [

@@ -11,7 +11,6 @@ from materializer.config import Settings
 from materializer.online.connection import connect
 from serve.errors import CODES
 from tests.serve.support import (
-    GROUP,
     Application,
     FeatureServer,
     days_of,
@@ -21,6 +20,7 @@ from tests.serve.support import (
     until,
     with_meta,
 )
+from tests.support.group import GROUP
 from tests.support.server import Server
 
 # Answered by the server on filled stores.

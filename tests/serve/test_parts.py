@@ -23,7 +23,8 @@ from serve.breaker import Breaker, Deadline
 from serve.errors import ApiError
 from serve.groups import Directory, default_group
 from serve.offline import read_as_of
-from tests.serve.support import GROUP, until
+from tests.serve.support import until
+from tests.support.group import GROUP
 
 AVAILABLE = datetime(2024, 1, 8, tzinfo=timezone.utc)
 FAR = datetime(9999, 12, 31, tzinfo=timezone.utc)
