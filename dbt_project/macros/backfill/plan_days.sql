@@ -7,7 +7,9 @@
     {%- set whole = not is_incremental() -%}
     {%- set last_day = "date '" ~ (range[1] if range else last_finished_day()) ~ "'" -%}
     {%- set lag = availability_lag_hours() -%}
-    insert into {{ source('records', 'build_plan') }}
+    insert into {{ source('records', 'build_plan') }} (
+        model, day, reason, rebuild, available_at, fingerprint, source_first_day
+    )
     with
     first_event as (
         select cast(min(ts) as date) as day from {{ events }}

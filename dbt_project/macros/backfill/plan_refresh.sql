@@ -1,7 +1,9 @@
 {#- These days get a new entry in the ledger too, so that the next publish takes them. -#}
 {% macro plan_refresh() %}
     {%- if is_incremental() %}
-    insert into {{ source('records', 'build_plan') }}
+    insert into {{ source('records', 'build_plan') }} (
+        model, day, reason, rebuild, available_at, fingerprint, source_first_day
+    )
     select
         '{{ model.unique_id }}' as model,
         day,

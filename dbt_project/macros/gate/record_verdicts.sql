@@ -16,7 +16,9 @@
     {%- for result in offending -%} {%- do _print_problems(result) -%} {%- endfor -%}
     {%- if rows -%}
         {%- set verdicts = source('records', 'gate_verdicts') %}
-    insert into {{ verdicts }}
+    insert into {{ verdicts }} (
+        "sequence", run_id, test, model, model_sequence, status, failures, sample_share, recorded_at
+    )
     select
         (select coalesce(max("sequence"), 0) + 1 from {{ verdicts }}) as "sequence",
         '{{ invocation_id }}' as run_id,
@@ -29,7 +31,7 @@
         ) as model_sequence,
         said.status,
         cast(said.failures as bigint) as failures,
-        false as sampled,
+        cast(1 as double) as sample_share,
         {{ _literal(run_started_at) }} as recorded_at
     from (values {{ rows | join(', ') }}) as said (test, model, status, failures)
     {%- endif -%}

@@ -4,22 +4,27 @@
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
         {%- set plan = source('records', 'build_plan') -%}
         {%- do adapter.create_schema(api.Relation.create(database=plan.database, schema=plan.schema)) -%}
-        {%- do run_query(_create_record(plan, {
+        {%- do _create_record(plan, {
             'model': 'varchar', 'day': 'date', 'reason': 'varchar', 'rebuild': 'boolean',
-            'available_at': 'timestamp', 'fingerprint': 'varchar', 'source_first_day': 'date'
-        })) -%}
-        {%- do run_query(_create_record(source('records', 'build_ledger'), {
+            'available_at': 'timestamp', 'fingerprint': 'varchar', 'source_first_day': 'date',
+            'chunk': 'integer'
+        }) -%}
+        {%- do _create_record(source('records', 'build_ledger'), {
             'sequence': 'bigint', 'build_id': 'varchar', 'model': 'varchar', 'model_checksum': 'varchar',
             'day': 'date', 'rows': 'bigint', 'reason': 'varchar', 'fingerprint': 'varchar',
-            'availability_lag_hours': 'integer', 'source_first_day': 'date', 'built_at': 'timestamp'
-        })) -%}
-        {%- do run_query(_create_record(source('records', 'gate_verdicts'), {
+            'availability_lag_hours': 'integer', 'source_first_day': 'date', 'built_at': 'timestamp',
+            'content': 'varchar'
+        }) -%}
+        {%- do _create_record(source('records', 'built_sql'), {
+            'model_checksum': 'varchar', 'model': 'varchar', 'sql': 'varchar'
+        }) -%}
+        {%- do _create_record(source('records', 'gate_verdicts'), {
             'sequence': 'bigint', 'run_id': 'varchar', 'test': 'varchar', 'model': 'varchar',
-            'model_sequence': 'bigint', 'status': 'varchar', 'failures': 'bigint', 'sampled': 'boolean',
-            'recorded_at': 'timestamp'
-        })) -%}
+            'model_sequence': 'bigint', 'status': 'varchar', 'failures': 'bigint',
+            'recorded_at': 'timestamp', 'sample_share': 'double'
+        }) -%}
         {%- set warehouse = source('records', 'warehouse') -%}
-        {%- do run_query(_create_record(warehouse, {'warehouse_id': 'varchar', 'created_at': 'timestamp'})) -%}
+        {%- do _create_record(warehouse, {'warehouse_id': 'varchar', 'created_at': 'timestamp'}) -%}
         {%- do run_query(
             "insert into " ~ warehouse ~ " select '" ~ invocation_id ~ "', " ~ _literal(run_started_at)
             ~ " where not exists (select 1 from " ~ warehouse ~ ")"
@@ -27,10 +32,16 @@
     {%- endif -%}
 {% endmacro %}
 
+{#- A table of an earlier version of this project gets the columns that it lacks. -#}
 {% macro _create_record(relation, columns) %}
     {%- set parts = [] -%}
     {%- for name, type in columns.items() -%} {%- do parts.append('"' ~ name ~ '" ' ~ type) -%} {%- endfor -%}
-    {{ return('create table if not exists ' ~ relation ~ ' (' ~ parts | join(', ') ~ ')') }}
+    {%- do run_query('create table if not exists ' ~ relation ~ ' (' ~ parts | join(', ') ~ ')') -%}
+    {#- Not by the adapter, which would open a transaction here and never commit it. -#}
+    {%- set known = column_types(relation | string, 'records') -%}
+    {%- for name, type in columns.items() if name not in known -%}
+        {%- do run_query('alter table ' ~ relation ~ ' add column "' ~ name ~ '" ' ~ type) -%}
+    {%- endfor -%}
 {% endmacro %}
 
 {#- A Python time or date as a timestamp literal in UTC. -#}

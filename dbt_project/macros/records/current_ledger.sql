@@ -1,6 +1,6 @@
 {% macro current_ledger(unique_id) -%}
     select
-        "sequence", model_checksum, day, "rows", fingerprint, availability_lag_hours, source_first_day
+        "sequence", model_checksum, day, "rows", content, fingerprint, availability_lag_hours, source_first_day
     from (
         select
             *,
