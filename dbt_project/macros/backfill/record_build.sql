@@ -5,7 +5,7 @@
     {%- if execute -%} {%- do _record_sql(checksum) -%} {%- endif %}
     insert into {{ ledger }} (
         "sequence", build_id, model, model_checksum, day, "rows", content, reason, fingerprint,
-        availability_lag_hours, source_first_day, built_at
+        availability_lag_hours, source_first_day, built_at, vars
     )
     select
         (select coalesce(max("sequence"), 0) + 1 from {{ ledger }}) as "sequence",
@@ -29,7 +29,8 @@
         cast(null as integer) as availability_lag_hours,
         cast(null as date) as source_first_day,
     {%- endif %}
-        {{ _literal(run_started_at) }} as built_at
+        {{ _literal(run_started_at) }} as built_at,
+        '{{ _vars() if execute }}' as vars
     {%- if by_day %}
     from {{ source('records', 'build_plan') }} as plan
     left join (
@@ -53,4 +54,39 @@
         ~ "', '" ~ (model.get('compiled_code') or '') | replace("'", "''") ~ "' where not exists ("
         ~ "select 1 from " ~ known ~ " where model_checksum = '" ~ checksum ~ "' and model = '" ~ model.unique_id ~ "')"
     ) -%}
+{% endmacro %}
+
+{#- What dbt itself keeps of them is overwritten by the next command. A secret of dbt's stays out. -#}
+{% macro _vars() %}
+    {%- set given = {} -%}
+    {%- for name, value in (invocation_args_dict.get('vars') or {}).items()
+        if not name.startswith('DBT_ENV_SECRET') -%}
+        {%- do given.update({name: _plain(value)}) -%}
+    {%- endfor -%}
+    {%- set project = fromyaml(_project_file()) or {} -%}
+    {%- set vars = {'command': given, 'project': _plain(project.get('vars') or {})} -%}
+    {{ return(tojson(vars, sort_keys=true) | replace("'", "''")) }}
+{% endmacro %}
+
+{#- A date without quotes has no form in JSON. -#}
+{% macro _plain(value) %}
+    {%- if value is mapping -%}
+        {%- set plain = {} -%}
+        {%- for name, part in value.items() -%} {%- do plain.update({name | string: _plain(part)}) -%} {%- endfor -%}
+        {{ return(plain) }}
+    {%- elif value is sequence and value is not string -%}
+        {%- set plain = [] -%}
+        {%- for part in value -%} {%- do plain.append(_plain(part)) -%} {%- endfor -%}
+        {{ return(plain) }}
+    {%- endif -%}
+    {{ return(value if value is none or value is boolean or value is number else value | string) }}
+{% endmacro %}
+
+{#- Jinja is shown a project's vars one by one, and only by name. -#}
+{% macro _project_file() %}{{ return(adapter.dispatch('_project_file', 'feature_store')()) }}{% endmacro %}
+
+{% macro duckdb___project_file() %}
+    {%- set path = (invocation_args_dict.get('project_dir') or '.') ~ '/dbt_project.yml' -%}
+    {%- set found = run_query("select content from read_text('" ~ path | replace("'", "''") ~ "')") -%}
+    {{ return(found.columns[0].values()[0]) }}
 {% endmacro %}

@@ -13,7 +13,7 @@
             'sequence': 'bigint', 'build_id': 'varchar', 'model': 'varchar', 'model_checksum': 'varchar',
             'day': 'date', 'rows': 'bigint', 'reason': 'varchar', 'fingerprint': 'varchar',
             'availability_lag_hours': 'integer', 'source_first_day': 'date', 'built_at': 'timestamp',
-            'content': 'varchar'
+            'content': 'varchar', 'vars': 'varchar'
         }) -%}
         {%- do _create_record(source('records', 'built_sql'), {
             'model_checksum': 'varchar', 'model': 'varchar', 'sql': 'varchar'
