@@ -26,6 +26,8 @@ from materializer.registry import Column, FeatureGroup, Registry
 _POLL_SECONDS = 0.2
 _LOCKED = "Could not set lock"
 _HOLDER = re.compile(r"PID (\d+)")
+# The content of a day without rows.
+_NO_ROWS = "0:0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class BuiltDay:
         sequence: Number of the build that wrote it.
         rows: Rows written.
         checksum: Hash of the SQL that built it.
+        content: Number of its rows and the sum of a hash of each, None when an older version of
+            this project built it.
         built_at: When that build began [aware, UTC].
     """
 
@@ -65,6 +69,7 @@ class BuiltDay:
     sequence: int
     rows: int
     checksum: str
+    content: str | None
     built_at: datetime
 
 
@@ -135,6 +140,8 @@ class Warehouse:
                 max("sequence"),
                 arg_max("rows", "sequence"),
                 arg_max(model_checksum, "sequence"),
+                -- Not an older entry's when the newest has none.
+                arg_max_null(content, "sequence"),
                 arg_max(built_at, "sequence")
             from {self._record("build_ledger")}
             where model = ? and day is not null
@@ -142,8 +149,8 @@ class Warehouse:
             order by day
         """
         return [
-            BuiltDay(day, sequence, rows, checksum, built_at.replace(tzinfo=timezone.utc))
-            for day, sequence, rows, checksum, built_at in self._rows(query, [model])
+            BuiltDay(day, sequence, rows, checksum, content, built_at.replace(tzinfo=timezone.utc))
+            for day, sequence, rows, checksum, content, built_at in self._rows(query, [model])
         ]
 
     def first_event_day(self, model: str) -> date | None:
@@ -173,6 +180,41 @@ class Warehouse:
         )
         return rows[0][0].replace(tzinfo=timezone.utc) if rows[0][0] else None
 
+    def content_of_days(self, group: FeatureGroup, days: Sequence[date]) -> dict[date, str]:
+        """
+        Tell the content of days as it is now, in the ledger's form.
+
+        Args:
+            group: Its relation and contract.
+            days: In any order.
+
+        Returns:
+            One entry a day, `0:0` for a day without rows.
+        """
+        if not days:
+            return {}
+        found = self._found(
+            f'select "{group.partition}", {_content(group.columns)} from {group.relation_name} '
+            f'where "{group.partition}" between ? and ? group by 1',
+            [min(days), max(days)],
+        )
+        contents = dict(found.fetchall())
+        return {day: contents.get(day, _NO_ROWS) for day in days}
+
+    def content_of(self, relation: str, columns: Sequence[Column]) -> str:
+        """Tell the content of a whole relation as it is now, in the ledger's form."""
+        return str(self._found(f"select {_content(columns)} from {relation}").fetchall()[0][0])
+
+    def built_content(self, model: str) -> str | None:
+        """Tell the content of a model that is not built by day, as its newest build wrote it."""
+        query = f"""
+            select arg_max_null(content, "sequence")
+            from {self._record("build_ledger")}
+            where model = ?
+        """
+        content: str | None = self._rows(query, [model])[0][0]
+        return content
+
     def day_of(self, group: FeatureGroup, day: date) -> pa.Table:
         """
         Read one whole day of a group.
@@ -199,8 +241,11 @@ class Warehouse:
             ) from None
 
     def _arrow(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:
+        return self._found(query, parameters).to_arrow_table()
+
+    def _found(self, query: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyRelation:
         try:
-            return self._connection.sql(query, params=list(parameters)).to_arrow_table()
+            return self._connection.sql(query, params=list(parameters))
         except (duckdb.CatalogException, duckdb.BinderException) as error:
             first = str(error).splitlines()[0]
             raise FeatureStoreError(
@@ -212,6 +257,19 @@ class Warehouse:
             return self._connection.execute(query, list(parameters)).fetchall()
         except duckdb.CatalogException:
             raise FeatureStoreError("the warehouse has no build records; run: dbt build") from None
+        except duckdb.BinderException:
+            raise FeatureStoreError(
+                "the build records are those of an older version; run: dbt build"
+            ) from None
+
+
+def _content(columns: Sequence[Column]) -> str:
+    # The same as the macro content_of_rows, which wrote the ledger.
+    values = ", ".join(
+        f'cast("{column.name}" as bigint)' if column.type == "int64" else f'"{column.name}"'
+        for column in columns
+    )
+    return f"concat(count(*), ':', coalesce(sum(hash({values})), 0))"
 
 
 def open_warehouse(

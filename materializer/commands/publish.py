@@ -20,7 +20,7 @@ from materializer.commands.outcome import Outcome, attempt
 from materializer.commands.training import publish_training_set
 from materializer.config import Settings
 from materializer.errors import DONE, GateRed
-from materializer.gate import require_green
+from materializer.gate import require_as_built, require_green
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import Published, last_published, publish_days
 from materializer.progress import Voice
@@ -110,7 +110,9 @@ def _publish_group(
     warehouse_id = warehouse.warehouse_id()
     last = last_published(catalog, group.name)
     whole = last is None or last.warehouse_id != warehouse_id
-    days = unpublished(warehouse.built_days(group.unique_id), last, warehouse_id)
+    waiting = unpublished(warehouse.built_days(group.unique_id), last, warehouse_id)
+    require_as_built(group, waiting, warehouse)
+    days = [built.day for built in waiting]
     done = 0
 
     def progress(day: date, rows: int) -> None:
@@ -153,13 +155,15 @@ def _publish_group(
     )
 
 
-def unpublished(days: Sequence[BuiltDay], last: Published | None, warehouse_id: str) -> list[date]:
+def unpublished(
+    days: Sequence[BuiltDay], last: Published | None, warehouse_id: str
+) -> list[BuiltDay]:
     """List the built days that the last publish has not seen; all of them in another warehouse."""
     if last is None or last.warehouse_id != warehouse_id:
-        return [built.day for built in days]
+        return list(days)
     # After the ledger was deleted its numbers start over; then the times tell.
     return [
-        built.day
+        built
         for built in days
         if built.sequence > last.ledger_sequence or built.built_at > last.published_at
     ]

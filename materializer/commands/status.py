@@ -13,6 +13,7 @@ from datetime import date, datetime, time, timedelta, timezone
 
 from materializer.commands.publish import unpublished
 from materializer.config import Settings, format_time
+from materializer.days import runs
 from materializer.errors import DONE, FAILED, FeatureStoreError
 from materializer.gate import objections
 from materializer.offline.catalog import open_catalog
@@ -192,23 +193,9 @@ def _commands(build: Build, now: datetime) -> list[str]:
     newest = max(build.days, key=lambda day: day.sequence)
     older = [day.day for day in build.days if day.checksum != newest.checksum]
     return [
-        *(_command(first, last, "missing") for first, last in _runs(missing)),
-        *(_command(first, last, "built by older SQL") for first, last in _runs(older)),
+        *(f"{run.command}  # missing" for run in runs(missing)),
+        *(f"{run.command}  # built by older SQL" for run in runs(older)),
     ]
-
-
-def _command(first: date, last: date, why: str) -> str:
-    return f"dbt build --vars '{{start_date: {first}, end_date: {last}}}'  # {why}"
-
-
-def _runs(days: Sequence[date]) -> list[tuple[date, date]]:
-    runs: list[tuple[date, date]] = []
-    for day in days:
-        if runs and runs[-1][1] + _DAY == day:
-            runs[-1] = (runs[-1][0], day)
-        else:
-            runs.append((day, day))
-    return runs
 
 
 def _print(

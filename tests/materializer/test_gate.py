@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from materializer.gate import objections
+from materializer.gate import changes, objections
 from materializer.registry import GateTest
-from materializer.warehouse import Verdict
+from materializer.warehouse import BuiltDay, Verdict
 from tests.support.dbt import Project
 from tests.support.store import (
     ALL_DAYS,
@@ -22,6 +22,7 @@ from tests.support.store import (
     history,
     keep_inputs,
     newest,
+    own_models,
     wait_until,
     write_inputs,
 )
@@ -119,6 +120,57 @@ def test_every_objecting_test_is_named_and_no_other() -> None:
     ]
 
 
+def test_a_red_test_that_was_taken_out_of_the_project_still_speaks_of_this_build() -> None:
+    gone = GateTest("test.p.gone.5d6c", "gone", (A,))
+    objection = (
+        "gone said fail (2 rows) and guards it no more; put the test back, or build the rows anew"
+    )
+    assert _of_a([ONE], [*_said(ONE), *_said(gone, "fail", 2)]) == [objection]
+
+
+@pytest.mark.parametrize(("status", "sequence"), [("pass", 7), ("fail", 6)])
+def test_a_test_that_was_taken_out_green_or_before_this_build_is_forgotten(
+    status: str, sequence: int
+) -> None:
+    gone = GateTest("test.p.gone.5d6c", "gone", (A,))
+    assert _of_a([ONE], [*_said(ONE), *_said(gone, status, a=sequence)]) == []
+
+
+def test_a_test_whose_arguments_changed_is_the_same_test() -> None:
+    old, new = (GateTest(f"test.p.one.{digest}", "one", (A,)) for digest in ("5d6c", "81aa"))
+    assert _of_a([new], [*_said(old, "fail", 2), *_said(new)]) == []
+
+
+def _built(day: str, content: str | None = "2:77") -> BuiltDay:
+    at = datetime(2024, 3, 31, tzinfo=timezone.utc)
+    return BuiltDay(date.fromisoformat(day), 7, 2, "checksum", content, at)
+
+
+def test_days_that_hold_what_their_build_wrote_do_not_object() -> None:
+    assert changes([_built("2024-03-01")], {date(2024, 3, 1): "2:77"}) == []
+
+
+def test_days_that_differ_are_told_in_runs_of_at_most_five() -> None:
+    days = [date(2024, 3, day) for day in (1, 2, 4, 6, 8, 10, 12, 13)]
+
+    found = changes([_built(str(day)) for day in days], dict.fromkeys(days, "2:78"))
+
+    assert len(found) == 6
+    assert found[0] == (
+        "the rows of 2024-03-01 to 2024-03-02 are not those that the build wrote (edited by "
+        "hand?); run: dbt build --vars '{start_date: 2024-03-01, end_date: 2024-03-02}'"
+    )
+    assert found[4].startswith("the rows of 2024-03-10 are not those")
+    assert found[5] == "and so on for 2 more days"
+
+
+def test_a_day_whose_content_was_never_recorded_is_not_believed() -> None:
+    assert changes([_built("2024-03-01", None)], {date(2024, 3, 1): "2:77"}) == [
+        "the rows of 2024-03-01 were built by an older version, which did not record what it "
+        "wrote; run: dbt build --vars '{start_date: 2024-03-01, end_date: 2024-03-01}'"
+    ]
+
+
 def _ledger(store: Store) -> list[tuple[object, ...]]:
     return store.project.query('select * from feature_store.build_ledger order by "sequence", day')
 
@@ -178,16 +230,234 @@ def test_a_build_killed_before_its_verdict_does_not_go_out(store: Store) -> None
     assert store.offline() == expected()
 
 
-def test_without_its_ledger_nothing_goes_out(store: Store) -> None:
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [pytest.param("event_type", "", id="no type"), pytest.param("kind", "x", id="no column")],
+)
+def test_tests_that_were_skipped_since_they_passed_hold_the_build_back(
+    store: Store, column: str, kind: str
+) -> None:
+    before = _ledger(store)
+    (store.project.folder / "events.csv").write_text(
+        f"user_id,{column},ts\nuser1,{kind},2024-02-15 12:00:00\n"
+    )
+    run = store.project.build()
+    assert run.statuses["features_daily_equals_oracle"] == "skipped"
+    assert _ledger(store) == before
+
+    done = store.do("publish").assert_code(3)
+
+    test = "features_daily_equals_oracle"
+    assert f"{test} said skipped; see: dbt test --select {test}" in done.err
+    assert store.offline() == []
+
+
+def test_a_build_of_which_one_gate_test_was_left_out_does_not_go_out(store: Store) -> None:
+    write_inputs(store.project, [*history(), ("user3", "late", history()[0][2])])
+    store.project.build("--exclude", "features_daily_is_unique").assert_done()
+
+    done = store.do("publish").assert_code(3)
+
+    assert done.err.startswith(
+        "features_daily: not published: "
+        "features_daily_is_unique spoke of an older build; run: dbt test\n"
+    )
+    assert store.offline() == []
+
+
+def test_a_red_test_is_not_silenced_by_deleting_it(store: Store) -> None:
+    own_models(store.project)
+    # The table was not built on these events, and so the oracle objects.
+    write_inputs(store.project, [*history(), ("user3", "late", history()[0][2])])
+    assert store.project.dbt("test", "--select", "features_daily_equals_oracle").code != 0
+    (store.project.folder / "dbt_project/tests/features_daily_equals_oracle.sql").unlink()
+    store.project.dbt("parse").assert_done()
+
+    done = store.do("publish").assert_code(3)
+
+    assert "features_daily: not published: features_daily_equals_oracle said fail (" in done.err
+    assert "guards it no more; put the test back, or build the rows anew" in done.err
+    assert store.offline() == []
+
+
+def test_an_empty_build_is_no_build(store: Store) -> None:
+    before = _ledger(store), store.project.features()
+
+    assert store.project.build("--empty").code != 0
+
+    assert (_ledger(store), store.project.features()) == before
+
+
+@pytest.mark.parametrize("was_published", [False, True])
+def test_without_its_ledger_nothing_goes_out(store: Store, was_published: bool) -> None:
+    if was_published:
+        store.do("publish").assert_code(0)
+    before = store.offline()
+    store.query("update feature_store.features_daily set event_count_7d = 99")
     store.query("delete from feature_store.build_ledger")
+
+    done = store.do("publish").assert_code(3)
+
+    lost = "it was never built, or the ledger was deleted; run: dbt build --full-refresh"
+    assert done.err == (
+        f"features_daily: not published: {lost}\ntraining_data: not published: {lost}\n"
+    )
+    assert store.offline() == before == (expected() if was_published else [])
+
+
+@pytest.mark.parametrize("record", ["build_ledger", "gate_verdicts", "warehouse"])
+def test_without_a_record_table_nothing_goes_out(store: Store, record: str) -> None:
+    store.query(f"drop table feature_store.{record}")
+
+    done = store.do("publish").assert_code(1)
+
+    assert done.err.startswith("the warehouse has no build records; run: dbt build\n")
+    assert store.offline() == []
+    assert store.table("training_data") == []
+
+
+def test_records_of_an_older_version_do_not_go_out(store: Store) -> None:
+    store.query("alter table feature_store.build_ledger drop column content")
+
+    done = store.do("publish").assert_code(1)
+
+    assert done.err == 2 * "the build records are those of an older version; run: dbt build\n"
+    assert store.offline() == []
+
+
+def test_rows_whose_content_was_never_recorded_do_not_go_out(store: Store) -> None:
+    store.query("update feature_store.build_ledger set content = null")
+
+    done = store.do("publish").assert_code(3)
+    unknown = "were built by an older version, which did not record what it wrote"
+    command = "dbt build --vars '{start_date: 2024-02-15, end_date: 2024-03-30}'"
+    assert done.err == (
+        f"features_daily: not published: the rows of 2024-02-15 to 2024-03-30 {unknown}; "
+        f"run: {command}\n"
+        f"training_data: not published: its rows {unknown}; run: dbt build\n"
+    )
+    assert store.offline() == []
+
+
+def test_without_the_newest_verdicts_the_older_ones_do_not_count(store: Store) -> None:
+    write_inputs(store.project, [*history(), ("user3", "late", history()[0][2])])
+    store.project.build().assert_done()
+    verdicts = "feature_store.gate_verdicts"
+    store.query(
+        f'delete from {verdicts} where "sequence" = (select max("sequence") from {verdicts})'
+    )
+
+    done = store.do("publish").assert_code(3)
+
+    assert "features_daily_equals_oracle spoke of an older build; run: dbt test" in done.err
+    assert store.offline() == []
+
+
+def test_without_the_newest_builds_of_the_ledger_nothing_goes_out(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    newest_build = store.project.query('select max("sequence") from feature_store.build_ledger')
+    write_inputs(store.project, [*history(), ("user3", "late", history()[0][2])])
+    store.project.build().assert_done()
+    store.query(f'delete from feature_store.build_ledger where "sequence" > {newest_build[0][0]}')
+
+    done = store.do("publish").assert_code(3)
+
+    assert "features_daily_equals_oracle spoke of an older build; run: dbt test" in done.err
+    assert store.offline() == expected()
+
+
+@pytest.mark.parametrize(
+    ("edit", "days"),
+    [
+        pytest.param(
+            "update {} set event_count_7d = event_count_7d + 1 "
+            "where day = '2024-03-01' and user_id = 'user1'",
+            ["2024-03-01"],
+            id="one number",
+        ),
+        pytest.param(
+            "update {} set available_at = available_at - interval 1 microsecond "
+            "where day = '2024-02-29' and user_id = 'user1'",
+            ["2024-02-29"],
+            id="available a microsecond earlier",
+        ),
+        pytest.param(
+            "delete from {} where day = '2024-03-30' and user_id = 'user1'",
+            ["2024-03-30"],
+            id="a row removed",
+        ),
+        pytest.param("delete from {} where day = '2024-02-15'", ["2024-02-15"], id="a day removed"),
+        pytest.param(
+            "insert into {} select * from {} where day = '2024-03-01' and user_id = 'user1'",
+            ["2024-03-01"],
+            id="a row doubled",
+        ),
+        pytest.param(
+            "update {} set user_id = case user_id when 'user1' then 'user2' else 'user1' end "
+            "where user_id in ('user1', 'user2') and day = '2024-03-01'",
+            ["2024-03-01"],
+            id="two users swapped",
+        ),
+        pytest.param(
+            "update {} set day = '2024-03-03' where day = '2024-03-01'",
+            ["2024-03-01", "2024-03-03"],
+            id="a day moved",
+        ),
+    ],
+)
+def test_rows_that_were_edited_after_their_tests_do_not_go_out(
+    store: Store, edit: str, days: list[str]
+) -> None:
+    store.query(edit.replace("{}", "feature_store.features_daily"))
 
     done = store.do("run").assert_code(3)
 
-    assert (
-        "features_daily: not published: it was never built, or the ledger was deleted" in done.err
-    )
-    assert "training_data: not published: it was never built" in done.err
+    told = [
+        f"the rows of {day} are not those that the build wrote (edited by hand?); run: "
+        f"dbt build --vars '{{start_date: {day}, end_date: {day}}}'"
+        for day in days
+    ]
+    assert done.err.splitlines()[:2] == [
+        f"features_daily: not published: {'; '.join(told)}",
+        "training_data: not published: it was built on features_daily, which was not published",
+    ]
     assert store.offline() == []
+    assert store.online() == {}
+
+
+def test_an_edited_day_goes_out_once_it_is_built_again(store: Store) -> None:
+    store.query("update feature_store.features_daily set event_count_7d = 99")
+    store.do("publish").assert_code(3)
+
+    store.project.build(start_date="2024-02-15", end_date="2024-03-30").assert_done()
+
+    store.do("publish").assert_code(0)
+    assert store.offline() == expected()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "update {} set label = 1 - label where user_id = 'user1'",
+        "update {} set event_count_7d = event_count_7d + 1 where user_id = 'user1'",
+        "delete from {} where user_id = 'nobody'",
+        "insert into {} select * from {}",
+    ],
+)
+def test_a_training_set_that_was_edited_after_its_tests_does_not_go_out(
+    store: Store, edit: str
+) -> None:
+    store.query(edit.replace("{}", "feature_store.training_data"))
+
+    done = store.do("publish").assert_code(3)
+
+    assert done.err == (
+        "training_data: not published: its rows are not those that the build wrote (edited by "
+        "hand?); run: dbt build\n"
+    )
+    assert store.table("training_data") == []
+    assert not (store.home / "training").exists()
+    assert store.offline() == expected()
 
 
 def test_a_verdict_from_before_the_ledger_was_deleted_does_not_count_for_the_next_build(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from materializer.offline.catalog import open_catalog, spans_name
-from tests.support.dbt import ROOT, Project
+from tests.support.dbt import Project
 from tests.support.server import Server
 from tests.support.store import (
     ALL_DAYS,
@@ -20,6 +19,7 @@ from tests.support.store import (
     held_warehouse,
     history,
     newest,
+    own_models,
     write_inputs,
 )
 
@@ -184,10 +184,7 @@ def test_days_built_by_older_sql_are_told_as_a_command(
     built: Project, redis_url: str, tmp_path: Path
 ) -> None:
     project = copy(built, tmp_path / "store")
-    models = project.folder / "dbt_project"
-    models.unlink()
-    shutil.copytree(ROOT / "dbt_project", models)
-    sql = models / "models" / "features" / "features_daily.sql"
+    sql = own_models(project) / "models" / "features" / "features_daily.sql"
     sql.write_text(sql.read_text() + "-- another way to say it\n")
     project.now = "2024-04-01T00:00:00Z"
     write_inputs(project, [*history(), ("user0", "x", history()[0][2].replace(month=3, day=31))])

@@ -35,7 +35,7 @@ from materializer.offline.spans import described_snapshot
 from materializer.online.connection import connect
 from materializer.registry import Contract
 from tests.support import oracle
-from tests.support.dbt import Project, python
+from tests.support.dbt import ROOT, Project, python
 
 GROUP = "features_daily"
 MODEL = "model.feature_store.features_daily"
@@ -75,7 +75,7 @@ def write_inputs(
     project: Project, events: Sequence[oracle.Event], labels: Sequence[oracle.Label] = LABELS
 ) -> None:
     """Write both inputs of a project."""
-    project.write_events([(user, kind, at.isoformat(sep=" ")) for user, kind, at in events])
+    project.write_history(events)
     project.write_labels([(user, label, at.isoformat(sep=" ")) for user, label, at in labels])
 
 
@@ -99,6 +99,14 @@ def keep_inputs(project: Project) -> None:
     settings["vars"] = {**settings["vars"], **project.variables}
     path.unlink()
     path.write_text(yaml.safe_dump(settings))
+
+
+def own_models(project: Project) -> Path:
+    """Give a project its own copy of the models, macros and tests, to change; tells the folder."""
+    folder = project.folder / "dbt_project"
+    folder.unlink()
+    shutil.copytree(ROOT / "dbt_project", folder)
+    return folder
 
 
 def copy(project: Project, folder: Path) -> Project:

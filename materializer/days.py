@@ -1,0 +1,52 @@
+"""
+Days in words: runs of consecutive ones, and the dbt command that builds a run.
+
+Owns how many days become few lines. Refuses to join two runs: a command must not build a day that
+nobody asked for, for its events may be gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    Consecutive days.
+
+    Attributes:
+        first: First day.
+        last: Last day, the same for a run of one.
+    """
+
+    first: date
+    last: date
+
+    def __str__(self) -> str:
+        """Name the days."""
+        return str(self.first) if self.first == self.last else f"{self.first} to {self.last}"
+
+    def __len__(self) -> int:
+        """Count the days."""
+        return (self.last - self.first).days + 1
+
+    @property
+    def command(self) -> str:
+        """The dbt command that builds the days."""
+        return f"dbt build --vars '{{start_date: {self.first}, end_date: {self.last}}}'"
+
+
+def runs(days: Iterable[date]) -> list[Run]:
+    """Put days, given in order, into runs."""
+    found: list[Run] = []
+    for day in days:
+        if found and found[-1].last + _DAY == day:
+            found[-1] = Run(found[-1].first, day)
+        else:
+            found.append(Run(day, day))
+    return found
