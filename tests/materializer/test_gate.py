@@ -326,7 +326,10 @@ def test_records_of_an_older_version_do_not_go_out(store: Store) -> None:
 
 
 def test_rows_whose_content_was_never_recorded_do_not_go_out(store: Store) -> None:
-    store.query("update feature_store.build_ledger set content = null")
+    # What an older entry recorded does not stand in for the newest.
+    ledger = "feature_store.build_ledger"
+    store.query(f'insert into {ledger} select * replace (0 as "sequence") from {ledger}')
+    store.query(f'update {ledger} set content = null where "sequence" > 0')
 
     done = store.do("publish").assert_code(3)
     unknown = "were built by an older version, which did not record what it wrote"
