@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -139,6 +140,18 @@ def test_times_of_every_type_become_utc_microseconds_cut_not_rounded(
         found.execute("set TimeZone = 'UTC'")
         rows = found.execute("select cast(ts as varchar) from feature_store.stg_events").fetchall()
     assert rows == [(read,)]
+
+
+def test_a_time_without_offset_is_utc_on_every_machine(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    project.write_events([("a", "x", "2024-03-30 23:30:00")])
+
+    project.dbt("run", "--select", "stg_events", "features_daily").assert_done()
+
+    [row] = project.features()
+    assert (row[1], row[7]) == (date(2024, 3, 30), datetime(2024, 3, 30, 23, 30))
 
 
 def test_ids_are_read_exactly_as_written(project: Project) -> None:

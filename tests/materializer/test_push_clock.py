@@ -49,6 +49,17 @@ def test_a_publish_of_rows_for_later_changes_nothing_yet(
     assert clicks(client) == {"features:ann": 5}
 
 
+def test_of_the_rows_of_one_file_only_those_available_are_pushed(
+    offline: Offline, client: redis.Redis, go: Push
+) -> None:
+    [ann, bob] = rows("2024-01-01", ann=1, bob=2)
+    offline.publish({"2024-01-01": [ann, {**bob, "available_at": datetime(2024, 1, 2, 9)}]})
+    go(now=at("2024-01-02T08:59:59.999999"))
+    assert clicks(client) == {"features:ann": 1}
+    go(now=at("2024-01-02T09:00:00"))
+    assert clicks(client) == {"features:ann": 1, "features:bob": 2}
+
+
 @pytest.fixture
 def short_lived(offline: Offline) -> FeatureGroup:
     """The group with rows that are of use for two days."""
