@@ -1,5 +1,5 @@
 """
-The command line: `materializer publish | push | run | status | get | stop`.
+The command line: `materializer publish | push | run | status | get | verify-training | stop`.
 
 Owns arguments, exit codes and the one-line error. Refuses to import an engine before a command
 needs one, so that `--help` answers at once.
@@ -33,6 +33,16 @@ Command = Callable[[argparse.Namespace, Settings, Voice], int]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _INTERRUPTED = 130
+_ABOUT_RECEIPTS = """\
+A publish writes a receipt beside each training file, and keeps every one under training/receipts/
+in the home. A receipt has the SQL that built the set and the Iceberg snapshots of the labels and
+features that went in; tags keep those snapshots from expiring. Here that SQL runs over those
+snapshots again, and its rows are compared with what was published. Neither dbt nor the warehouse is
+needed, and nothing is written.
+
+It ends with 0 and `identical`, or with 1 and the first input that differs, looked at in this order:
+the SQL, the vars, the labels, each feature group, the built days, the output, the Parquet file.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -177,6 +187,12 @@ def _get(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
     return get(settings, groups[0], arguments.key, voice)
 
 
+def _verify_training(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.verify_training import verify_training
+
+    return verify_training(settings, arguments.receipt, voice)
+
+
 def _stop(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
     from materializer.online import embedded
 
@@ -218,11 +234,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Command, text: str, *parents: argparse.ArgumentParser) -> None:
+    def add(
+        name: str,
+        command: Command,
+        text: str,
+        *parents: argparse.ArgumentParser,
+        more: str | None = None,
+    ) -> None:
         one = commands.add_parser(
             name,
             help=text,
             description=text[0].upper() + text[1:] + ".",
+            epilog=more,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             parents=[*parents],
             # `run --all` would be taken for --allow-removals.
             allow_abbrev=False,
@@ -263,6 +287,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     keys = argparse.ArgumentParser(add_help=False)
     keys.add_argument("key", nargs="+", metavar="KEY", help="the entity's key, e.g. user1")
+    receipts = argparse.ArgumentParser(add_help=False)
+    receipts.add_argument(
+        "receipt", type=Path, metavar="RECEIPT", help="e.g. training/training_data.receipt.json"
+    )
 
     add(
         "publish",
@@ -285,6 +313,14 @@ def _parser() -> argparse.ArgumentParser:
         ages,
     )
     add("get", _get, "print the online row of one entity", common, groups, keys)
+    add(
+        "verify-training",
+        _verify_training,
+        "build a training set again from its receipt, and say whether it is identical",
+        common,
+        receipts,
+        more=_ABOUT_RECEIPTS,
+    )
     add("stop", _stop, "stop the embedded online store", common)
     return parser
 

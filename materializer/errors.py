@@ -3,7 +3,8 @@ Every error a user can meet, and the exit code each ends a command with.
 
     FeatureStoreError                 1  failed
     ├── UsageError                    2  the call itself is wrong
-    │   └── UnknownGroup
+    │   ├── UnknownGroup
+    │   └── ReceiptUnreadable
     ├── Refused                       3  the data may not go out
     │   ├── GateRed
     │   ├── RemovalsRefused
@@ -20,7 +21,7 @@ Every error a user can meet, and the exit code each ends a command with.
     │   ├── NotYetAvailable
     │   └── Expired
     ├── AnotherRun                    5  another run holds the lock
-    └── BadRegistry, BadValue, ...    1
+    └── BadRegistry, CannotRebuild, ...  1
 
 It owns the wording: each error builds its one-line message from its arguments, and says what to do.
 It refuses tracebacks: the command line prints the line, `--debug` prints the rest.
@@ -66,6 +67,23 @@ class UnknownGroup(UsageError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no feature group {name!r}; known: {', '.join(known) or 'none'}")
         self.name = name
+
+
+class ReceiptUnreadable(UsageError):
+    """A file is no receipt of a training set."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"receipt {path} cannot be read: {problem}")
+
+
+class CannotRebuild(FeatureStoreError):
+    """The SQL of a training set needs more than its receipt names."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(
+            f"{name} cannot be rebuilt: its SQL may read its labels, its feature groups and the "
+            f"built days, nothing else ({detail})"
+        )
 
 
 class BadRegistry(FeatureStoreError):

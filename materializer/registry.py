@@ -186,6 +186,8 @@ class TrainingSet:
         relation_name: Quoted relation in the warehouse.
         columns: Every column, in contract order.
         labels: Names of the columns that came from the labels.
+        labels_relation: Quoted relation of the labels in the warehouse, None for one that its SQL
+            holds in itself.
         groups: Names of the feature groups it refs.
     """
 
@@ -194,6 +196,7 @@ class TrainingSet:
     relation_name: str
     columns: tuple[Column, ...]
     labels: tuple[str, ...]
+    labels_relation: str | None
     groups: tuple[str, ...]
 
 
@@ -361,6 +364,7 @@ def _training_set(node: Node, meta: Mapping[str, Any], nodes: Mapping[str, Node]
         relation_name=node["relation_name"],
         columns=columns,
         labels=names,
+        labels_relation=labels["relation_name"],
         groups=tuple(
             ref["name"] for ref in refs if "feature_group" in ref["config"].get("meta", {})
         ),

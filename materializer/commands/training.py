@@ -1,39 +1,47 @@
 """
 Publishing a training set: its table, its labels, a Parquet file, and a receipt.
 
-Owns the two files that a training job reads, and that they change together or not at all: each is
-written beside the old one and moved over it, the receipt last.
+Owns the order in which these are written: the tables, the tags that keep their snapshots, then the
+receipts and the file. So a receipt never names a snapshot that may expire. Refuses a set that was
+built before its groups were last built: its rows did not come from the rows that are published.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
+from materializer.builds import Build, newest_build
 from materializer.commands.outcome import Outcome
 from materializer.config import Settings, format_time
-from materializer.errors import DONE, GateRed
+from materializer.content import content_of_rows, sum_contents
+from materializer.days import runs
+from materializer.errors import DONE, GateRed, NotPublished
 from materializer.gate import require_green
 from materializer.offline.catalog import (
     LABELS,
     LEDGER_SEQUENCE,
+    RECEIPT,
     WAREHOUSE_ID,
+    ensure_store,
     find_table,
     table_name,
 )
 from materializer.offline.publish import last_published, publish_table
+from materializer.offline.tags import free_tag, tag_snapshots
 from materializer.progress import Voice
-from materializer.registry import Registry, TrainingSet
+from materializer.receipt import Receipt, Source
+from materializer.registry import FeatureGroup, Registry, TrainingSet
+from materializer.training_files import TrainingFiles
 from materializer.warehouse import Warehouse
 
 
@@ -61,77 +69,61 @@ def publish_training_set(
         refused: Groups that were just refused; a training set built on one is refused too.
 
     Raises:
-        GateRed: A gate test that guards it is not green, or a group under it was refused.
+        GateRed: A gate test that guards it is not green, or a group under it was refused, or was
+            built again since.
         OfflineStoreUnavailable: The store cannot be written.
     """
     started = time.perf_counter()
-    require_green(training_set.name, training_set.unique_id, registry, warehouse)
-    held_back = [name for name in training_set.groups if name in refused]
-    if held_back:
-        raise GateRed(
-            model=training_set.name,
-            reasons=[f"it was built on {name}, which was not published" for name in held_back],
-        )
-    sequence = warehouse.sequences()[training_set.unique_id]
-    properties = {
-        WAREHOUSE_ID: warehouse.warehouse_id(),
-        LEDGER_SEQUENCE: str(sequence),
-    }
-    parquet = settings.home / "training" / f"{training_set.name}.parquet"
-    receipt = parquet.with_suffix(".receipt.json")
-    built_at = warehouse.last_built_at(training_set.unique_id)
-    snapshot = _published(catalog, training_set.name, properties, built_at)
-    if snapshot and parquet.is_file() and _names(receipt, training_set.name, snapshot):
-        voice.say(f"published {training_set.name}: up to date")
-        return Outcome("publish", training_set.name, DONE, "up to date")
+    name = training_set.name
+    require_green(name, training_set.unique_id, registry, warehouse)
+    held_back = [group for group in training_set.groups if group in refused]
+    _refuse(name, [f"it was built on {group}, which was not published" for group in held_back])
+    build = newest_build(warehouse, registry, training_set.unique_id)
+    properties = {WAREHOUSE_ID: warehouse.warehouse_id(), LEDGER_SEQUENCE: str(build.sequence)}
+    files = TrainingFiles(settings.home / "training", name)
+    snapshot = _published(
+        catalog, name, properties, warehouse.last_built_at(training_set.unique_id)
+    )
+    if snapshot and files.name_snapshot(snapshot):
+        voice.say(f"published {name}: up to date")
+        return Outcome("publish", name, DONE, "up to date")
+    groups = [registry.groups[group] for group in training_set.groups]
+    _refuse(name, _staleness(name, build, groups, warehouse))
     rows = warehouse.table(training_set.relation_name, training_set.columns)
-    label_columns = [c for c in training_set.columns if c.name in training_set.labels]
-    snapshots = {
-        LABELS: publish_table(
-            catalog,
-            LABELS,
-            rows.select([c.name for c in label_columns]),
-            columns=label_columns,
-            snapshot_properties=properties,
-        ),
-        training_set.name: publish_table(
-            catalog,
-            training_set.name,
-            rows,
-            columns=training_set.columns,
-            snapshot_properties=properties,
-        ),
-    }
-    for group in training_set.groups:
-        last = last_published(catalog, group)
-        if last is not None:
-            snapshots[group] = last.snapshot_id
-    facts = {
-        "training_set": training_set.name,
-        "rows": rows.num_rows,
-        "content": _content(rows),
-        "snapshots": {name: str(snapshot) for name, snapshot in snapshots.items()},
-        "ledger_sequence": sequence,
-        "manifest_sha256": registry.checksum,
-        "git_sha": _git_sha(project_dir),
-        "published_at": format_time(settings.now()),
-    }
-    _write(parquet, receipt, rows, facts)
+    labels = _publish_labels(training_set, rows, catalog, properties)
+    receipt = Receipt(
+        training_set=name,
+        tag=free_tag(catalog, name, f"{name}-{build.sequence}-{build.build_id[:8]}", files.tags()),
+        snapshot_id=None,
+        columns=training_set.columns,
+        content=content_of_rows(rows),
+        sources=(labels, *(_source(group, warehouse, catalog) for group in groups)),
+        ledger=registry.records["build_ledger"],
+        sql=build.sql or "",
+        vars=build.vars,
+        origin=_origin(build, registry, warehouse, catalog, settings, project_dir),
+        parquet=files.parquet.name,
+        parquet_sha256=files.write_rows(rows),
+    )
+    files.show(_commit(receipt, rows, catalog, properties))
     seconds = time.perf_counter() - started
-    voice.say(
-        f"published {training_set.name}: {rows.num_rows:,} rows, {seconds:.1f} s -> {parquet}"
-    )
-    return Outcome(
-        "publish",
-        training_set.name,
-        DONE,
-        "done",
-        {"rows": rows.num_rows, "parquet": str(parquet), "receipt": str(receipt)},
-    )
+    voice.say(f"published {name}: {rows.num_rows:,} rows, {seconds:.1f} s -> {files.parquet}")
+    facts = {
+        "rows": rows.num_rows,
+        "parquet": str(files.parquet),
+        "receipt": str(files.receipt),
+        "kept_receipt": str(files.kept(receipt.tag)),
+    }
+    return Outcome("publish", name, DONE, "done", facts)
+
+
+def _refuse(name: str, reasons: Sequence[str]) -> None:
+    if reasons:
+        raise GateRed(model=name, reasons=reasons)
 
 
 def _published(
-    catalog: Catalog, name: str, properties: dict[str, str], built_at: datetime | None
+    catalog: Catalog, name: str, properties: Mapping[str, str], built_at: datetime | None
 ) -> str | None:
     """Tell the snapshot that holds the newest build, None when there is none."""
     table = find_table(catalog, table_name(name))
@@ -147,38 +139,89 @@ def _published(
     return str(current.snapshot_id)
 
 
-def _names(receipt: Path, name: str, snapshot: str) -> bool:
-    """Tell whether a receipt is the one of a snapshot; a kill can leave an older one."""
-    try:
-        return bool(json.loads(receipt.read_text())["snapshots"][name] == snapshot)
-    except (OSError, ValueError, KeyError):
-        return False
+def _staleness(
+    name: str, build: Build, groups: Iterable[FeatureGroup], warehouse: Warehouse
+) -> list[str]:
+    """List why a build cannot be rebuilt from what is published now."""
+    run = f"run: dbt build --select {name}"
+    if not build.sql:
+        return [f"its build left no SQL to keep; {run}"]
+    newest = warehouse.sequences()
+    return [
+        f"it was built before {group.name} was last built; {run}"
+        for group in groups
+        if newest[group.unique_id] > build.sequence
+    ]
 
 
-def _write(parquet: Path, receipt: Path, rows: pa.Table, facts: dict[str, object]) -> None:
-    parquet.parent.mkdir(parents=True, exist_ok=True)
-    fresh = parquet.with_suffix(".tmp")
-    pq.write_table(rows, fresh)
-    facts["parquet"] = parquet.name
-    facts["parquet_sha256"] = hashlib.sha256(fresh.read_bytes()).hexdigest()
-    # Between the two moves the receipt is missing, never wrong: the next publish writes both again.
-    receipt.unlink(missing_ok=True)
-    fresh.replace(parquet)
-    fresh = receipt.with_suffix(".tmp")
-    fresh.write_text(json.dumps(facts, indent=2) + "\n")
-    fresh.replace(receipt)
+def _publish_labels(
+    training_set: TrainingSet, rows: pa.Table, catalog: Catalog, properties: Mapping[str, str]
+) -> Source:
+    columns = tuple(c for c in training_set.columns if c.name in training_set.labels)
+    labels = rows.select([column.name for column in columns])
+    snapshot_id = publish_table(
+        catalog, LABELS, labels, columns=columns, snapshot_properties=properties
+    )
+    return Source(
+        name=LABELS,
+        relation=training_set.labels_relation,
+        snapshot_id=snapshot_id,
+        columns=columns,
+        content=content_of_rows(labels),
+    )
 
 
-def _content(rows: pa.Table) -> str:
-    # The same for the same rows in any order: their number, and the sum of a hash of each.
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.register("content", rows)
-        found = connection.execute(
-            "select coalesce(sum(md5_number_lower(cast(content as varchar))::hugeint), 0) "
-            "from content"
-        ).fetchall()
-    return f"{rows.num_rows}:{found[0][0]}"
+def _source(group: FeatureGroup, warehouse: Warehouse, catalog: Catalog) -> Source:
+    last = last_published(catalog, group.name)
+    if last is None:
+        raise NotPublished(group.name)
+    days = warehouse.built_days(group.unique_id)
+    return Source(
+        name=group.name,
+        relation=group.relation_name,
+        snapshot_id=last.snapshot_id,
+        columns=group.columns,
+        # A publish compares what it takes with the ledger, so the history need not be read again.
+        content=sum_contents(built.content for built in days),
+        model=group.unique_id,
+        built_days=tuple(runs(built.day for built in days)),
+    )
+
+
+def _origin(
+    build: Build,
+    registry: Registry,
+    warehouse: Warehouse,
+    catalog: Catalog,
+    settings: Settings,
+    project_dir: Path,
+) -> dict[str, object]:
+    return {
+        "store_id": ensure_store(catalog),
+        "warehouse_id": warehouse.warehouse_id(),
+        "ledger_sequence": build.sequence,
+        "build_id": build.build_id,
+        "duckdb": duckdb.__version__,
+        "manifest_sha256": registry.checksum,
+        "git_sha": _git_sha(project_dir),
+        "published_at": format_time(settings.now()),
+    }
+
+
+def _commit(
+    receipt: Receipt, rows: pa.Table, catalog: Catalog, properties: Mapping[str, str]
+) -> Receipt:
+    """Commit the set with the digests of its receipt, and tag every snapshot it names."""
+    snapshot_id = publish_table(
+        catalog,
+        receipt.training_set,
+        rows,
+        columns=receipt.columns,
+        snapshot_properties={**properties, RECEIPT: json.dumps(receipt.digests())},
+    )
+    sources = {source.name: source.snapshot_id for source in receipt.sources}
+    tag_snapshots(catalog, receipt.tag, {**sources, receipt.training_set: snapshot_id})
+    return replace(receipt, snapshot_id=snapshot_id)
 
 
 def _git_sha(project_dir: Path) -> str | None:

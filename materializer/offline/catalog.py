@@ -35,6 +35,7 @@ LEDGER_SEQUENCE = "feature-store.ledger-sequence"
 WAREHOUSE_ID = "feature-store.warehouse-id"
 NEWEST_DAY = "feature-store.newest-day"
 GROUP_SNAPSHOT_ID = "feature-store.group-snapshot-id"
+RECEIPT = "feature-store.receipt"
 
 # PyIceberg's errors share no base class. ValueError: its checks, and files that do not parse.
 _FAILURES = (

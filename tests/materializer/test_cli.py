@@ -16,7 +16,7 @@ from materializer.errors import EXIT_CODES
 from tests.support.dbt import Project, python
 from tests.support.store import Store, finish
 
-COMMANDS = ("publish", "push", "run", "status", "get", "stop")
+COMMANDS = ("publish", "push", "run", "status", "get", "verify-training", "stop")
 ENGINES = {"duckdb", "pyarrow", "pyiceberg", "redis", "hiredis", "dbt", "sqlalchemy", "flask"}
 
 
@@ -29,7 +29,7 @@ def empty(tmp_path: Path, redis_url: str) -> Store:
 def test_help_tells_every_command_and_every_exit_code(empty: Store) -> None:
     done = empty.command("--help").assert_code(0)
 
-    assert re.findall(r"^    ([a-z]+) ", done.out, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^    ([a-z-]+)", done.out, re.MULTILINE) == list(COMMANDS)
     assert re.findall(r"^  (\d)  (.*)$", done.out, re.MULTILINE) == [
         (str(code), meaning) for code, meaning in EXIT_CODES.items()
     ]
@@ -64,6 +64,7 @@ def test_no_engine_is_imported_before_a_command_needs_it(arguments: list[str]) -
         ("run", "--wait", "soon"),
         ("run", "--all"),
         ("get",),
+        ("verify-training",),
         ("status", "--max-age", "26"),
         ("status", "--max-age", "-1h"),
         ("status", "--max-age", "a day"),
@@ -188,7 +189,9 @@ def test_what_nobody_foresaw_is_one_line_too(store: Store) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_json_is_one_document_and_nothing_else(published: Store, command: str) -> None:
-    done = published.do(command, "--json", *(["user1"] if command == "get" else []))
+    receipt = str(published.home / "training" / "training_data.receipt.json")
+    needed = {"get": ["user1"], "verify-training": [receipt]}
+    done = published.do(command, "--json", *needed.get(command, []))
 
     assert isinstance(done.assert_code(0).document, dict)
     assert done.err == ""

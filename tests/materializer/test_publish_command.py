@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -152,24 +153,74 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
 
     facts = json.loads(_receipt(store).read_text())
     manifest = store.project.target / "manifest.json"
-    ledger = store.project.query(
-        "select max(\"sequence\") from feature_store.build_ledger where model like '%training_data'"
+    ((sequence, build_id, sql),) = store.project.query(
+        """
+        select "sequence", build_id, sql
+        from feature_store.build_ledger
+        inner join feature_store.built_sql using (model, model_checksum)
+        where model like '%training_data'
+        """
     )
+    ((warehouse_id,),) = store.project.query("select warehouse_id from feature_store.warehouse")
+    ((hashes,),) = store.project.query(
+        "select sum(split_part(content, ':', 2)::hugeint)::varchar from feature_store.build_ledger "
+        "where day is not null"
+    )
+    relation = '"warehouse"."feature_store".'
+    labels = ["user_id string", "label double", "as_of_ts timestamp"]
+    features = [
+        *("day date", "event_count_7d int64", "event_count_30d int64"),
+        *("last_event_days_ago int64", "event_type_counts string"),
+        *("available_at timestamp", "max_event_ts timestamp"),
+    ]
     names = ("labels", "training_data", "features_daily")
     assert facts == {
         "training_set": "training_data",
+        "tag": f"training_data-{sequence}-{str(build_id)[:8]}",
         "rows": len(LABELS),
         "content": facts["content"],
         "snapshots": {name: snapshot_id(store, name) for name in names},
-        "ledger_sequence": ledger[0][0],
+        "store_id": facts["store_id"],
+        "warehouse_id": warehouse_id,
+        "ledger_sequence": sequence,
+        "build_id": build_id,
+        "duckdb": duckdb.__version__,
         "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
         "git_sha": None,
         "published_at": store.project.now,
         "parquet": "training_data.parquet",
         "parquet_sha256": hashlib.sha256(_parquet(store).read_bytes()).hexdigest(),
+        "vars": {
+            "command": {"events_path": "events.csv", "labels_path": "labels.csv"},
+            "project": {"healing_horizon_days": 90},
+        },
+        "inputs": [
+            {
+                "name": "labels",
+                "relation": f'{relation}"stg_labels"',
+                "model": None,
+                "content": facts["inputs"][0]["content"],
+                "columns": labels,
+                "built_days": [],
+            },
+            {
+                "name": "features_daily",
+                "relation": f'{relation}"features_daily"',
+                "model": "model.feature_store.features_daily",
+                "content": f"{len(expected())}:{hashes}",
+                "columns": ["user_id string", *features],
+                "built_days": ["2024-02-15 to 2024-03-30"],
+            },
+        ],
+        "ledger_relation": f'{relation}"build_ledger"',
+        "columns": [*labels, *features],
+        "sql": sql,
     }
+    kept = store.home / "training" / "receipts" / f"{facts['tag']}.json"
+    assert kept.read_bytes() == _receipt(store).read_bytes()
     step = done.document["steps"][1]
-    assert (step["parquet"], step["receipt"]) == (str(_parquet(store)), str(_receipt(store)))
+    assert step["parquet"] == str(_parquet(store))
+    assert (step["receipt"], step["kept_receipt"]) == (str(_receipt(store)), str(kept))
 
 
 def test_the_receipt_names_the_commit_of_the_project_and_not_of_the_place_it_is_run_from(
