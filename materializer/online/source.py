@@ -128,7 +128,12 @@ class Source:
     def descends_from(self, snapshot_id: int) -> bool:
         """Tell whether this snapshot is another one, or was committed on top of it."""
         current = self.table.snapshot_by_id(self.snapshot_id)
-        return any(s.snapshot_id == snapshot_id for s in ancestors_of(current, self.table.metadata))
+        line = list(ancestors_of(current, self.table.metadata))
+        if any(ancestor.snapshot_id == snapshot_id for ancestor in line):
+            return True
+        # An expiry cuts the line off. What is older than the rest of it lay in the part that went.
+        other = self.table.snapshot_by_id(snapshot_id)
+        return other is not None and (other.sequence_number or 0) < (line[-1].sequence_number or 0)
 
     def knows(self, snapshot_id: int) -> bool:
         """Tell whether the table still has a snapshot of that id."""

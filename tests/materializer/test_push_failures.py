@@ -237,6 +237,45 @@ def test_an_older_snapshot_is_not_pushed_unless_told(
     assert go().up_to_date
 
 
+def test_a_newer_snapshot_is_pushed_although_those_between_have_expired(
+    offline: Offline, client: redis.Redis, go: Push
+) -> None:
+    pushed = offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    go()
+    # As a receipt does.
+    offline.table.manage_snapshots().create_tag(pushed, "training_data-2-448b0c8b").commit()
+    between = offline.publish({"2024-01-01": rows("2024-01-01", ann=2)})
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=3)})
+    ids = [s.snapshot_id for s in offline.table.snapshots()]
+    current = offline.table.current_snapshot()
+    assert current is not None
+    gone = [id_ for id_ in ids if id_ not in (pushed, current.snapshot_id)]
+    assert between in gone
+    offline.table.maintenance.expire_snapshots().by_ids(gone).commit()
+
+    go()
+
+    assert clicks(client) == {"features:ann": 3}
+
+
+def test_an_older_snapshot_is_not_pushed_either_when_its_own_past_has_expired(
+    offline: Offline, client: redis.Redis, go: Push
+) -> None:
+    first = offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    old = offline.publish({"2024-01-01": rows("2024-01-01", ann=2)})
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=3)})
+    go()
+    newest = offline.table.current_snapshot()
+    assert newest is not None
+    offline.table.manage_snapshots().create_tag(newest.snapshot_id, "newest").commit()
+    offline.table.manage_snapshots().rollback_to_snapshot(old).commit()
+    offline.show(old)
+    offline.table.maintenance.expire_snapshots().by_ids([first]).commit()
+
+    with pytest.raises(PushRefused, match="to go back to that: --allow-older"):
+        go()
+
+
 def test_an_older_clock_is_not_followed_unless_told(
     offline: Offline, client: redis.Redis, go: Push
 ) -> None:
