@@ -1,7 +1,11 @@
-{{ config(tags=['gate']) }}
+{{ config(tags=['gate'], meta={'sampled': true}) }}
 -- The features of every built day, computed again from the events in the plainest way: for each
 -- day, look at every event of its 31 days. Shares no macro with the model but the calendar's.
 -- Frozen days cannot be computed again: their events are no longer kept.
+-- Of events that tell their arrival, a day knows those that arrived before its `available_at`,
+-- which falls on a whole hour.
+-- A sampled run looks at every day of some users.
+{%- set late = has_column(ref('stg_events'), 'ingested_at') %}
 
 with
 
@@ -10,13 +14,17 @@ events as (
         user_id,
         event_type,
         ts,
+        {%- if late %}
+        date_trunc('hour', ingested_at) as arrival,
+        {%- endif %}
         cast(ts as date) as event_day
     from {{ ref('stg_events') }}
+    where {{ in_gate_sample(['user_id']) }}
 ),
 
 kept as (
-    select min(event_day) as first_day
-    from events
+    select cast(min(ts) as date) as first_day
+    from {{ ref('stg_events') }}
 ),
 
 ledger as (
@@ -43,35 +51,52 @@ daily as (
         user_id,
         event_type,
         event_day,
+        {%- if late %}
+        arrival,
+        {%- endif %}
         count(*) as events,
         max(ts) as last_ts
     from events
-    group by user_id, event_type, event_day
+    group by user_id, event_type, event_day{{ ', arrival' if late }}
 ),
 
-expected as (
+-- One row per (user_id, day, event_type) with an event in the day's 31 days.
+by_type as (
     select
         daily.user_id,
+        daily.event_type,
         days.day,
         days.available_at,
         sum(case when daily.event_day > days.week_before then daily.events else 0 end)
-            as event_count_7d,
+            as events_7d,
         sum(case when daily.event_day > days.month_before then daily.events else 0 end)
-            as event_count_30d,
-        min(case
-            when daily.event_day > days.month_before
-                then {{ days_between('daily.event_day', 'days.day') }}
-        end) as last_event_days_ago,
-        cast(count(distinct case
-            when daily.event_day > days.month_before then daily.event_type
-        end) as varchar) as event_type_counts,
-        max(case when daily.event_day > days.month_before then daily.last_ts end) as max_event_ts
+            as events_30d,
+        max(case when daily.event_day > days.month_before then daily.event_day end)
+            as last_event_day,
+        max(case when daily.event_day > days.month_before then daily.last_ts end) as last_ts
     from days
     inner join daily
         on
             days.day >= daily.event_day
             and days.month_before <= daily.event_day
-    group by daily.user_id, days.day, days.available_at
+    {%- if late %}
+            and daily.arrival < days.available_at
+    {%- endif %}
+    group by daily.user_id, daily.event_type, days.day, days.available_at
+),
+
+expected as (
+    select
+        user_id,
+        day,
+        available_at,
+        sum(events_7d) as event_count_7d,
+        sum(events_30d) as event_count_30d,
+        {{ days_between('max(last_event_day)', 'day') }} as last_event_days_ago,
+        cast(count(case when events_30d > 0 then event_type end) as varchar) as event_type_counts,
+        max(last_ts) as max_event_ts
+    from by_type
+    group by user_id, day, available_at
 ),
 
 -- Rows of days that are not in the ledger at all are looked at too: they should not be there.
@@ -80,7 +105,9 @@ actual as (
     from {{ ref('features_daily') }} as features
     left join ledger on features.day = ledger.day
     left join days on features.day = days.day
-    where ledger.day is null or days.day is not null
+    where
+        (ledger.day is null or days.day is not null)
+        and {{ in_gate_sample(['features.user_id']) }}
 )
 
 select

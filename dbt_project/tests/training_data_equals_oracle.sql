@@ -1,32 +1,11 @@
-{{ config(tags=['gate']) }}
+{{ config(tags=['gate'], meta={'sampled': true}) }}
 -- What each label row should know, computed from the events: the snapshot of the last day that was
 -- over and available at the label's time, or the closing row of the user's last activity before it.
--- Where the events are no longer kept, there is nothing to compute it from.
+-- Where the events are no longer kept, there is nothing to compute it from. Of events that tell
+-- their arrival, a day knows those that arrived before its `available_at`, on a whole hour.
+{%- set late = has_column(ref('stg_events'), 'ingested_at') %}
 
 with
-
-training as (
-    select distinct
-        user_id,
-        as_of_ts,
-        day,
-        event_count_7d,
-        event_count_30d,
-        last_event_days_ago,
-        event_type_counts,
-        available_at,
-        max_event_ts
-    from {{ ref('training_data') }}
-),
-
-events as (
-    select
-        user_id,
-        event_type,
-        ts,
-        cast(ts as date) as event_day
-    from {{ ref('stg_events') }}
-),
 
 ledger as (
     {{ current_ledger(model_id('features_daily')) }}
@@ -39,80 +18,135 @@ built as (
     from ledger
 ),
 
+training as (
+    select
+        training_data.*,
+        {{ add_days(
+            'cast(' ~ add_hours('training_data.as_of_ts', '-built.lag_hours') ~ ' as date)', -1
+        ) }} as newest_day
+    from {{ ref('training_data') }} as training_data
+    cross join built
+    where {{ in_gate_sample(['training_data.user_id', 'training_data.as_of_ts']) }}
+),
+
+-- Only to look at fewer rows; adds nothing to the meaning.
+daily as (
+    select
+        user_id,
+        event_type,
+        cast(ts as date) as event_day,
+        {%- if late %}
+        date_trunc('hour', ingested_at) as arrival,
+        {%- endif %}
+        count(*) as events,
+        max(ts) as last_ts
+    from {{ ref('stg_events') }}
+    group by all
+),
+
 kept as (
     select min(event_day) as first_day
-    from events
+    from daily
 ),
 
 moments as (
     select distinct
         training.user_id,
-        training.as_of_ts,
-        {{ add_days(
-            'cast(' ~ add_hours('training.as_of_ts', '-built.lag_hours') ~ ' as date)', -1
-        ) }} as newest_day
+        training.newest_day,
+        {{ add_days('training.newest_day', -7) }} as week_before,
+        {{ add_days('training.newest_day', -30) }} as month_before,
+        {{ add_hours(add_days('training.newest_day', 1), 'built.lag_hours') }} as available_at
     from training
     cross join built
 ),
 
-windows as (
+active as (
     select
-        user_id,
-        as_of_ts,
-        newest_day,
-        {{ add_days('newest_day', -7) }} as week_before,
-        {{ add_days('newest_day', -30) }} as month_before
+        moments.user_id,
+        moments.newest_day,
+        max(daily.event_day) as last_event_day,
+        sum(case when daily.event_day > moments.week_before then daily.events else 0 end)
+            as event_count_7d,
+        sum(daily.events) as event_count_30d,
+        count(distinct daily.event_type) as event_types,
+        max(daily.last_ts) as max_event_ts
     from moments
+    inner join daily
+        on
+            moments.user_id = daily.user_id
+            and moments.newest_day >= daily.event_day
+            and moments.month_before < daily.event_day
+    {%- if late %}
+            and moments.available_at > daily.arrival
+    {%- endif %}
+    group by moments.user_id, moments.newest_day
+),
+
+-- Nothing in the window, so what holds is the closing row of the last event before it, if there is
+-- one. An event that arrived after its closing row became available never made one.
+quiet as (
+    select
+        moments.user_id,
+        moments.newest_day,
+        max(daily.event_day) as last_event_day
+    from moments
+    cross join built
+    left join active
+        on
+            moments.user_id = active.user_id
+            and moments.newest_day = active.newest_day
+    left join daily
+        on
+            moments.user_id = daily.user_id
+            and moments.month_before >= daily.event_day
+    {%- if late %}
+            and daily.arrival < {{ add_hours(add_days('daily.event_day', 31), 'built.lag_hours') }}
+    {%- endif %}
+    where active.user_id is null
+    group by moments.user_id, moments.newest_day
 ),
 
 counted as (
     select
-        windows.user_id,
-        windows.as_of_ts,
-        windows.newest_day,
-        windows.month_before,
-        cast(count(distinct case
-            when events.event_day > windows.month_before then events.event_type
-        end) as varchar) as event_type_counts,
-        max(events.event_day) as last_event_day,
-        count(case when events.event_day > windows.week_before then 1 end) as event_count_7d,
-        count(case when events.event_day > windows.month_before then 1 end) as event_count_30d,
-        max(case when events.event_day > windows.month_before then events.ts end) as max_event_ts
-    from windows
-    left join events
-        on
-            windows.user_id = events.user_id
-            and windows.newest_day >= events.event_day
-    group by windows.user_id, windows.as_of_ts, windows.newest_day, windows.month_before
+        user_id,
+        newest_day,
+        last_event_day,
+        newest_day as day,
+        event_count_7d,
+        event_count_30d,
+        event_types,
+        {{ days_between('last_event_day', 'newest_day') }} as last_event_days_ago,
+        max_event_ts
+    from active
+
+    union all
+
+    select
+        user_id,
+        newest_day,
+        last_event_day,
+        {{ add_days('last_event_day', 30) }} as day,
+        0 as event_count_7d,
+        0 as event_count_30d,
+        0 as event_types,
+        cast(null as integer) as last_event_days_ago,
+        cast(null as timestamp) as max_event_ts
+    from quiet
 ),
 
 expected as (
     select
-        counted.user_id,
-        counted.as_of_ts,
-        counted.newest_day,
-        counted.event_count_7d,
-        counted.event_count_30d,
-        counted.event_type_counts,
-        counted.max_event_ts,
-        built.lag_hours,
-        case
-            when counted.last_event_day is not null
-                then least(counted.newest_day, {{ add_days('counted.last_event_day', 30) }})
-        end as day,
-        case
-            when counted.event_count_30d > 0
-                then {{ days_between('counted.last_event_day', 'counted.newest_day') }}
-        end as last_event_days_ago
+        counted.*,
+        {{ add_hours(add_days('counted.day', 1), 'built.lag_hours') }} as available_at
     from counted
     cross join built
     cross join kept
     where not (
         built.known_from < kept.first_day
         and (
-            counted.month_before < kept.first_day
+            {{ add_days('counted.newest_day', -30) }} < kept.first_day
             or counted.last_event_day is null
-            or counted.last_event_day < counted.month_before
+            or counted.last_event_day < {{ add_days('counted.newest_day', -30) }}
         )
     )
 ),
@@ -120,15 +154,23 @@ expected as (
 compared as (
     select
         training.*,
-        expected.newest_day,
         expected.day as expected_day,
         expected.event_count_7d as expected_7d,
-        expected.event_count_30d as expected_30d
+        expected.event_count_30d as expected_30d,
+        coalesce(
+            cast(training.day as varchar),
+            cast(training.event_count_7d as varchar),
+            cast(training.event_count_30d as varchar),
+            cast(training.last_event_days_ago as varchar),
+            training.event_type_counts,
+            cast(training.available_at as varchar),
+            cast(training.max_event_ts as varchar)
+        ) is null as is_null
     from training
     inner join expected
         on
             training.user_id = expected.user_id
-            and training.as_of_ts = expected.as_of_ts
+            and training.newest_day = expected.newest_day
     where
         training.day is distinct from expected.day
         or (
@@ -148,11 +190,9 @@ compared as (
                 training.event_count_7d is distinct from expected.event_count_7d
                 or training.event_count_30d is distinct from expected.event_count_30d
                 or training.last_event_days_ago is distinct from expected.last_event_days_ago
-                or training.event_type_counts is distinct from expected.event_type_counts
+                or training.event_type_counts is distinct from cast(expected.event_types as varchar)
                 or training.max_event_ts is distinct from expected.max_event_ts
-                or training.available_at is distinct from {{ add_hours(
-                    add_days('expected.day', 1), 'expected.lag_hours'
-                ) }}
+                or training.available_at is distinct from expected.available_at
             )
         )
 ),
@@ -162,21 +202,14 @@ compared as (
 excused as (
     select
         compared.user_id,
-        compared.as_of_ts
+        compared.newest_day
     from compared
     left join ledger
         on ledger.day between compared.expected_day and compared.newest_day
-    where
-        compared.day is null
-        and compared.event_count_7d is null
-        and compared.event_count_30d is null
-        and compared.last_event_days_ago is null
-        and compared.event_type_counts is null
-        and compared.available_at is null
-        and compared.max_event_ts is null
-    group by compared.user_id, compared.as_of_ts, compared.expected_day, compared.newest_day
+    where compared.is_null
+    group by compared.user_id, compared.newest_day, compared.expected_day
     having
-        count(ledger.day)
+        count(distinct ledger.day)
         < {{ days_between('compared.expected_day', 'compared.newest_day') }} + 1
 )
 
@@ -196,5 +229,6 @@ from compared
 left join excused
     on
         compared.user_id = excused.user_id
-        and compared.as_of_ts = excused.as_of_ts
+        and compared.newest_day = excused.newest_day
+        and compared.is_null
 where excused.user_id is null

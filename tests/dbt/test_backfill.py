@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -32,14 +31,10 @@ def _history(seed: int = 7, users: int = 8, events: int = 160) -> list[oracle.Ev
     return [("user0", "x", datetime(2024, 1, 20, 0, 0)), *history]
 
 
-def _write(project: Project, events: Iterable[oracle.Event]) -> None:
-    project.write_events([(user, kind, at.isoformat(sep=" ")) for user, kind, at in events])
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     project = Project(tmp_path)
-    _write(project, _history())
+    project.write_history(_history())
     project.write_labels([("user0", 1.0, "2024-03-01 12:00:00")])
     return project
 
@@ -122,7 +117,7 @@ def test_a_build_with_nothing_to_do_writes_nothing(project: Project) -> None:
 def test_a_day_that_became_empty_loses_its_rows(project: Project) -> None:
     _run(project).assert_done()
     left = [event for event in _history() if event[2].date() == FIRST]
-    _write(project, left)
+    project.write_history(left)
 
     _range(project, date(2024, 3, 1), LAST)
 
@@ -155,7 +150,7 @@ def test_a_changed_event_heals_exactly_the_days_that_see_it(project: Project, ch
     _run(project).assert_done()
     before = _sequences(project)
     changed = change(_history())
-    _write(project, changed)
+    project.write_history(changed)
 
     run = _run(project).assert_done()
 
@@ -169,7 +164,7 @@ def test_a_changed_event_heals_exactly_the_days_that_see_it(project: Project, ch
 def test_a_late_event_beyond_the_horizon_waits_for_a_range(project: Project) -> None:
     _run(project).assert_done()
     late = [*_history(), ("user1", "late", datetime(2024, 3, 1, 12))]
-    _write(project, late)
+    project.write_history(late)
 
     _run(project, healing_horizon_days=10).assert_done()
     near = [d for d in ALL_DAYS if d > LAST - timedelta(days=10)]
@@ -184,7 +179,7 @@ def test_events_no_longer_kept_do_not_change_the_days_built_on_them(project: Pro
     _run(project).assert_done()
     before, sequences = project.features(), _sequences(project)
     kept = [event for event in _history() if event[2].date() >= date(2024, 2, 20)]
-    _write(project, kept)
+    project.write_history(kept)
 
     _run(project).assert_done()
 
@@ -204,7 +199,7 @@ def test_a_changed_lag_stamps_every_row_anew(project: Project) -> None:
 def test_a_changed_lag_stamps_frozen_days_too_and_a_range_beside_it(project: Project) -> None:
     _run(project).assert_done()
     expected = oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
-    _write(project, [event for event in _history() if event[2].date() >= date(2024, 2, 20)])
+    project.write_history([event for event in _history() if event[2].date() >= date(2024, 2, 20)])
 
     _run(
         project, availability_lag_hours=6, start_date="2024-03-25", end_date="2024-03-27"

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import duckdb
 
+from tests.support import oracle
+
 ROOT = Path(__file__).resolve().parents[2]
 NOW = "2024-03-31T00:00:00Z"
 
@@ -31,7 +33,6 @@ _CACHE = Path(tempfile.mkdtemp(prefix="feature-store-tests-")) / _PARSED
 # A dbt run that takes longer [s] hangs.
 _TIMEOUT = 120
 
-Event = tuple[str, str, str]
 Label = tuple[str, float, str]
 
 _FORKSERVER = multiprocessing.get_context("forkserver")
@@ -110,9 +111,18 @@ class Project:
             "DBT_USE_COLORS": "false",
         }
 
-    def write_events(self, events: Iterable[Event], name: str = "events.csv") -> Path:
-        """Write the events and make them this store's input."""
-        return self._write("events_path", name, ("user_id", "event_type", "ts"), events)
+    def write_events(self, events: Iterable[Sequence[str]], name: str = "events.csv") -> Path:
+        """Write the events and make them this store's input; a fourth value is the arrival."""
+        rows = list(events)
+        header = ("user_id", "event_type", "ts", "ingested_at")
+        width = len(rows[0]) if rows else 3
+        return self._write("events_path", name, header[:width], rows)
+
+    def write_history(self, events: Iterable[oracle.Event]) -> Path:
+        """Write events whose times are times."""
+        return self.write_events(
+            (*event[:2], *(at.isoformat(sep=" ") for at in event[2:])) for event in events
+        )
 
     def write_labels(self, labels: Iterable[Label], name: str = "labels.csv") -> Path:
         """Write the labels and make them this store's input."""

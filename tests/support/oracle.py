@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
+from typing import TypeAlias
 
-Event = tuple[str, str, datetime]
+# User, type, when it happened, and where it is known, when it arrived.
+Event: TypeAlias = "tuple[str, str, datetime] | tuple[str, str, datetime, datetime]"
 Label = tuple[str, float, datetime]
 FeatureRow = tuple[str, date, int, int, int | None, str, datetime, datetime | None]
 TrainingRow = tuple[object, ...]
@@ -21,7 +23,12 @@ def snapshot(
     user: str, day: date, events: Iterable[Event], lag: timedelta = timedelta()
 ) -> FeatureRow | None:
     """Compute one user's features of one day, or None when there is no row."""
-    mine = [(kind, at) for who, kind, at in events if who == user]
+    available_at = datetime.combine(day + DAY, time()) + lag
+    mine = [
+        (event[1], event[2])
+        for event in events
+        if event[0] == user and (len(event) == 3 or event[3] < available_at)
+    ]
     near = [at for _, at in mine if day - 30 * DAY <= at.date() <= day]
     if not near:
         return None
@@ -35,7 +42,7 @@ def snapshot(
         len(in_30d),
         None if latest is None else (day - latest.date()).days,
         str(len({kind for kind, _ in in_30d})),
-        datetime.combine(day + DAY, time()) + lag,
+        available_at,
         latest,
     )
 
@@ -44,7 +51,7 @@ def features(
     events: Sequence[Event], days: Iterable[date], lag: timedelta = timedelta()
 ) -> list[FeatureRow]:
     """Compute every row of the given days, ordered by day and user."""
-    users = sorted({user for user, _, _ in events})
+    users = sorted({event[0] for event in events})
     rows = [snapshot(user, day, events, lag) for day in sorted(days) for user in users]
     return [row for row in rows if row is not None]
 

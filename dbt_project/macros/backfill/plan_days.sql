@@ -7,6 +7,7 @@
     {%- set whole = not is_incremental() -%}
     {%- set last_day = "date '" ~ (range[1] if range else last_finished_day()) ~ "'" -%}
     {%- set lag = availability_lag_hours() -%}
+    {%- set late = has_column(events, 'ingested_at') -%}
     insert into {{ source('records', 'build_plan') }} (
         model, day, reason, rebuild, available_at, fingerprint, source_first_day
     )
@@ -16,13 +17,17 @@
     ),
 
     built as (
-        select day, fingerprint, source_first_day
+        select day, fingerprint, source_first_day, availability_lag_hours
         from ({{ current_ledger(model.unique_id) }})
     ),
 
     wanted as (
     {%- if range %}
         select {{ each_day("date '" ~ range[0] ~ "'", "date '" ~ range[1] ~ "'") }} as day
+        {%- if late %}
+        union
+        select day from built where availability_lag_hours <> {{ lag }}
+        {%- endif %}
     {%- else %}
         select {{ each_day('first_event.day', last_day) }} as day from first_event
         {%- if whole %}
@@ -37,6 +42,7 @@
             wanted.day,
             built.day is not null as is_built,
             built.fingerprint as built_fingerprint,
+            built.availability_lag_hours <> {{ lag }} as has_other_lag,
             {{ add_days('wanted.day', -reach) }} < first_event.day
             and built.source_first_day < first_event.day as is_frozen,
             first_event.day as source_first_day
@@ -47,19 +53,25 @@
         where
             built.day is null
             or wanted.day > {{ add_days(last_day, -(var('healing_horizon_days') | int)) }}
+        {%- if late %}
+            or built.availability_lag_hours <> {{ lag }}
+        {%- endif %}
     {%- endif %}
     ),
 
     days_of_events as (
         select
             cast(ts as date) as day,
+        {%- if late %}
+            {{ known_day('ts', 'ingested_at') }} as known_day,
+        {%- endif %}
             count(*) as events,
             sum({{ row_hash(['user_id', 'event_type', 'ts']) }}) as hashes
         from {{ events }}
         where
             ts >= (select cast({{ add_days('min(day)', -reach) }} as timestamp) from compared)
             and ts < (select cast({{ add_days('max(day)', 1) }} as timestamp) from compared)
-        group by 1
+        group by all
     ),
 
     fingerprinted as (
@@ -68,6 +80,7 @@
             compared.is_built,
             compared.built_fingerprint,
             compared.is_frozen,
+            compared.has_other_lag,
             compared.source_first_day,
             concat(
                 cast(coalesce(sum(days_of_events.events), 0) as varchar),
@@ -79,6 +92,9 @@
             on
                 days_of_events.day <= compared.day
                 and days_of_events.day >= {{ add_days('compared.day', -reach) }}
+            {%- if late %}
+                and days_of_events.known_day <= compared.day
+            {%- endif %}
         group by all
     ),
 
@@ -89,11 +105,15 @@
             source_first_day,
             case
     {%- if range %}
-                when true then 'asked for'
+                when day between date '{{ range[0] }}' and date '{{ range[1] }}' then 'asked for'
     {%- elif whole %}
                 when true then 'whole build'
     {%- endif %}
                 when not is_built then 'missing'
+    {%- if late %}
+                -- Another lag is another moment of knowing, and so other features.
+                when has_other_lag and not is_frozen then 'availability lag changed'
+    {%- endif %}
                 when fingerprint <> built_fingerprint and not is_frozen then 'events changed'
             end as reason
         from fingerprinted

@@ -2,18 +2,20 @@
     only while every gate test that refs it has passed on the build that stands. -#}
 {% macro record_verdicts(results) %}
     {%- set rows = [] -%}
-    {%- set offending = [] -%}
     {%- for result in results if _is_gate_test(result.node) -%}
         {%- set status = result.status | string -%}
+        {%- set share = gate_sample_share() if result.node.config.meta.get('sampled') else 1.0 -%}
+        {%- if share < 1 -%}
+            {%- do log(result.node.name ~ ": looked at a share of " ~ share ~ " of the keys", info=true) -%}
+        {%- endif -%}
         {%- for guarded in result.node.depends_on.nodes if guarded.startswith('model.') -%}
             {%- do rows.append(
                 "('" ~ result.node.unique_id | replace("'", "''") ~ "', '" ~ guarded ~ "', '" ~ status ~ "', "
-                ~ ('null' if result.failures is none else result.failures) ~ ')'
+                ~ ('null' if result.failures is none else result.failures) ~ ', ' ~ share ~ ')'
             ) -%}
         {%- endfor -%}
-        {%- if status in ['fail', 'warn'] -%} {%- do offending.append(result) -%} {%- endif -%}
     {%- endfor -%}
-    {%- for result in offending -%} {%- do _print_problems(result) -%} {%- endfor -%}
+    {%- for result in results if _tells_problems(result) -%} {%- do _print_problems(result) -%} {%- endfor -%}
     {%- if rows -%}
         {%- set verdicts = source('records', 'gate_verdicts') %}
     insert into {{ verdicts }} (
@@ -31,14 +33,22 @@
         ) as model_sequence,
         said.status,
         cast(said.failures as bigint) as failures,
-        cast(1 as double) as sample_share,
+        cast(said.sample_share as double) as sample_share,
         {{ _literal(run_started_at) }} as recorded_at
-    from (values {{ rows | join(', ') }}) as said (test, model, status, failures)
+    from (values {{ rows | join(', ') }}) as said (test, model, status, failures, sample_share)
     {%- endif -%}
 {% endmacro %}
 
 {% macro _is_gate_test(node) %}
     {{ return(node.resource_type | string == 'test' and 'gate' in node.tags) }}
+{% endmacro %}
+
+{#- The tests of the inputs tell theirs too: they stop a build before the gate is asked. -#}
+{% macro _tells_problems(result) %}
+    {{ return(
+        result.node.resource_type | string == 'test' and result.status | string in ['fail', 'warn']
+        and 'as problem' in (result.node.compiled_code or '')
+    ) }}
 {% endmacro %}
 
 {#- A gate test selects a column `problem`: one sentence a row that names user, day and time. -#}

@@ -1,9 +1,13 @@
 {#- A time finer than a microsecond is cut, never rounded: rounding could cross midnight. Text that is no
     time or number becomes null, which the input tests report with the row. -#}
-{% macro input_columns(input, name, wanted) %}
+{% macro input_columns(input, name, wanted, optional={}) %}
     {%- set types = column_types(input, name) -%}
     {%- set expressions = {} -%}
-    {%- for column, kind in wanted.items() -%}
+    {%- set present = dict(wanted) -%}
+    {%- for column, kind in optional.items() if column in types -%}
+        {%- do present.update({column: kind}) -%}
+    {%- endfor -%}
+    {%- for column, kind in present.items() -%}
         {%- if types and column not in types -%}
             {{ exceptions.raise_compiler_error(
                 name ~ ": column " ~ column ~ " is missing; it needs " ~ wanted.keys() | join(', ')

@@ -3,6 +3,12 @@
 -- An event counts from its own day until it leaves a window. So each event day makes three changes
 -- to a user's counts: it enters both windows, leaves the 7-day one, leaves the 30-day one. Running
 -- sums over the changes give the counts, and nothing is multiplied by the length of a window.
+{#
+   When events carry `ingested_at`, one that arrived late counts from the first day whose snapshot
+   could know it (`known_day`), and leaves when it would have left. Without that column every event
+   is known on its own day, and none of this is in the SQL.
+-#}
+{%- set late = has_column(ref('stg_events'), 'ingested_at') %}
 
 with
 
@@ -10,6 +16,9 @@ events as (
     select
         user_id,
         event_type,
+        {%- if late %}
+        {{ known_day('ts', 'ingested_at') }} as known_day,
+        {%- endif %}
         ts
     from {{ ref('stg_events') }}
 ),
@@ -31,20 +40,76 @@ span as (
     from days
 ),
 
--- One row per (user_id, event_type, event_day).
+-- Only to look at fewer rows; adds nothing to the meaning.
 type_days as (
     select
         user_id,
         event_type,
         cast(ts as date) as event_day,
+        {%- if late %}
+        known_day,
+        {%- endif %}
         count(*) as events,
         max(ts) as last_ts
     from events
     where
         ts >= (select span.events_from from span)
         and ts < (select span.events_before from span)
-    group by user_id, event_type, event_day
+    {%- if late %}
+        -- Later than its closing row nobody ever learns of it.
+        and known_day <= {{ add_days('cast(ts as date)', 30) }}
+    {%- endif %}
+    group by user_id, event_type, event_day{{ ', known_day' if late }}
 ),
+
+{%- if late %}
+
+-- A type counts once while any of its events is known and in the window. In the order in which they
+-- became known, each event adds the days up to its leaving that no earlier one covers, if any.
+type_spans as (
+    select
+        user_id,
+        event_type,
+        event_day,
+        known_day,
+        events,
+        last_ts,
+        max({{ add_days('event_day', 30) }}) over (
+            partition by user_id, event_type order by known_day, event_day
+            rows between unbounded preceding and 1 preceding
+        ) as covered_before
+    from type_days
+),
+
+type_adds as (
+    select
+        user_id,
+        event_day,
+        known_day,
+        events,
+        last_ts,
+        greatest(known_day, covered_before) as types_day,
+        case
+            when covered_before is null or covered_before < {{ add_days('event_day', 30) }} then 1
+            else 0
+        end as types_added
+    from type_spans
+),
+
+-- One row per (user_id, event_day, known_day).
+user_days as (
+    select
+        user_id,
+        event_day,
+        known_day,
+        sum(events) as events,
+        sum(types_added) as types_out,
+        max(last_ts) as last_ts
+    from type_adds
+    group by user_id, event_day, known_day
+),
+
+{%- else %}
 
 -- A type counts once while any of its events is in the window: it enters with the first event after
 -- a gap and leaves 30 days after the last before a gap. Event days 30 apart leave no gap.
@@ -83,13 +148,19 @@ user_days as (
     group by user_id, event_day
 ),
 
+{%- endif %}
+
 changes as (
     select
         user_id,
-        event_day as day,
+        {{ 'known_day' if late else 'event_day' }} as day,
+        {%- if late %}
+        case when known_day < {{ add_days('event_day', 7) }} then events else 0 end as in_7d,
+        {%- else %}
         events as in_7d,
+        {%- endif %}
         events as in_30d,
-        types_in as in_types,
+        {{ '0' if late else 'types_in' }} as in_types,
         event_day,
         last_ts
     from user_days
@@ -105,6 +176,22 @@ changes as (
         cast(null as date) as event_day,
         cast(null as timestamp) as last_ts
     from user_days
+    {%- if late %}
+    where known_day < {{ add_days('event_day', 7) }}
+
+    union all
+
+    select
+        user_id,
+        types_day as day,
+        0 as in_7d,
+        0 as in_30d,
+        types_added as in_types,
+        cast(null as date) as event_day,
+        cast(null as timestamp) as last_ts
+    from type_adds
+    where types_added > 0
+    {%- endif %}
 
     union all
 

@@ -1,11 +1,17 @@
 {%- set is_sample = var('events_path', none) is none -%}
 {%- set input = input_relation('events_path', ref('events_raw') if is_sample else none) -%}
-{%- set read = input_columns(input, 'events_raw' if is_sample else 'events_path', {
-    'user_id': 'text', 'event_type': 'text', 'ts': 'time'
-}) -%}
+{%- set read = input_columns(
+    input,
+    'events_raw' if is_sample else 'events_path',
+    {'user_id': 'text', 'event_type': 'text', 'ts': 'time'},
+    optional={'ingested_at': 'time'},
+) -%}
 
 select
     {{ read['user_id'] }} as user_id,
     {{ read['event_type'] }} as event_type,
+    {% if 'ingested_at' in read -%}
+    {{ read['ingested_at'] }} as ingested_at,
+    {% endif -%}
     {{ read['ts'] }} as ts
 from {{ input }}

@@ -1,19 +1,24 @@
 {#- Text that could not be read as a time or a number is null by now, and is reported here with the rest
     of its row. -#}
-{% test well_formed(model, columns, input=none) %}
+{% test well_formed(model, columns, input=none, optional=[]) %}
+
+{%- set looked_at = columns | list -%}
+{%- for column in optional if has_column(input or model, column) -%}
+    {%- do looked_at.append(column) -%}
+{%- endfor %}
 
 select
-    {{ columns | join(', ') }},
+    {{ looked_at | join(', ') }},
     concat(
         'input row ('
-        {%- for column in columns -%}
+        {%- for column in looked_at -%}
         , '{{ ", " if not loop.first }}{{ column }}: ', coalesce(cast({{ column }} as varchar), 'missing or unreadable')
         {%- endfor -%}
         , '): correct or drop it in the source'
     ) as problem
 from {{ input or model }}
 where
-    {%- for column in columns %}
+    {%- for column in looked_at %}
     {{ column }} is null or cast({{ column }} as varchar) = ''
     {{- " or" if not loop.last }}
     {%- endfor %}

@@ -1,0 +1,23 @@
+{#- A row that was edited by hand is not what was tested when it was built; days whose events are no longer
+    kept cannot be tested in any other way. -#}
+{% test is_as_built(model) %}
+
+select
+    coalesce(built.day, stands.day) as day,
+    concat(
+        'day ', cast(coalesce(built.day, stands.day) as varchar), ' has ',
+        coalesce(cast(stands."rows" as varchar), '0'), ' rows that are not the ',
+        coalesce(cast(built."rows" as varchar), '0'),
+        ' rows the build left: they were changed behind dbt''s back; run: dbt build --vars ''{start_date: ',
+        cast(coalesce(built.day, stands.day) as varchar), ', end_date: ',
+        cast(coalesce(built.day, stands.day) as varchar), '}'''
+    ) as problem
+from ({{ current_ledger(model_id(model.identifier)) }}) as built
+full outer join (
+    select day, count(*) as "rows", {{ content_of_rows(model.identifier) }} as content
+    from {{ model }}
+    group by day
+) as stands on built.day = stands.day
+where coalesce(stands.content, '0:0') is distinct from built.content
+
+{% endtest %}
