@@ -2,9 +2,9 @@
 Content: a short text that tells rows from any other rows, whatever their order.
 
 Owns its two forms. Both are the number of rows and the sum of a hash of each: a sum, for an
-exclusive-or would cancel two equal rows. MD5 of the text of a row is the same in every version of
-DuckDB, and is for what a receipt must answer years later. DuckDB's own hash costs a tenth, is what
-the build ledger has, and may change with DuckDB.
+exclusive-or would cancel two equal rows. MD5 over a text that is spelled out here is for what a
+receipt must answer years later. DuckDB's own hash costs a tenth, is what the build ledger has, and
+may change from one version of DuckDB to the next.
 """
 
 from __future__ import annotations
@@ -40,22 +40,33 @@ def as_published(columns: Iterable[Column]) -> str:
     )
 
 
-def content_of_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Tell the content of a query's rows: `<rows>:<sum of MD5>`."""
-    # The name of the subquery stands for its whole row.
+def content_of_query(
+    connection: duckdb.DuckDBPyConnection, query: str, columns: Sequence[Column]
+) -> str:
+    """
+    Tell the content of a query's rows: `<rows>:<sum of MD5>`.
+
+    Of each row, the last eight bytes of its MD5 as a number, lowest byte first. The text of a row
+    is its values one after the other, each as `<characters>:<value>`, and a null as `-`.
+
+    Args:
+        connection: In UTC.
+        query: Its rows, in any order.
+        columns: Names and order of the columns that count.
+    """
+    text = " || ".join(_text(f"cast({_quoted(column)} as varchar)") for column in columns)
     found = connection.execute(
-        "select count(*), coalesce(sum(md5_number_lower(cast(content as varchar))::hugeint), 0) "
-        f"from ({query}) as content"
+        f"select count(*), coalesce(sum(md5_number_lower({text})::hugeint), 0) from ({query})"
     ).fetchall()
     return f"{found[0][0]}:{found[0][1]}"
 
 
-def content_of_rows(rows: pa.Table) -> str:
+def content_of_rows(rows: pa.Table, columns: Sequence[Column]) -> str:
     """Tell the content of rows at hand, as `content_of_query` does."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.register("rows", rows)
-        return content_of_query(connection, 'select * from "rows"')
+        return content_of_query(connection, 'select * from "rows"', columns)
 
 
 def ledger_content(columns: Sequence[Column]) -> str:
@@ -77,6 +88,10 @@ def sum_contents(contents: Iterable[str | None]) -> str | None:
         rows += int(some)
         hashes += int(hashed)
     return f"{rows}:{hashes}"
+
+
+def _text(value: str) -> str:
+    return f"coalesce(cast(length({value}) as varchar) || ':' || {value}, '-')"
 
 
 def _quoted(column: Column) -> str:

@@ -148,12 +148,12 @@ def read_receipt(path: Path) -> Receipt:
         raise ReceiptUnreadable(path, "there is no such file") from None
     except (OSError, ValueError) as error:
         raise ReceiptUnreadable(path, str(error)) from error
-    if isinstance(body, dict) and "parquet_sha256" in body and "sql" not in body:
-        raise ReceiptUnreadable(path, "an earlier version wrote it, which kept no SQL")
     try:
+        if "parquet_sha256" in body and "sql" not in body:
+            raise ReceiptUnreadable(path, "an earlier version wrote it, which kept no SQL")
         receipt = _receipt(body)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReceiptUnreadable(path, f"it is no receipt ({error!r})") from error
+        raise ReceiptUnreadable(path, "it is no receipt") from error
     # What it says twice must agree.
     if json.loads(receipt.to_json()) != body:
         raise ReceiptUnreadable(path, "it contradicts itself")

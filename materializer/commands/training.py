@@ -96,7 +96,7 @@ def publish_training_set(
         tag=free_tag(catalog, name, f"{name}-{build.sequence}-{build.build_id[:8]}", files.tags()),
         snapshot_id=None,
         columns=training_set.columns,
-        content=content_of_rows(rows),
+        content=content_of_rows(rows, training_set.columns),
         sources=(labels, *(_source(group, warehouse, catalog) for group in groups)),
         ledger=registry.records["build_ledger"],
         sql=build.sql or "",
@@ -167,7 +167,7 @@ def _publish_labels(
         relation=training_set.labels_relation,
         snapshot_id=snapshot_id,
         columns=columns,
-        content=content_of_rows(labels),
+        content=content_of_rows(labels, columns),
     )
 
 

@@ -77,6 +77,7 @@ class Rebuild:
             return content_of_query(
                 self._connection,
                 f"select {as_published(receipt.columns)} from (\n{receipt.sql}\n)",
+                receipt.columns,
             )
         except (
             duckdb.CatalogException,
@@ -90,8 +91,7 @@ class Rebuild:
         """Tell the content of what was loaded, in the form that the source's own has."""
         relation = source.relation
         if source.model is None:
-            names = quoted(column.name for column in source.columns)
-            return content_of_query(self._connection, f"select {names} from {relation}")
+            return content_of_query(self._connection, f"from {relation}", source.columns)
         query = f"select {ledger_content(source.columns)} from {relation}"
         return str(self._connection.execute(query).fetchall()[0][0])
 

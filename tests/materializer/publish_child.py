@@ -1,0 +1,55 @@
+"""
+`materializer publish` in a process of its own, to be killed.
+
+    python -m tests.materializer.publish_child POINT PROJECT_DIR
+
+It prints one line when it stands at POINT and then waits: `tagging` (the labels are tagged, the
+training set is not yet), `receipt` (every snapshot is tagged, no receipt is written), `files` (the
+receipt is kept, the file and the receipt beside it are not in place).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from materializer import cli, training_files
+from materializer.commands import training
+from materializer.offline import tags
+
+
+def stand() -> None:
+    sys.stdout.write("here\n")
+    sys.stdout.flush()
+    time.sleep(60)
+
+
+def tag_labels_alone(catalog: Any, tag: str, snapshots: dict[str, int]) -> None:
+    _tag(catalog, tag, {"labels": snapshots["labels"]})
+    stand()
+
+
+def keep_alone(path: Path, text: str) -> None:
+    _replace(path, text)
+    stand()
+
+
+_tag = tags.tag_snapshots
+_replace = training_files._replace
+
+
+def main() -> None:
+    # setattr: the modules do not re-export what they use.
+    if sys.argv[1] == "tagging":
+        setattr(training, "tag_snapshots", tag_labels_alone)  # noqa: B010
+    if sys.argv[1] == "receipt":
+        setattr(training_files.TrainingFiles, "show", lambda *_: stand())  # noqa: B010
+    if sys.argv[1] == "files":
+        setattr(training_files, "_replace", keep_alone)  # noqa: B010
+    cli.main(["publish", "--json", "--project-dir", sys.argv[2]])
+
+
+if __name__ == "__main__":
+    main()

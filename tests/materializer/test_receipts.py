@@ -1,0 +1,227 @@
+"""Publishing a training set: which builds get a receipt, what it keeps, and what content is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from materializer.content import content_of_query, content_of_rows, ledger_content, sum_contents
+from materializer.offline.catalog import open_catalog, table_name
+from materializer.registry import Column
+from tests.support.store import Store
+
+NAMES = ("labels", "features_daily", "training_data")
+
+
+def newest(store: Store) -> Path:
+    return store.home / "training" / "training_data.receipt.json"
+
+
+def facts(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def kept(store: Store) -> list[Path]:
+    return sorted((store.home / "training" / "receipts").iterdir())
+
+
+def test_every_snapshot_that_a_receipt_names_is_tagged_with_its_build(store: Store) -> None:
+    store.do("publish").assert_code(0)
+
+    receipt = facts(newest(store))
+    catalog = open_catalog(store.settings, environ={})
+    tagged = {
+        name: str(catalog.load_table(table_name(name)).metadata.refs[receipt["tag"]].snapshot_id)
+        for name in NAMES
+    }
+    catalog.close()
+    assert tagged == receipt["snapshots"]
+
+
+def test_a_build_that_is_published_twice_gets_two_receipts(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    first = newest(store).read_bytes()
+    (store.home / "training" / "training_data.parquet").unlink()
+
+    store.do("publish").assert_code(0)
+
+    one, two = kept(store)
+    tag = json.loads(first)["tag"]
+    assert [one.name, two.name] == [f"{tag}-2.json", f"{tag}.json"]
+    assert two.read_bytes() == first
+    assert one.read_bytes() == newest(store).read_bytes()
+    assert facts(one)["content"] == facts(two)["content"]
+    assert not set(facts(one)["snapshots"].items()) >= set(facts(two)["snapshots"].items())
+
+
+def test_a_kept_receipt_is_never_written_over(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    before = {path: path.read_bytes() for path in kept(store)}
+    catalog = open_catalog(store.settings, environ={})
+    # As the page on operations tells it for a new contract.
+    for name in NAMES:
+        catalog.drop_table(table_name(name))
+    catalog.drop_table(table_name("_spans_features_daily"))
+    catalog.close()
+
+    store.do("publish").assert_code(0)
+
+    assert len(kept(store)) == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_set_that_is_older_than_its_features_is_not_published(store: Store) -> None:
+    store.project.build(
+        "--select", "features_daily", start_date="2024-03-01", end_date="2024-03-02"
+    )
+
+    done = store.do("publish").assert_code(3)
+
+    assert done.err == (
+        "training_data: not published: it was built before features_daily was last built; "
+        "run: dbt build --select training_data\n"
+    )
+    assert not newest(store).exists()
+    assert store.table("labels") == []
+
+    store.project.build("--select", "training_data").assert_done()
+    store.do("publish").assert_code(0)
+    assert newest(store).exists()
+
+
+def test_a_set_that_is_published_stays_up_to_date_when_its_features_are_built_again(
+    store: Store,
+) -> None:
+    store.do("publish").assert_code(0)
+    before = newest(store).read_bytes()
+    store.project.build(
+        "--select", "features_daily", start_date="2024-03-01", end_date="2024-03-02"
+    )
+
+    done = store.do("publish").assert_code(0)
+
+    assert done.out.endswith("published training_data: up to date\n")
+    assert newest(store).read_bytes() == before
+
+
+def test_a_build_that_left_no_sql_is_not_published(store: Store) -> None:
+    store.query("delete from feature_store.built_sql")
+
+    done = store.do("publish").assert_code(3)
+
+    assert done.err == (
+        "training_data: not published: its build left no SQL to keep; "
+        "run: dbt build --select training_data\n"
+    )
+
+
+def test_the_vars_of_the_command_and_of_the_project_are_kept_and_no_secret(store: Store) -> None:
+    project = store.project.folder / "dbt_project.yml"
+    text = project.read_text()
+    project.unlink()
+    project.write_text(text.replace("vars:\n", "vars:\n  since: 2024-01-01\n  it's: ['a', null]\n"))
+    store.project.build(
+        "--select", "training_data", DBT_ENV_SECRET_KEY="hush", team={"names": ["ann", 7]}
+    ).assert_done()
+
+    store.do("publish").assert_code(0)
+
+    assert facts(newest(store))["vars"] == {
+        "command": {
+            "events_path": "events.csv",
+            "labels_path": "labels.csv",
+            "team": {"names": ["ann", 7]},
+        },
+        "project": {"since": "2024-01-01", "it's": ["a", None], "healing_horizon_days": 90},
+    }
+
+
+# Content
+
+ROWS = pa.table({"a": ["x", None, "x"], "b": pa.array([1, 2, 1], pa.int32())})
+COLUMNS = [Column("a", "string"), Column("b", "int64")]
+
+
+def md5_sum(*texts: str) -> int:
+    return sum(int.from_bytes(hashlib.md5(text.encode()).digest()[8:], "little") for text in texts)
+
+
+def test_the_content_of_rows_is_their_number_and_a_sum_of_md5() -> None:
+    assert content_of_rows(ROWS, COLUMNS) == f"3:{md5_sum('1:x1:1', '-1:2', '1:x1:1')}"
+    assert content_of_rows(ROWS.slice(0, 0), COLUMNS) == "0:0"
+
+
+def test_the_text_of_a_value_is_that_of_its_published_type() -> None:
+    rows = pa.table(
+        {
+            "double": [0.1],
+            "boolean": [True],
+            "date": [date(2024, 2, 29)],
+            "timestamp": pa.array([datetime(2024, 2, 29, 1, 2, 3, 4)], pa.timestamp("us")),
+            "decimal": pa.array([Decimal("1.50")], pa.decimal128(6, 2)),
+            "string": ["\N{EURO SIGN}:"],
+        }
+    )
+    columns = [Column(name, name) for name in rows.column_names]
+    text = "3:0.14:true10:2024-02-2926:2024-02-29 01:02:03.0000044:1.502:\N{EURO SIGN}:"
+
+    assert content_of_rows(rows, columns) == f"1:{md5_sum(text)}"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pa.table({"a": ["x", None], "b": [1, 2]}),
+        pa.table({"a": ["-", "x", "x"], "b": [2, 1, 1]}),
+        pa.table({"a": ["", "x", "x"], "b": [2, 1, 1]}),
+        pa.table({"a": ["x", "x", "x"], "b": [1, 2, 1]}),
+        pa.table({"a": ["x", None, None], "b": [1, 2, 2]}),
+    ],
+)
+def test_other_rows_have_another_content(other: pa.Table) -> None:
+    with duckdb.connect() as connection:
+        connection.register("other", other)
+        hashed = connection.execute(f"select {ledger_content(COLUMNS)} from other").fetchall()[0][0]
+        connection.register("rows", ROWS)
+        known = connection.execute(f'select {ledger_content(COLUMNS)} from "rows"').fetchall()[0][0]
+
+    assert content_of_rows(other, COLUMNS) != content_of_rows(ROWS, COLUMNS)
+    assert hashed != known
+
+
+def test_the_order_of_rows_and_the_width_of_integers_do_not_matter() -> None:
+    other = pa.table({"a": [None, "x", "x"], "b": pa.array([2, 1, 1], pa.int64())})
+    with duckdb.connect() as connection:
+        connection.register("other", other)
+        connection.register("rows", ROWS)
+        hashed = [
+            connection.execute(f'select {ledger_content(COLUMNS)} from "{name}"').fetchall()
+            for name in ("other", "rows")
+        ]
+        texts = [
+            content_of_query(connection, f'from "{name}"', COLUMNS) for name in ("other", "rows")
+        ]
+
+    assert hashed[0] == hashed[1]
+    assert texts[0] == texts[1]
+
+
+def test_contents_of_days_add_up_to_the_content_of_all() -> None:
+    with duckdb.connect() as connection:
+        connection.register("rows", ROWS)
+        days = connection.execute(
+            f'select {ledger_content(COLUMNS)} from "rows" group by b'
+        ).fetchall()
+        whole = connection.execute(f'select {ledger_content(COLUMNS)} from "rows"').fetchall()
+
+    assert sum_contents(content for (content,) in days) == whole[0][0]
+    assert sum_contents([]) == "0:0"
+    assert sum_contents(["1:2", None]) is None

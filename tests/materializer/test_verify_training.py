@@ -1,0 +1,508 @@
+"""`materializer verify-training`: what was published is built again, or what differs is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from pyiceberg.catalog import Catalog
+
+from materializer.days import Run
+from materializer.offline.catalog import RECEIPT, open_catalog, table_name
+from materializer.offline.commit import commit
+from materializer.offline.files import data_files
+from materializer.offline.rebuild import rebuilding
+from materializer.receipt import Receipt, Source, read_receipt
+from tests.support import oracle
+from tests.support.dbt import ROOT, Project, python
+from tests.support.store import (
+    ALL_DAYS,
+    LABELS,
+    Done,
+    Store,
+    copy,
+    history,
+    kill,
+    write_inputs,
+)
+from tests.support.store import newest as online_of
+
+NAMES = ("labels", "features_daily", "training_data")
+# An event of user1 that its label of the 20th sees, and a user who left long before the label.
+LATE = [
+    *history(),
+    ("user1", "late", datetime(2024, 3, 19, 12)),
+    ("gone", "x", datetime(2024, 2, 16, 12)),
+]
+MORE_LABELS: list[oracle.Label] = [*LABELS, ("gone", 1.0, datetime(2024, 3, 28, 7))]
+
+
+@pytest.fixture(scope="module")
+def once(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Give a store that was published. Receipts may be changed on copies, nothing else."""
+    store = Store(copy(built, tmp_path_factory.mktemp("once") / "store"), None)
+    store.do("publish").assert_code(0)
+    return store
+
+
+@pytest.fixture(scope="module")
+def changed(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Give a store that was published, got a late event and a label, and was published again."""
+    store = Store(copy(built, tmp_path_factory.mktemp("changed") / "store"), None)
+    store.do("publish").assert_code(0)
+    build_later(store)
+    store.do("publish").assert_code(0)
+    return store
+
+
+def build_later(store: Store) -> None:
+    write_inputs(store.project, LATE, MORE_LABELS)
+    store.project.build().assert_done()
+
+
+def newest(store: Store) -> Path:
+    return store.home / "training" / "training_data.receipt.json"
+
+
+def kept(store: Store) -> list[Path]:
+    """List the kept receipts, in the order of their builds."""
+    found = (store.home / "training" / "receipts").iterdir()
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+
+def verify(store: Store, receipt: Path) -> Done:
+    return store.do("verify-training", str(receipt))
+
+
+@contextmanager
+def catalog_of(store: Store) -> Iterator[Catalog]:
+    catalog = open_catalog(store.settings, environ={})
+    try:
+        yield catalog
+    finally:
+        catalog.close()
+
+
+def assert_identical(store: Store, receipt: Path) -> None:
+    assert ": identical, " in verify(store, receipt).assert_code(0).out
+
+
+def assert_differs(store: Store, receipt: Path, what: str, why: str) -> None:
+    done = verify(store, receipt).assert_code(1)
+    tag = read_receipt(receipt).tag
+    assert (done.out, done.err) == (f"{tag}: differs: {what}: {why}\n", "")
+
+
+def write(receipt: Receipt, path: Path) -> Path:
+    path.write_text(receipt.to_json())
+    return path
+
+
+def forge(store: Store, receipt: Receipt, path: Path) -> Path:
+    """Write a receipt together with the snapshot that a publish of just that would have left."""
+    with catalog_of(store) as catalog:
+        table = catalog.load_table(table_name("training_data"))
+        digests = json.dumps(receipt.digests())
+        snapshot = commit(
+            table, add=[], remove=[], snapshot_properties={RECEIPT: digests}, properties={}
+        )
+    return write(replace(receipt, snapshot_id=snapshot.snapshot_id), path)
+
+
+def with_source(receipt: Receipt, name: str, change: Callable[[Source], Source]) -> Receipt:
+    sources = (change(s) if s.name == name else s for s in receipt.sources)
+    return replace(receipt, sources=tuple(sources))
+
+
+# Identical
+
+
+def test_what_was_published_is_built_again_and_is_identical(once: Store) -> None:
+    tag = read_receipt(newest(once)).tag
+
+    for path in (newest(once), *kept(once)):
+        done = verify(once, path).assert_code(0)
+        said, _, seconds = done.out.rpartition(", ")
+        assert said == f"{tag}: identical, 4 rows rebuilt from 2 snapshots"
+        assert seconds.endswith(" s\n")
+        assert done.err == ""
+
+
+def test_the_verdict_is_one_json_document_for_machines(once: Store) -> None:
+    document = once.do("verify-training", str(newest(once)), "--json").assert_code(0).document
+
+    assert document == {
+        "receipt": str(newest(once)),
+        "tag": read_receipt(newest(once)).tag,
+        "rows": 4,
+        "verdict": "identical",
+        "differs": None,
+        "why": None,
+        "seconds": document["seconds"],
+    }
+
+
+def test_neither_dbt_nor_the_warehouse_nor_the_inputs_are_needed(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    store.project.warehouse.unlink()
+    shutil.rmtree(store.project.target)
+    for path in store.project.folder.glob("*.csv"):
+        path.unlink()
+
+    assert_identical(store, newest(store))
+
+
+def test_every_input_has_the_content_that_the_receipt_says(changed: Store) -> None:
+    # Otherwise an input that is the same would be named as the one that differs.
+    for path in kept(changed):
+        receipt = read_receipt(path)
+        with catalog_of(changed) as catalog, rebuilding(receipt) as rebuild:
+            for source in receipt.sources:
+                table = catalog.load_table(table_name(source.name))
+                rebuild.load(source, table, lambda _: None)
+                assert rebuild.content_of(source) == source.content
+
+
+def test_an_old_receipt_stays_identical_through_late_events_builds_and_publishes(
+    changed: Store,
+) -> None:
+    old, new = kept(changed)
+
+    assert read_receipt(old).content != read_receipt(new).content
+    assert_identical(changed, old)
+    assert_identical(changed, new)
+    assert newest(changed).read_bytes() == new.read_bytes()
+
+
+# What differs
+
+
+TAMPERED: dict[str, tuple[str, Callable[[Receipt], Receipt]]] = {
+    "sql": ("SQL", lambda r: replace(r, sql=r.sql.replace("24 *", "48 *"))),
+    "a comment in the sql": ("SQL", lambda r: replace(r, sql=f"{r.sql}\n-- so what")),
+    "var": ("vars", lambda r: replace(r, vars={"command": {}, "project": {}})),
+    "labels' snapshot": (
+        "labels",
+        lambda r: with_source(r, "labels", lambda s: replace(s, snapshot_id=17)),
+    ),
+    "group's content": (
+        "features_daily",
+        lambda r: with_source(r, "features_daily", lambda s: replace(s, content="360:17")),
+    ),
+    "built days": (
+        "built days of features_daily",
+        lambda r: with_source(
+            r, "features_daily", lambda s: replace(s, built_days=s.built_days[:0])
+        ),
+    ),
+    "output": ("output", lambda r: replace(r, content="4:17")),
+    "file": ("training_data.parquet", lambda r: replace(r, parquet_sha256="0")),
+    "commit": ("origin", lambda r: replace(r, origin={**r.origin, "git_sha": "0"})),
+    "tag": ("origin", lambda r: replace(r, tag="training_data-2")),
+}
+
+
+@pytest.mark.parametrize("part", TAMPERED)
+def test_a_receipt_that_was_changed_is_told_by_the_part(
+    once: Store, tmp_path: Path, part: str
+) -> None:
+    what, change = TAMPERED[part]
+    path = write(change(read_receipt(newest(once))), tmp_path / "receipt.json")
+
+    assert_differs(once, path, what, "the receipt does not say what was published")
+
+
+def test_of_several_changes_the_first_is_named(once: Store, tmp_path: Path) -> None:
+    receipt = read_receipt(newest(once))
+    for what, change in reversed(TAMPERED.values()):
+        receipt = change(receipt)
+        path = write(receipt, tmp_path / "receipt.json")
+        assert_differs(once, path, what, "the receipt does not say what was published")
+
+
+def test_a_snapshot_that_no_publish_made_proves_nothing(store: Store, tmp_path: Path) -> None:
+    store.do("publish").assert_code(0)
+    with catalog_of(store) as catalog:
+        table = catalog.load_table(table_name("training_data"))
+        made = commit(table, add=[], remove=[], snapshot_properties={}, properties={}).snapshot_id
+    receipt = replace(read_receipt(newest(store)), snapshot_id=made)
+
+    path = write(receipt, tmp_path / "receipt.json")
+
+    assert_differs(store, path, "training_data", f"snapshot {made} is not one that was published")
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [("labels", "label"), ("features_daily", "event_count_7d")]
+)
+def test_rows_that_were_changed_in_place_are_told_by_the_input(
+    store: Store, name: str, column: str
+) -> None:
+    store.do("publish").assert_code(0)
+    with catalog_of(store) as catalog:
+        table = catalog.load_table(table_name(name))
+        snapshot = table.current_snapshot()
+        for file in data_files(table):
+            path = file.file_path.removeprefix("file://")
+            rows = pq.read_table(path)
+            more = pc.add(rows.column(column), 1).cast(rows.schema.field(column).type)
+            number = rows.schema.get_field_index(column)
+            pq.write_table(rows.set_column(number, rows.schema.field(column), more), path)
+    assert snapshot is not None
+
+    assert_differs(
+        store,
+        newest(store),
+        name,
+        f"the rows of its snapshot {snapshot.snapshot_id} are not those it was built from",
+    )
+
+
+@pytest.mark.parametrize("name", ["labels", "features_daily"])
+def test_another_snapshot_of_an_input_is_told_by_the_input(
+    changed: Store, tmp_path: Path, name: str
+) -> None:
+    old, new = (read_receipt(path) for path in kept(changed))
+    theirs = next(source.snapshot_id for source in new.sources if source.name == name)
+    mixed = with_source(old, name, lambda source: replace(source, snapshot_id=theirs))
+
+    path = forge(changed, mixed, tmp_path / "receipt.json")
+
+    assert_differs(
+        changed, path, name, f"the rows of its snapshot {theirs} are not those it was built from"
+    )
+
+
+def test_the_days_that_were_built_go_into_the_rebuilt_rows(changed: Store, tmp_path: Path) -> None:
+    # A closing row is true for as long as every day since was built.
+    receipt = read_receipt(newest(changed))
+    fewer = Run(ALL_DAYS[0], date(2024, 3, 20))
+    other = with_source(receipt, "features_daily", lambda s: replace(s, built_days=(fewer,)))
+
+    path = forge(changed, other, tmp_path / "receipt.json")
+
+    assert_differs(changed, path, "output", "every input is the same, and other rows came out")
+
+
+def test_another_version_of_duckdb_is_named_where_other_rows_came_out(
+    once: Store, tmp_path: Path
+) -> None:
+    receipt = read_receipt(newest(once))
+    older = replace(receipt, content="4:17", origin={**receipt.origin, "duckdb": "1.0.0"})
+    hashed = with_source(older, "features_daily", lambda s: replace(s, content="360:17"))
+    now = receipt.origin["duckdb"]
+    said = f"other rows came out, by DuckDB {now} in place of 1.0.0"
+
+    same = forge(once, older, tmp_path / "same.json")
+    unknown = forge(once, hashed, tmp_path / "unknown.json")
+
+    assert_differs(once, same, "output", f"every input is the same, and {said}")
+    assert_differs(
+        once, unknown, "output", f"{said}; the content of features_daily cannot be compared"
+    )
+
+
+def test_another_file_beside_the_receipt_is_told(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    parquet = store.home / "training" / "training_data.parquet"
+    pq.write_table(pq.read_table(parquet).slice(1), parquet)
+
+    assert_differs(
+        store,
+        newest(store),
+        "training_data.parquet",
+        "the file beside the receipt is another one",
+    )
+    # The set itself is what it was.
+    assert_identical(store, kept(store)[0])
+
+
+def test_sql_that_reads_more_than_a_receipt_keeps_cannot_be_rebuilt(
+    once: Store, tmp_path: Path
+) -> None:
+    receipt = read_receipt(newest(once))
+    secret = tmp_path / "secret.csv"
+    secret.write_text("user_id\nann\n")
+    for source, why in [
+        ('"warehouse"."feature_store"."stg_events"', "Table with name stg_events does not exist!"),
+        (f"'{secret}'", f'Cannot access file "{secret}"'),
+    ]:
+        columns = ", ".join(f"null as {column.name}" for column in receipt.columns)
+        other = replace(receipt, sql=f"select {columns} from {source}")
+
+        done = verify(once, forge(once, other, tmp_path / "receipt.json")).assert_code(1)
+
+        assert done.out == ""
+        assert done.err.startswith(
+            "materializer: training_data cannot be rebuilt: its SQL may read its labels, its "
+            "feature groups and the built days, nothing else ("
+        )
+        assert why in done.err
+
+
+# Expired snapshots
+
+
+def expire(store: Store) -> dict[str, int]:
+    """Expire every snapshot that is neither current nor tagged; tell how many went."""
+    went = {}
+    with catalog_of(store) as catalog:
+        for name in NAMES:
+            table = catalog.load_table(table_name(name))
+            before = len(table.metadata.snapshots)
+            soon = datetime.now() + timedelta(days=1)
+            table.maintenance.expire_snapshots().older_than(soon).commit()
+            went[name] = before - len(table.metadata.snapshots)
+    return went
+
+
+def publish_group_anew(store: Store, max_age_hours: int) -> None:
+    """Make one more snapshot of the group: its entry in the registry changed, its rows did not."""
+    manifest = store.project.target / "manifest.json"
+    body = json.loads(manifest.read_text())
+    node = body["nodes"]["model.feature_store.features_daily"]
+    node["config"]["meta"]["feature_group"]["max_age_hours"] = max_age_hours
+    manifest.write_text(json.dumps(body))
+    store.do("run").assert_code(0)
+
+
+def test_receipts_stay_identical_after_every_other_snapshot_expired(store: Store) -> None:
+    store.do("run").assert_code(0)
+    publish_group_anew(store, 98)
+    build_later(store)
+    store.do("publish").assert_code(0)
+
+    assert expire(store) == {"labels": 0, "features_daily": 1, "training_data": 0}
+
+    old, new = kept(store)
+    assert_identical(store, old)
+    assert_identical(store, new)
+    # Publish and push go on over the gap.
+    publish_group_anew(store, 99)
+    assert store.online() == online_of(store.offline())
+
+
+def test_a_snapshot_that_expired_is_named(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    build_later(store)
+    store.do("publish").assert_code(0)
+    old, new = kept(store)
+    receipt = read_receipt(old)
+    went = {source.name: source.snapshot_id for source in receipt.sources}
+    assert receipt.snapshot_id is not None
+    went["training_data"] = receipt.snapshot_id
+    # The set is looked at first, for it has the digests, and of the inputs the labels.
+    for name in ("features_daily", "labels", "training_data"):
+        with catalog_of(store) as catalog:
+            table = catalog.load_table(table_name(name))
+            with table.manage_snapshots() as change:
+                change.remove_tag(receipt.tag)
+            table.maintenance.expire_snapshots().by_id(went[name]).commit()
+
+        assert_differs(store, old, name, f"its snapshot {went[name]} is gone")
+    assert_identical(store, new)
+
+
+# Kills
+
+
+@pytest.mark.parametrize("point", ["tagging", "receipt", "files"])
+def test_a_publish_killed_between_tags_and_receipt_leaves_no_receipt_that_lies(
+    store: Store, point: str
+) -> None:
+    process = subprocess.Popen(
+        python("-m", "tests.materializer.publish_child", point, str(store.project.folder)),
+        cwd=ROOT,
+        env=store.env,
+        text=True,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    kill(process)
+    assert not newest(store).exists()
+
+    store.do("publish").assert_code(0)
+
+    assert_identical(store, newest(store))
+    for path in kept(store):
+        assert_identical(store, path)
+
+
+# Receipts that cannot be used
+
+
+def test_a_receipt_of_another_store_is_told(once: Store, store: Store, tmp_path: Path) -> None:
+    theirs = read_receipt(newest(once)).origin["store_id"]
+    tag = read_receipt(newest(once)).tag
+    told = f"materializer: {tag} was published in store {theirs}, and this is "
+    hint = "; set FEATURE_STORE_HOME, or the catalog\n"
+
+    empty = verify(store, newest(once)).assert_code(2)
+    store.do("publish").assert_code(0)
+    other = verify(store, newest(once)).assert_code(2)
+
+    ours = read_receipt(newest(store)).origin["store_id"]
+    assert (empty.out, empty.err) == ("", f"{told}an empty one{hint}")
+    assert (other.out, other.err) == ("", f"{told}store {ours}{hint}")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "there is no such file"),
+        ("{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[]", "it is no receipt"),
+        ("7", "it is no receipt"),
+        ('{"training_set": "a"}', "it is no receipt"),
+        ('{"parquet_sha256": "0"}', "an earlier version wrote it, which kept no SQL"),
+    ],
+)
+def test_a_file_that_is_no_receipt_is_told(
+    once: Store, tmp_path: Path, text: str | None, why: str
+) -> None:
+    path = tmp_path / "receipt.json"
+    if text is not None:
+        path.write_text(text)
+
+    done = verify(once, path).assert_code(2)
+
+    assert done.err == f"materializer: receipt {path} cannot be read: {why}\n"
+
+
+def test_a_receipt_that_contradicts_itself_is_told(once: Store, tmp_path: Path) -> None:
+    facts = json.loads(newest(once).read_text())
+    path = tmp_path / "receipt.json"
+    path.write_text(json.dumps({**facts, "rows": 5}))
+
+    done = verify(once, path).assert_code(2)
+
+    assert done.err == f"materializer: receipt {path} cannot be read: it contradicts itself\n"
+
+
+def test_a_receipt_may_be_formatted_anew(once: Store, tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    path.write_text(json.dumps(json.loads(newest(once).read_text()), sort_keys=True))
+
+    assert_identical(once, path)
+
+
+def test_a_store_that_cannot_be_read_ends_with_4(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    with catalog_of(store) as catalog:
+        (file,) = data_files(catalog.load_table(table_name("labels")))
+    Path(file.file_path.removeprefix("file://")).unlink()
+
+    done = verify(store, newest(store)).assert_code(4)
+
+    assert done.err.startswith("materializer: offline store feature_store.labels is unavailable: ")
+    assert done.err.count("\n") == 1
