@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo movielens test lint format serve bench clean
+.PHONY: help setup demo movielens test mutants lint format serve bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ movielens: $(STAMP) ## Run the main job on MovieLens 100k, which it downloads
 
 test: $(STAMP) ## Run every test
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+mutants: $(STAMP) ## See each known bug turn the test red that is there for it
+	@$(BIN)/python -m tests.mutants.run
 
 lint: $(STAMP) ## Check style and types of Python and SQL
 	$(BIN)/ruff check .

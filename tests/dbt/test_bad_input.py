@@ -238,6 +238,13 @@ def test_labels_before_any_event_come_out_with_nulls(project: Project) -> None:
     assert all(value is None for row in rows for value in row[3:])
 
 
+def test_a_label_given_twice_is_two_rows(project: Project) -> None:
+    project.write_labels([("a", 1.0, "2024-03-30 12:00:00")] * 2)
+    project.dbt("run").assert_done()
+    first, second = project.training()
+    assert first == second
+
+
 def test_a_label_without_key_or_time_stops_the_build(project: Project) -> None:
     project.write_labels([("a", 1.0, "never")])
     run = project.build()

@@ -28,7 +28,11 @@ ROOT = Path(__file__).resolve().parents[2]
 NOW = "2024-03-31T00:00:00Z"
 
 _PARSED = "partial_parse.msgpack"
-_CACHE = Path(tempfile.mkdtemp(prefix="feature-store-tests-")) / _PARSED
+# What was parsed last: by this process, or for it, before it began.
+PARSED = "DBT_TESTS_PARSED"
+_CACHE = Path(
+    os.environ.get(PARSED) or f"{tempfile.mkdtemp(prefix='feature-store-tests-')}/{_PARSED}"
+)
 
 # A dbt run that takes longer [s] hangs.
 _TIMEOUT = 120

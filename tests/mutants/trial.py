@@ -1,0 +1,197 @@
+"""
+One mutant, tried: a copy of the project with the bug in it, and what the named test says there.
+
+Owns the judgement. Caught is a named test that ran and failed; a test that passed, or only warned,
+did not see the bug. Refuses to take any other failure for it: SQL that does not compile, a module
+that cannot be imported, a fixture that breaks, a test that did not run are a broken mutant.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from tests.mutants.catalogue import Mutant
+from tests.mutants.schedules import DbtFailed, run_schedule
+from tests.support.dbt import PARSED, ROOT
+
+_FOLDERS = ("dbt_project", "materializer", "serve", "tests")
+_FILES = ("dbt_project.yml", "profiles.yml", "pyproject.toml")
+
+# What runs leave in the copy they are made from.
+_LEFT = shutil.ignore_patterns("home", "tmp", "report.xml", "logs")
+
+# A pytest run that takes longer [s] hangs.
+_TIMEOUT = 240
+
+# The end of a failure in a report of pytest: where it was raised, and what.
+_RAISED = re.compile(r"^(\S+?):\d+: (\w+)$", re.MULTILINE)
+_NO_IMPORT = {"ImportError", "ModuleNotFoundError", "NameError", "SyntaxError"}
+_NO_DBT = re.compile(r"(Compilation|Parsing|Parser|Binder|Catalog) Error")
+
+
+class Word(Enum):
+    """What a test said."""
+
+    GREEN = "green"
+    RED = "red"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """
+    What the named test said, and what else is to be told.
+
+    Attributes:
+        word: Its word.
+        detail: One line: which tests were red, or why it said nothing.
+    """
+
+    word: Word
+    detail: str = ""
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what builds and tests need; the sample is linked, for no mutant changes it."""
+    folder.mkdir(parents=True)
+    for name in _FOLDERS:
+        shutil.copytree(ROOT / name, folder / name)
+    for name in _FILES:
+        shutil.copy2(ROOT / name, folder / name)
+    (folder / "seeds").symlink_to(ROOT / "seeds")
+    return folder
+
+
+def try_mutant(mutant: Mutant, base: Path, folder: Path) -> Said:
+    """
+    Ask the named test about a copy with the bug in it.
+
+    Args:
+        mutant: The bug.
+        base: A copy of the project without it, in which dbt has parsed.
+        folder: Where the copy goes; it is removed afterwards.
+
+    Raises:
+        NoLongerFits: The patch does not fit.
+    """
+    text = mutant.patched(base)
+    shutil.copytree(base, folder, symlinks=True, ignore=_LEFT)
+    try:
+        (folder / mutant.file).write_text(text, encoding="utf-8")
+        if mutant.is_for_pytest:
+            return ask_pytest([mutant.caught_by], folder)
+        return ask_dbt(mutant.schedule, [mutant.caught_by], folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def ask_dbt(schedule: str, tests: Sequence[str], folder: Path) -> Said:
+    """Run a schedule in a copy, and tell the least that one of these gate tests said."""
+    try:
+        run = run_schedule(schedule, folder)
+    except DbtFailed as failure:
+        return Said(Word.NOTHING, _last_line(str(failure)))
+    statuses = {test: run.statuses.get(test, "did not run") for test in tests}
+    red = sorted(name for name, status in run.statuses.items() if status in {"fail", "error"})
+    told = f"red: {', '.join(red)}" if red else ""
+    silent = {test: said for test, said in statuses.items() if said not in {"pass", "warn", "fail"}}
+    if silent:
+        return Said(Word.NOTHING, "; ".join(f"{test}: {said}" for test, said in silent.items()))
+    if "fail" in statuses.values():
+        return Said(Word.RED, told)
+    return Said(Word.GREEN, told)
+
+
+def ask_pytest(nodes: Sequence[str], folder: Path) -> Said:
+    """Run tests of pytest in a copy, on the code in that copy."""
+    report = folder / "report.xml"
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "pytest",
+            *nodes,
+            "--quiet",
+            "--exitfirst",
+            "-p",
+            "no:cacheprovider",
+        ),
+        *(f"--junitxml={report}", f"--basetemp={folder / 'tmp'}"),
+    ]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired:
+        return Said(Word.NOTHING, f"it did not end within {_TIMEOUT} s")
+    if not report.is_file():
+        return Said(Word.NOTHING, _last_line(done.stdout))
+    return _judge(ET.parse(report), done)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Give the environment in which a copy's modules come first, and dbt knows what was parsed."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTEST_", "FEATURE_S", "REDIS_URL", "PYICEBERG_", "DBT_"))
+    }
+    parsed = folder / "target" / "partial_parse.msgpack"
+    known = {PARSED: str(parsed)} if parsed.is_file() else {}
+    return {**kept, **known, "PYTHONPATH": str(folder)}
+
+
+def imported_from(folder: Path) -> Path:
+    """Tell from where a test in a copy imports the project's modules."""
+    script = "import materializer; print(materializer.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return Path(done.stdout.strip()).parents[1]
+
+
+def _judge(report: ET.ElementTree[ET.Element], done: subprocess.CompletedProcess[str]) -> Said:
+    broken = [node.get("message", "") for tag in ("error", "skipped") for node in report.iter(tag)]
+    failures = list(report.iter("failure"))
+    broken += [node.get("message", "") for node in failures if not _is_own_word(node.text or "")]
+    if broken or done.returncode not in {0, 1} or report.find(".//testcase") is None:
+        return Said(Word.NOTHING, _last_line("\n".join(broken) or done.stdout))
+    red = [
+        case.get("name", "") for case in report.iter("testcase") if case.find("failure") is not None
+    ]
+    return Said(Word.RED if failures else Word.GREEN, f"red: {', '.join(red)}" if red else "")
+
+
+def _is_own_word(failure: str) -> bool:
+    """Tell whether a test failed by what it checks, and not because the code fell over."""
+    raised = _RAISED.findall(failure)
+    if not raised or _NO_DBT.search(failure):
+        return False
+    path, error = raised[-1]
+    return path.startswith("tests/") and error not in _NO_IMPORT
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it said nothing"
