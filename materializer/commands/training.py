@@ -143,12 +143,11 @@ def _staleness(
     name: str, build: Build, groups: Iterable[FeatureGroup], warehouse: Warehouse
 ) -> list[str]:
     """List why a build cannot be rebuilt from what is published now."""
-    run = f"run: dbt build --select {name}"
     if not build.sql:
-        return [f"its build left no SQL to keep; {run}"]
+        return [f"its build left no SQL to keep; run: dbt build --select {name}"]
     newest = warehouse.sequences()
     return [
-        f"it was built before {group.name} was last built; {run}"
+        f"it was built before {group.name} was last built; run: dbt build --select {name}"
         for group in groups
         if newest[group.unique_id] > build.sequence
     ]

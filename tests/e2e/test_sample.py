@@ -109,6 +109,14 @@ def test_the_published_training_set_is_what_the_events_say(store: Store, rows: H
     assert sorted(map(repr, (tuple(row.values()) for row in table))) == sorted(map(repr, expected))
 
 
+def test_the_published_training_set_is_built_again_from_its_receipt(store: Store) -> None:
+    receipt = store.home / "training" / "training_data.receipt.json"
+
+    done = store.command("verify-training", str(receipt)).assert_code(0)
+
+    assert ": identical, 2,000 rows rebuilt from 2 snapshots, " in done.out
+
+
 def test_status_says_that_everything_is_there(store: Store) -> None:
     done = store.do("status", "--json", "--max-age", "1h").assert_code(0)
     (group,) = done.document["groups"]
