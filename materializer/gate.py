@@ -14,8 +14,9 @@ from datetime import date
 
 from materializer.days import runs
 from materializer.errors import GateRed
+from materializer.records import BuiltDay, Verdict
 from materializer.registry import FeatureGroup, GateTest, Registry
-from materializer.warehouse import BuiltDay, Verdict, Warehouse
+from materializer.warehouse import Warehouse
 
 _GOOD = frozenset({"pass", "warn"})
 # So many runs of days are named; after an edit of everything there is one, of single days many.
@@ -37,7 +38,8 @@ def require_green(name: str, unique_id: str, registry: Registry, warehouse: Ware
         for training_set in registry.training_sets.values():
             if training_set.unique_id == unique_id:
                 found = warehouse.content_of(training_set.relation_name, training_set.columns)
-                change = _change(warehouse.built_content(unique_id), found)
+                built = warehouse.built_whole(unique_id)
+                change = _change(None if built is None else built.content, found)
                 reasons = [] if change is None else [f"its rows {change}; run: dbt build"]
     if reasons:
         raise GateRed(model=name, reasons=reasons)

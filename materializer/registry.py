@@ -35,6 +35,8 @@ _TYPES = {
     "date": "date",
     "timestamp": "timestamp",
 }
+# A model that heals says it in the hook that plans its days.
+_WINDOW = re.compile(r"plan_days\(.*window_days\s*=\s*(\d+)")
 _DECIMAL = re.compile(r"decimal\(\d+, ?\d+\)")
 
 
@@ -210,6 +212,8 @@ class Registry:
         training_sets: Training sets by name.
         gate: Gate tests.
         records: Quoted relations of the record tables (`build_ledger`, `gate_verdicts`, ...).
+        windows: Of each model that heals, by dbt's id, how many days of events, its own included,
+            one day depends on.
         checksum: SHA-256 of the manifest file.
     """
 
@@ -217,6 +221,7 @@ class Registry:
     training_sets: Mapping[str, TrainingSet]
     gate: tuple[GateTest, ...]
     records: Mapping[str, str]
+    windows: Mapping[str, int]
     checksum: str
 
     def guarding(self, unique_id: str) -> tuple[GateTest, ...]:
@@ -263,6 +268,12 @@ def read_manifest(path: Path) -> Registry:
             source["name"]: source["relation_name"]
             for source in manifest["sources"].values()
             if source["source_name"] == "records"
+        },
+        windows={
+            node["unique_id"]: int(found[1])
+            for node in nodes.values()
+            for hook in node["config"].get("pre-hook", ())
+            if (found := _WINDOW.search(hook["sql"])) is not None
         },
         checksum=hashlib.sha256(raw).hexdigest(),
     )

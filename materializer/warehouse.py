@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date, datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from materializer.content import ledger_content
 from materializer.errors import FeatureStoreError, WarehouseLocked, WarehouseMissing
+from materializer.records import BuiltDay, BuiltWhole, LastBuild, Verdict
 from materializer.registry import Column, FeatureGroup, Registry
 
 _POLL_SECONDS = 0.2
@@ -28,49 +30,6 @@ _LOCKED = "Could not set lock"
 _HOLDER = re.compile(r"PID (\d+)")
 # The content of a day without rows.
 _NO_ROWS = "0:0"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """
-    What one gate test said of one model it guards.
-
-    Attributes:
-        test: dbt's id of the test.
-        model: dbt's id of the model.
-        model_sequence: Ledger sequence of the model when the test ran, None without a ledger.
-        status: `pass`, `warn`, `fail`, `error` or `skipped`.
-        failures: Offending rows, None when the test did not run.
-    """
-
-    test: str
-    model: str
-    model_sequence: int | None
-    status: str
-    failures: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltDay:
-    """
-    One day of a model, as its newest ledger entry has it.
-
-    Attributes:
-        day: UTC day.
-        sequence: Number of the build that wrote it.
-        rows: Rows written.
-        checksum: Hash of the SQL that built it.
-        content: Number of its rows and the sum of a hash of each, None when an older version of
-            this project built it.
-        built_at: When that build began [aware, UTC].
-    """
-
-    day: date
-    sequence: int
-    rows: int
-    checksum: str
-    content: str | None
-    built_at: datetime
 
 
 class Warehouse:
@@ -120,7 +79,8 @@ class Warehouse:
                 said.model,
                 case when said.recorded_at >= build.built_at then said.model_sequence end,
                 said.status,
-                said.failures
+                said.failures,
+                coalesce(said.sample_share, 1)
             from {verdicts} as said
             left join (
                 select model, "sequence", max(built_at) as built_at
@@ -142,6 +102,7 @@ class Warehouse:
                 arg_max(model_checksum, "sequence"),
                 -- Not an older entry's when the newest has none.
                 arg_max_null(content, "sequence"),
+                arg_max_null(source_first_day, "sequence"),
                 arg_max(built_at, "sequence")
             from {self._record("build_ledger")}
             where model = ? and day is not null
@@ -149,9 +110,40 @@ class Warehouse:
             order by day
         """
         return [
-            BuiltDay(day, sequence, rows, checksum, content, built_at.replace(tzinfo=timezone.utc))
-            for day, sequence, rows, checksum, content, built_at in self._rows(query, [model])
+            replace(BuiltDay(*row), built_at=_aware(row[-1])) for row in self._rows(query, [model])
         ]
+
+    def built_whole(self, model: str) -> BuiltWhole | None:
+        """Tell the newest build of a model that is not built by day, None without one."""
+        query = f"""
+            select "sequence", "rows", content, built_at
+            from {self._record("build_ledger")}
+            where model = ? and day is null
+            order by "sequence" desc
+            limit 1
+        """
+        rows = self._rows(query, [model])
+        return replace(BuiltWhole(*rows[0]), built_at=_aware(rows[0][-1])) if rows else None
+
+    def last_build(self, model: str) -> LastBuild | None:
+        """Tell the newest build of a model that is built by day, None without one."""
+        ledger = self._record("build_ledger")
+        query = f"""
+            select reason, count(distinct day), max(built_at)
+            from {ledger}
+            where
+                model = ?
+                and day is not null
+                and build_id = (
+                    select arg_max(build_id, "sequence") from {ledger} where model = ?
+                )
+            group by 1
+            order by min(day)
+        """
+        rows = self._rows(query, [model, model])
+        if not rows:
+            return None
+        return LastBuild(_aware(rows[0][2]), {reason: days for reason, days, _ in rows})
 
     def first_event_day(self, model: str) -> date | None:
         """Tell the UTC day of the first event that any build of a model saw."""
@@ -160,6 +152,17 @@ class Warehouse:
             [model],
         )
         day: date | None = rows[0][0]
+        return day
+
+    def newest_first_event_day(self, model: str) -> date | None:
+        """Tell the UTC day of the first event that the newest build of days saw."""
+        # Days that are only stamped anew keep what their own build saw.
+        query = f"""
+            select arg_max(source_first_day, "sequence")
+            from {self._record("build_ledger")}
+            where model = ? and reason <> 'availability lag changed'
+        """
+        day: date | None = self._rows(query, [model])[0][0]
         return day
 
     def lag_hours(self, model: str) -> int | None:
@@ -178,7 +181,7 @@ class Warehouse:
             f"select max(built_at) from {self._record('build_ledger')} where model = ?",
             [model],
         )
-        return rows[0][0].replace(tzinfo=timezone.utc) if rows[0][0] else None
+        return _aware(rows[0][0]) if rows[0][0] else None
 
     def content_of_days(self, group: FeatureGroup, days: Sequence[date]) -> dict[date, str]:
         """
@@ -194,8 +197,8 @@ class Warehouse:
         if not days:
             return {}
         found = self._found(
-            f'select "{group.partition}", {_content(group.columns)} from {group.relation_name} '
-            f'where "{group.partition}" between ? and ? group by 1',
+            f'select "{group.partition}", {ledger_content(group.columns)} '
+            f'from {group.relation_name} where "{group.partition}" between ? and ? group by 1',
             [min(days), max(days)],
         )
         contents = dict(found.fetchall())
@@ -203,17 +206,9 @@ class Warehouse:
 
     def content_of(self, relation: str, columns: Sequence[Column]) -> str:
         """Tell the content of a whole relation as it is now, in the ledger's form."""
-        return str(self._found(f"select {_content(columns)} from {relation}").fetchall()[0][0])
-
-    def built_content(self, model: str) -> str | None:
-        """Tell the content of a model that is not built by day, as its newest build wrote it."""
-        query = f"""
-            select arg_max_null(content, "sequence")
-            from {self._record("build_ledger")}
-            where model = ?
-        """
-        content: str | None = self._rows(query, [model])[0][0]
-        return content
+        return str(
+            self._found(f"select {ledger_content(columns)} from {relation}").fetchall()[0][0]
+        )
 
     def day_of(self, group: FeatureGroup, day: date) -> pa.Table:
         """
@@ -263,13 +258,8 @@ class Warehouse:
             ) from None
 
 
-def _content(columns: Sequence[Column]) -> str:
-    # The same as the macro content_of_rows, which wrote the ledger.
-    values = ", ".join(
-        f'cast("{column.name}" as bigint)' if column.type == "int64" else f'"{column.name}"'
-        for column in columns
-    )
-    return f"concat(count(*), ':', coalesce(sum(hash({values})), 0))"
+def _aware(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=timezone.utc)
 
 
 def open_warehouse(

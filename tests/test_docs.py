@@ -18,8 +18,8 @@ from materializer import codec
 from materializer.cli import _parser as materializer_parser
 from materializer.errors import EXIT_CODES
 from materializer.gate import objections
+from materializer.records import Verdict
 from materializer.registry import Contract, FeatureGroup, GateTest
-from materializer.warehouse import Verdict
 from serve.__main__ import _parser as server_parser
 from tests.support import oracle
 
@@ -182,7 +182,8 @@ def gate_tests() -> dict[str, set[str]]:
             for test in [test for node in (model, *columns) for test in node.get("data_tests", [])]:
                 body = next(iter(test.values())) if isinstance(test, dict) else {}
                 if "gate" in body.get("config", {}).get("tags", []):
-                    found[body["name"]] = {model["name"], *refs(json.dumps(body["arguments"]))}
+                    arguments = json.dumps(body.get("arguments", {}))
+                    found[body["name"]] = {model["name"], *refs(arguments)}
     for path in (PROJECT / "tests").glob("*.sql"):
         text = path.read_text()
         if re.search(r"tags=\[[^\]]*'gate'", text):

@@ -24,8 +24,9 @@ from materializer.gate import require_as_built, require_green
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import Published, last_published, publish_days
 from materializer.progress import Voice
+from materializer.records import BuiltDay
 from materializer.registry import FeatureGroup, Registry
-from materializer.warehouse import BuiltDay, Warehouse, open_warehouse
+from materializer.warehouse import Warehouse, open_warehouse
 
 
 def publish(

@@ -1,8 +1,8 @@
 """
 `materializer status`: how far each group has come on its way, how old it is, and what to run.
 
-Owns the one view over all four stations: built, gated, published, pushed. Changes no data; it may
-start the embedded server, to ask it.
+Owns the one view over all four stations: built, gated, published, pushed. Reads no feature rows and
+changes nothing; it may start the embedded server, to ask it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 
+from pyiceberg.catalog import Catalog
+
 from materializer.commands.publish import unpublished
+from materializer.commands.standing import Standing, standing_of
+from materializer.commands.training_status import describe, say_gate
 from materializer.config import Settings, format_time
-from materializer.days import runs
 from materializer.errors import DONE, FAILED, FeatureStoreError
-from materializer.gate import objections
-from materializer.offline.catalog import open_catalog
-from materializer.offline.publish import last_published
+from materializer.offline.catalog import find_table, open_catalog, table_name
+from materializer.offline.publish import Published, last_published
+from materializer.offline.removals import least_losses, published_rows
 from materializer.online.connection import connect
 from materializer.online.meta import read_meta
 from materializer.progress import Voice
+from materializer.records import BuiltDay
 from materializer.registry import FeatureGroup, Registry
-from materializer.warehouse import BuiltDay, open_warehouse
+from materializer.warehouse import open_warehouse
 
 _DAY = timedelta(days=1)
 
@@ -57,25 +61,19 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class Publication:
     """
-    What the warehouse says of a group.
+    What a publish would do now.
 
     Attributes:
-        days: Its built days.
-        gate: Why it may not be published, empty when it may; None when nobody could ask.
-        warehouse_id: Which warehouse says so.
-        first_event: Day of the first event that any build saw.
-        lag: Under which its rows were stamped.
-        problem: Why the warehouse could not be asked, or None.
+        station: What is published.
+        waiting: How many built days are not published yet.
+        guard: What the removal guard would object to, by counts alone.
     """
 
-    days: Sequence[BuiltDay] = ()
-    gate: Sequence[str] | None = None
-    warehouse_id: str = ""
-    first_event: date | None = None
-    lag: timedelta | None = None
-    problem: str | None = None
+    station: Station
+    waiting: int = 0
+    guard: Sequence[str] = ()
 
 
 def status(
@@ -86,9 +84,10 @@ def status(
     *,
     wait: float,
     max_age: timedelta | None,
+    training_sets: bool = True,
 ) -> int:
     """
-    Say where every group stands.
+    Say where every group and every training set stands.
 
     Args:
         settings: Where the stores are.
@@ -97,6 +96,7 @@ def status(
         voice: Told the result.
         wait: How long to wait for a build that holds the warehouse [s].
         max_age: Oldest that the last station of a group may be, or None.
+        training_sets: Tell of those too.
 
     Returns:
         0, or 1 when a group is older than *max_age* or was never brought that far.
@@ -105,66 +105,83 @@ def status(
     documents = []
     too_old = False
     for group in groups:
-        build = _ask_warehouse(settings, registry, group, wait, voice)
-        lag = timedelta(hours=group.availability_lag_hours) if build.lag is None else build.lag
-        published, waiting = _published(settings, group, build, lag)
-        stations = [_built(build, lag), published]
+        standing = _standing(settings, registry, group, wait, voice)
+        lag = timedelta(hours=group.availability_lag_hours)
+        lag = lag if standing.lag is None else standing.lag
+        publication = _publication(settings, group, standing, lag)
+        stations = [_built(standing, lag), publication.station]
         if group.online:
             stations.append(_pushed(settings, group, lag))
         age = stations[-1].age(now)
         old = max_age is not None and (age is None or age > max_age)
         too_old = too_old or old
-        commands = [] if build.problem else _commands(build, now)
-        _print(voice, group, stations, build.gate, waiting, commands, now)
+        _print(voice, group, stations, standing, publication, now)
         if old and max_age is not None:
             voice.error(
                 f"{group.name}: {stations[-1].name} is older than "
                 f"{max_age.total_seconds() / 3600:g} h: {stations[-1].describe(now)}"
             )
-        documents.append(_document(group, stations, build.gate, waiting, commands, now, old))
-    voice.result({"now": format_time(now), "groups": documents})
+        documents.append(_document(group, stations, standing, publication, now, old))
+    sets = [
+        describe(settings, registry, training_set, voice, wait)
+        for training_set in (registry.training_sets.values() if training_sets else ())
+    ]
+    voice.result({"now": format_time(now), "groups": documents, "training_sets": sets})
     return FAILED if too_old else DONE
 
 
-def _ask_warehouse(
+def _standing(
     settings: Settings, registry: Registry, group: FeatureGroup, wait: float, voice: Voice
-) -> Build:
-    model = group.unique_id
+) -> Standing:
     try:
         with open_warehouse(
             settings.warehouse, registry, wait=wait, on_wait=voice.note
         ) as warehouse:
-            hours = warehouse.lag_hours(model)
-            return Build(
-                days=warehouse.built_days(model),
-                gate=objections(model, registry.gate, warehouse.verdicts(), warehouse.sequences()),
-                warehouse_id=warehouse.warehouse_id(),
-                first_event=warehouse.first_event_day(model),
-                lag=None if hours is None else timedelta(hours=hours),
-            )
+            return standing_of(group, registry, warehouse)
     except FeatureStoreError as error:
-        return Build(problem=str(error))
+        return Standing(problem=str(error))
 
 
-def _built(build: Build, lag: timedelta) -> Station:
-    if build.problem is not None:
-        return Station("built", None, None, build.problem)
-    return _station("built", build.days[-1].day if build.days else None, lag)
+def _built(standing: Standing, lag: timedelta) -> Station:
+    if standing.problem is not None:
+        return Station("built", None, None, standing.problem)
+    return _station("built", standing.days[-1].day if standing.days else None, lag)
 
 
-def _published(
-    settings: Settings, group: FeatureGroup, build: Build, lag: timedelta
-) -> tuple[Station, int]:
-    """Tell the newest published day, and how many built days are not published yet."""
+def _publication(
+    settings: Settings, group: FeatureGroup, standing: Standing, lag: timedelta
+) -> Publication:
     try:
-        last = last_published(open_catalog(settings), group.name)
+        catalog = open_catalog(settings)
+        last = last_published(catalog, group.name)
+        waiting = unpublished(standing.days, last, standing.warehouse_id)
+        guard = _guard(catalog, group, last, standing, waiting)
     except FeatureStoreError as error:
-        return Station("published", None, None, str(error)), 0
-    waiting = len(unpublished(build.days, last, build.warehouse_id))
+        return Publication(Station("published", None, None, str(error)))
     if last is not None and not last.visible:
         problem = "a publish did not end; run: materializer publish"
-        return Station("published", None, None, problem), waiting
-    return _station("published", last.newest_day if last else None, lag), waiting
+        return Publication(Station("published", None, None, problem), len(waiting), guard)
+    station = _station("published", last.newest_day if last else None, lag)
+    return Publication(station, len(waiting), guard)
+
+
+def _guard(
+    catalog: Catalog,
+    group: FeatureGroup,
+    last: Published | None,
+    standing: Standing,
+    waiting: Sequence[BuiltDay],
+) -> list[str]:
+    """Foresee what a publish would remove, from the counts of the ledger and of the files."""
+    table = find_table(catalog, table_name(group.name))
+    if last is None or table is None or not waiting:
+        return []
+    published = published_rows(table)
+    new = {built.day: built.rows for built in waiting}
+    if last.warehouse_id != standing.warehouse_id:
+        # Another warehouse replaces everything.
+        new = {**dict.fromkeys(published, 0), **new}
+    return least_losses(published, new)
 
 
 def _pushed(settings: Settings, group: FeatureGroup, lag: timedelta) -> Station:
@@ -182,60 +199,48 @@ def _station(name: str, day: date | None, lag: timedelta) -> Station:
     return Station(name, day, datetime.combine(day, time(), timezone.utc) + _DAY + lag)
 
 
-def _commands(build: Build, now: datetime) -> list[str]:
-    """List what to run: for finished days that are missing, and for days of older SQL."""
-    if not build.days:
-        return ["dbt build"]
-    first = min(build.days[0].day, build.first_event or build.days[0].day)
-    built = {day.day for day in build.days}
-    span = (now.date() - first).days
-    missing = [day for day in (first + n * _DAY for n in range(span)) if day not in built]
-    newest = max(build.days, key=lambda day: day.sequence)
-    older = [day.day for day in build.days if day.checksum != newest.checksum]
-    return [
-        *(f"{run.command}  # missing" for run in runs(missing)),
-        *(f"{run.command}  # built by older SQL" for run in runs(older)),
-    ]
-
-
 def _print(
     voice: Voice,
     group: FeatureGroup,
     stations: Sequence[Station],
-    gate: Sequence[str] | None,
-    waiting: int,
-    commands: Sequence[str],
+    standing: Standing,
+    publication: Publication,
     now: datetime,
 ) -> None:
+    def say(name: str, text: str) -> None:
+        voice.say(f"  {name:<10} {text}")
+
     voice.say(group.name)
     for station in stations:
-        voice.say(f"  {station.name:<10} {station.describe(now)}")
+        say(station.name, station.describe(now))
         if station.name == "built" and station.day is not None:
-            voice.say(f"  {'gate':<10} {'red' if gate else 'green'}")
-            for reason in gate or ():
-                voice.say(f"    {reason}")
-        if station.name == "published" and waiting:
-            days = "day is" if waiting == 1 else "days are"
-            voice.say(f"  {'waiting':<10} {waiting:,} built {days} not published")
-    for command in commands:
-        voice.say(f"  {'run':<10} {command}")
+            for name, text in standing.lines():
+                say(name, text)
+            say_gate(voice, standing.gate)
+        if station.name == "published" and publication.waiting:
+            days = "day is" if publication.waiting == 1 else "days are"
+            say("waiting", f"{publication.waiting:,} built {days} not published")
+        if station.name == "published" and publication.guard:
+            lost = "; ".join(publication.guard)
+            say("guard", f"a publish would stop: it would remove at least {lost}")
+    for command in standing.commands(now):
+        say("run", command)
 
 
 def _document(
     group: FeatureGroup,
     stations: Sequence[Station],
-    gate: Sequence[str] | None,
-    waiting: int,
-    commands: Sequence[str],
+    standing: Standing,
+    publication: Publication,
     now: datetime,
     old: bool,
 ) -> dict[str, object]:
     document: dict[str, object] = {
         "group": group.name,
-        # Null, not empty, when nobody could ask.
-        "gate": None if gate is None else list(gate),
-        "waiting_days": waiting,
-        "run": list(commands),
+        **standing.document(),
+        "waiting_days": publication.waiting,
+        "guard": list(publication.guard),
+        "run": standing.commands(now),
     }
     for station in stations:
         age = station.age(now)

@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 
 from materializer.errors import RemovalsRefused
 from materializer.offline.catalog import reaching
-from materializer.offline.files import count_rows, quoted, read_files
+from materializer.offline.files import count_rows, files_by_day, quoted, read_files
 from materializer.registry import FeatureGroup
 
 # A publish that takes more than one entity in twenty from a day stops.
@@ -59,9 +59,46 @@ def check_removals(
         elif lost > TOLERATED_LOSS * had:
             losses.append(f"{lost} of {had} rows of {day}")
     if losses:
-        more = len(losses) - _NAMED_LOSSES
-        rest = [f"and so on for {more} more days"] if more > 0 else []
-        raise RemovalsRefused(group=group.name, losses=losses[:_NAMED_LOSSES] + rest)
+        raise RemovalsRefused(group=group.name, losses=_shortened(losses))
+
+
+def least_losses(published: Mapping[date, int], new: Mapping[date, int]) -> list[str]:
+    """
+    Foresee what the guard would object to, from counts alone.
+
+    A lower bound: as many new entities may hide that others are gone.
+
+    Args:
+        published: Rows of the days that are published.
+        new: Rows of the days that would go out, 0 for one that would go.
+
+    Returns:
+        What would go at least, a few words a day; empty when counts show nothing.
+    """
+    losses = []
+    for day in sorted(set(published) & set(new)):
+        had, has = published[day], new[day]
+        if not has:
+            losses.append(f"the whole of {day} ({had} rows)")
+        elif had - has > TOLERATED_LOSS * had:
+            losses.append(f"{had - has} of {had} rows of {day}")
+    return _shortened(losses)
+
+
+def published_rows(table: Table) -> dict[date, int]:
+    """
+    Count the rows of each published day, without reading any data.
+
+    Raises:
+        OfflineStoreUnavailable: The store cannot be read.
+    """
+    with reaching(".".join(table.name())):
+        return {day: count_rows(files) for day, files in files_by_day(table).items()}
+
+
+def _shortened(losses: list[str]) -> list[str]:
+    more = len(losses) - _NAMED_LOSSES
+    return losses[:_NAMED_LOSSES] + ([f"and so on for {more} more days"] if more > 0 else [])
 
 
 def _count_lost(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from materializer.gate import changes, objections
+from materializer.records import BuiltDay, Verdict
 from materializer.registry import GateTest
-from materializer.warehouse import BuiltDay, Verdict
 from tests.support.dbt import Project
 from tests.support.store import (
     ALL_DAYS,
@@ -143,7 +143,7 @@ def test_a_test_whose_arguments_changed_is_the_same_test() -> None:
 
 def _built(day: str, content: str | None = "2:77") -> BuiltDay:
     at = datetime(2024, 3, 31, tzinfo=timezone.utc)
-    return BuiltDay(date.fromisoformat(day), 7, 2, "checksum", content, at)
+    return BuiltDay(date.fromisoformat(day), 7, 2, "checksum", content, None, at)
 
 
 def test_days_that_hold_what_their_build_wrote_do_not_object() -> None:

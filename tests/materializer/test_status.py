@@ -1,24 +1,31 @@
-"""`materializer status` and `get`: how far each group has come, and one row of it."""
+"""`materializer status`: how far each group and training set has come, and what is in its way."""
 
 from __future__ import annotations
 
 import json
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from materializer.commands.standing import Standing, frozen
 from materializer.offline.catalog import open_catalog, spans_name
+from materializer.offline.publish import last_published
+from materializer.offline.removals import least_losses
+from materializer.records import BuiltDay
+from materializer.registry import read_manifest
 from tests.support.dbt import Project
 from tests.support.server import Server
 from tests.support.store import (
     ALL_DAYS,
+    MODEL,
+    TRAINING,
+    USERS,
     Store,
     copy,
-    expected,
     held_warehouse,
     history,
-    newest,
     own_models,
     write_inputs,
 )
@@ -34,26 +41,78 @@ def _group(store: Store, *args: str, code: int = 0) -> Any:
     return group
 
 
-def test_a_group_that_has_come_all_the_way(published: Store) -> None:
+def _training(store: Store, *args: str) -> Any:
+    (training_set,) = store.do("status", "--json", *args).assert_code(0).document["training_sets"]
+    return training_set
+
+
+def _seconds(moment: Any) -> str:
+    return f"{moment.replace(microsecond=0).isoformat()}Z"
+
+
+def _built_at(store: Store, model: str) -> datetime:
+    (row,) = store.project.query(
+        f"select max(built_at) from feature_store.build_ledger where model = '{model}'"
+    )
+    assert isinstance(row[0], datetime)
+    return row[0]
+
+
+def _published_at(store: Store, name: str) -> datetime:
+    catalog = open_catalog(store.settings, environ={})
+    last = last_published(catalog, name)
+    catalog.close()
+    assert last is not None
+    return last.published_at.replace(tzinfo=None)
+
+
+def _receipt(store: Store) -> Any:
+    return json.loads((store.home / "training" / "training_data.receipt.json").read_text())
+
+
+def test_a_store_that_has_come_all_the_way(published: Store) -> None:
     done = published.do("status").assert_code(0)
 
+    training = _built_at(published, TRAINING), _published_at(published, "training_data")
     assert done.out == (
         "features_daily\n"
         "  built      2024-03-30 (0.0 h old)\n"
+        f"  last build 45 days whole build, at {_seconds(_built_at(published, MODEL))}\n"
         "  gate       green\n"
         "  published  2024-03-30 (0.0 h old)\n"
         "  pushed     2024-03-30 (0.0 h old)\n"
+        "training_data\n"
+        f"  built      4 rows, at {_seconds(training[0])}\n"
+        "  gate       green\n"
+        f"  published  4 rows, at {_seconds(training[1])}\n"
+        f"  receipt    {_receipt(published)['tag']}\n"
     )
     assert done.err == ""
     assert _group(published) == {
         "group": "features_daily",
         "gate": [],
+        "last_build": {
+            "built_at": f"{_built_at(published, MODEL).isoformat()}Z",
+            "days": {"whole build": len(ALL_DAYS)},
+        },
+        "frozen": [],
         "waiting_days": 0,
+        "guard": [],
         "run": [],
         "built": FRESH,
         "published": FRESH,
         "pushed": FRESH,
         "too_old": False,
+    }
+    assert _training(published) == {
+        "training_set": "training_data",
+        "rows": 4,
+        "built_at": f"{training[0].isoformat()}Z",
+        "gate": [],
+        "sample_share": 1.0,
+        "published": f"4 rows, at {_seconds(training[1])}",
+        "receipt": _receipt(published)["tag"],
+        "problem": None,
     }
 
 
@@ -205,6 +264,169 @@ def test_days_of_a_range_and_of_a_plain_build_are_built_by_the_same_sql(
     assert backfilled[0].query(sql) == built.query(sql)
 
 
+def _day(day: str, first_event: str | None, checksum: str = "new") -> BuiltDay:
+    at = datetime(2024, 3, 31, tzinfo=timezone.utc)
+    first = None if first_event is None else date.fromisoformat(first_event)
+    sequence = 2 if checksum == "new" else 1
+    return BuiltDay(date.fromisoformat(day), sequence, 8, checksum, "8:1", first, at)
+
+
+@pytest.mark.parametrize(
+    ("day", "then", "now", "is_frozen"),
+    [
+        # The window of 31 days reaches from 2024-02-24 to 2024-03-25.
+        ("2024-03-25", "2024-02-24", "2024-02-25", True),
+        ("2024-03-26", "2024-02-24", "2024-02-25", False),
+        ("2024-03-25", "2024-02-25", "2024-02-25", False),
+        ("2024-03-25", None, "2024-02-25", False),
+        ("2024-03-25", "2024-02-24", None, False),
+    ],
+)
+def test_a_day_is_frozen_when_its_window_reaches_before_the_events_that_are_kept(
+    day: str, then: str | None, now: str | None, is_frozen: bool
+) -> None:
+    built = _day(day, then)
+    first = None if now is None else date.fromisoformat(now)
+    assert frozen([built], first, 31) == ([built.day] if is_frozen else [])
+    assert frozen([built], first, None) == []
+
+
+def test_a_frozen_day_is_not_among_the_commands() -> None:
+    days = [
+        _day("2024-03-28", None, "old"),
+        _day("2024-03-29", None, "old"),
+        _day("2024-03-30", None),
+    ]
+    standing = Standing(days=days, frozen=[days[0].day])
+
+    assert standing.commands(datetime(2024, 3, 31, tzinfo=timezone.utc)) == [
+        "dbt build --vars '{start_date: 2024-03-29, end_date: 2024-03-29}'  # built by older SQL"
+    ]
+
+
+def test_the_window_of_a_group_is_that_of_its_model(built: Project) -> None:
+    assert read_manifest(built.target / "manifest.json").windows == {MODEL: 31}
+
+
+def test_frozen_days_and_what_the_last_build_made_are_told(
+    built: Project, redis_url: str, tmp_path: Path
+) -> None:
+    project = copy(built, tmp_path / "store")
+    kept = [event for event in history() if event[2].date() >= date(2024, 2, 25)]
+    late = [("user3", "late", datetime(2024, 3, day, 12)) for day in (29, 31)]
+    project.now = "2024-04-01T00:00:00Z"
+    write_inputs(project, [*kept, *late])
+    project.build()
+    store = Store(project, redis_url)
+
+    out = store.do("status").out
+    assert (
+        "  last build 2 days events changed, 1 day missing, "
+        f"at {_seconds(_built_at(store, MODEL))}\n"
+    ) in out
+    assert (
+        "  frozen     40 days, 2024-02-15 to 2024-03-25: their events are no longer kept\n" in out
+    )
+    group = _group(store)
+    assert group["last_build"]["days"] == {"events changed": 2, "missing": 1}
+    assert group["frozen"] == [{"first": "2024-02-15", "last": "2024-03-25", "days": 40}]
+
+
+def _losses(published: dict[int, int], new: dict[int, int]) -> list[str]:
+    return least_losses(
+        {date(2024, 3, day): rows for day, rows in published.items()},
+        {date(2024, 3, day): rows for day, rows in new.items()},
+    )
+
+
+def test_counts_foresee_what_the_guard_does_not_tolerate() -> None:
+    published = dict.fromkeys([1, 2, 3, 4], 100)
+    assert _losses(published, {1: 95, 2: 94, 3: 0, 5: 0}) == [
+        "6 of 100 rows of 2024-03-02",
+        "the whole of 2024-03-03 (100 rows)",
+    ]
+
+
+def test_of_many_losses_five_are_named() -> None:
+    losses = _losses(dict.fromkeys(range(1, 9), 8), dict.fromkeys(range(1, 9), 0))
+    assert losses[4:] == ["the whole of 2024-03-05 (8 rows)", "and so on for 3 more days"]
+
+
+def test_the_guard_of_the_next_publish_is_foreseen(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    write_inputs(store.project, [event for event in history() if event[0] in USERS[:4]])
+    store.project.build().assert_done()
+
+    done = store.do("status").assert_code(0)
+    guard = _group(store)["guard"]
+    refused = store.do("publish").assert_code(3)
+
+    assert guard[0] == "4 of 8 rows of 2024-02-15"
+    lost = "; ".join(guard)
+    assert f"  guard      a publish would stop: it would remove at least {lost}\n" in done.out
+    assert f"features_daily: not published: it would remove {lost}. " in refused.err
+
+
+def test_days_that_another_warehouse_lacks_are_foreseen_as_lost(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    store.query("update feature_store.warehouse set warehouse_id = 'another'")
+    store.query("delete from feature_store.build_ledger where day = '2024-03-01'")
+
+    assert _group(store)["guard"] == ["the whole of 2024-03-01 (8 rows)"]
+
+
+def test_a_store_that_nobody_can_compare_foresees_nothing(published: Store) -> None:
+    with held_warehouse(published):
+        done = published.do("status", "--json", "--wait", "0")
+    assert done.document["groups"][0]["guard"] == []
+
+
+def test_a_training_set_with_a_red_gate_says_why(store: Store) -> None:
+    store.query(
+        "update feature_store.gate_verdicts set status = 'fail', failures = 1 "
+        "where test like '%training_data_is_covered%'"
+    )
+
+    test = "training_data_is_covered"
+    reason = f"{test} said fail (1 row); see: dbt test --select {test}"
+    assert f"  gate       red\n    {reason}\n  published  nothing yet\n" in store.do("status").out
+    training = _training(store)
+    assert (training["gate"], training["published"], training["receipt"]) == (
+        [reason],
+        "nothing yet",
+        None,
+    )
+
+
+def test_a_gate_that_looked_at_a_sample_says_its_share(store: Store) -> None:
+    store.query(
+        "update feature_store.gate_verdicts set sample_share = 0.1 "
+        "where test like '%training_data_equals_oracle%'"
+    )
+
+    assert "  gate       green, on 10 % of the label rows\n" in store.do("status").out
+    assert _training(store)["sample_share"] == 0.1
+
+
+def test_a_training_set_that_was_built_again_waits(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    assert "not published" not in _training(store)["published"]
+    store.project.dbt("run", "--select", "training_data").assert_done()
+
+    assert _training(store)["published"].endswith("; the newest build is not published")
+
+
+def test_a_training_set_that_was_never_built_says_so(store: Store) -> None:
+    store.project.warehouse.unlink()
+
+    problem = f"{store.project.warehouse} does not exist; run: dbt build"
+    assert f"training_data\n  built      {problem}\n  published  nothing yet\n" in (
+        store.do("status").out
+    )
+    training = _training(store)
+    assert (training["rows"], training["gate"], training["problem"]) == (None, None, problem)
+
+
 def _files(store: Store) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in store.home.rglob("*") if path.is_file()}
 
@@ -213,43 +435,3 @@ def test_status_changes_nothing(published: Store) -> None:
     before = _files(published)
     published.do("status").assert_code(0)
     assert _files(published) == before
-
-
-def test_get_prints_one_row(published: Store) -> None:
-    names = (
-        "day",
-        "event_count_7d",
-        "event_count_30d",
-        "last_event_days_ago",
-        "event_type_counts",
-        "available_at",
-    )
-    row = dict(zip(names, newest(expected())["user1"], strict=True))
-
-    done = published.do("get", "user1").assert_code(0)
-
-    assert [line.split(None, 1) for line in done.out.splitlines()] == [
-        [name, json.dumps(value)] for name, value in row.items()
-    ]
-    assert published.do("get", "user1", "--json").assert_code(0).document == {
-        "group": "features_daily",
-        "entity": {"user_id": "user1"},
-        "row": row,
-    }
-
-
-def test_get_of_an_unknown_user_ends_with_1(published: Store) -> None:
-    done = published.do("get", "nobody").assert_code(1)
-
-    assert (done.out, done.err) == ("", "features_daily: no row for {'user_id': 'nobody'}\n")
-    assert published.do("get", "nobody", "--json").assert_code(1).document["row"] is None
-
-
-def test_get_before_the_first_push_says_what_to_run(store: Store) -> None:
-    done = store.do("get", "user1").assert_code(4)
-    assert done.err == ("materializer: features_daily was never pushed; run: materializer push\n")
-
-
-def test_get_with_more_keys_than_any_group_has_is_a_usage_error(store: Store) -> None:
-    done = store.do("get", "user1", "item1").assert_code(2)
-    assert "0 online groups have a key of 2 part(s)" in done.err
