@@ -7,6 +7,7 @@ command line, without paying the imports each time. So a run can be killed, and 
 
 from __future__ import annotations
 
+import atexit
 import csv
 import json
 import multiprocessing
@@ -30,9 +31,18 @@ NOW = "2024-03-31T00:00:00Z"
 _PARSED = "partial_parse.msgpack"
 # What was parsed last: by this process, or for it, before it began.
 PARSED = "DBT_TESTS_PARSED"
-_CACHE = Path(
-    os.environ.get(PARSED) or f"{tempfile.mkdtemp(prefix='feature-store-tests-')}/{_PARSED}"
-)
+
+
+def _cache() -> Path:
+    given = os.environ.get(PARSED)
+    if given:
+        return Path(given)
+    folder = tempfile.mkdtemp(prefix="feature-store-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / _PARSED
+
+
+_CACHE = _cache()
 
 # A dbt run that takes longer [s] hangs.
 _TIMEOUT = 120
