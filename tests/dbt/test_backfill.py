@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -102,6 +103,55 @@ def test_a_full_refresh_equals_the_increments(project: Project) -> None:
     _run(project, "--full-refresh").assert_done()
 
     assert project.features() == before == oracle.features(_history(), ALL_DAYS)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        pytest.param({}, None, id="first build"),
+        pytest.param({"start_date": str(FIRST), "end_date": str(LAST)}, None, id="range"),
+        pytest.param({"start_date": "2024-02-10", "end_date": "2024-02-12"}, {}, id="the rest"),
+        pytest.param({}, {"start_date": "2024-01-25", "end_date": str(LAST)}, id="range again"),
+    ],
+)
+def test_a_build_in_chunks_ends_in_the_same_table(
+    project: Project, first: dict[str, object], then: dict[str, object] | None
+) -> None:
+    for variables in (first, then):
+        if variables is not None:
+            run = _run(project, backfill_chunk_days=9, **variables).assert_done()
+
+    assert project.features() == oracle.features(_history(), ALL_DAYS)
+    assert sorted(_sequences(project)) == ALL_DAYS
+    assert re.search(r"features_daily: (\d+) of \1 days built, to 2024-03-30", run.output)
+
+
+def test_days_far_apart_are_built_in_a_chunk_each(project: Project) -> None:
+    _run(project).assert_done()
+    # Two events move, and each dirties days of its own.
+    changed = [event for event in _history() if event[2].date() not in (FIRST, LAST)]
+    project.write_history([("user0", "x", datetime(2024, 1, 20)), *changed])
+
+    run = _run(project, backfill_chunk_days=1, healing_horizon_days=400).assert_done()
+
+    events = [("user0", "x", datetime(2024, 1, 20)), *changed]
+    assert project.features() == oracle.features(events, ALL_DAYS)
+    assert "days events changed" in run.output
+
+
+def test_a_full_refresh_in_chunks_equals_the_increments(project: Project) -> None:
+    _run(project).assert_done()
+    before = project.features()
+
+    _run(project, "--full-refresh", backfill_chunk_days=20).assert_done()
+
+    assert project.features() == before
+
+
+def test_chunks_of_no_days_are_refused(project: Project) -> None:
+    run = _run(project, backfill_chunk_days=0)
+    assert run.code == 1
+    assert "backfill_chunk_days: 0 is not a number of days; write 31" in run.output
 
 
 def test_a_build_with_nothing_to_do_writes_nothing(project: Project) -> None:

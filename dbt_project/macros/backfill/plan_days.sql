@@ -9,7 +9,7 @@
     {%- set lag = availability_lag_hours() -%}
     {%- set late = has_column(events, 'ingested_at') -%}
     insert into {{ source('records', 'build_plan') }} (
-        model, day, reason, rebuild, available_at, fingerprint, source_first_day
+        model, day, reason, rebuild, available_at, fingerprint, source_first_day, chunk
     )
     with
     first_event as (
@@ -117,6 +117,16 @@
                 when fingerprint <> built_fingerprint and not is_frozen then 'events changed'
             end as reason
         from fingerprinted
+    ),
+
+    -- Days of one chunk lie within so many days of the calendar; what one turn of a build needs does
+    -- not grow with the range.
+    placed as (
+        select
+            *,
+            floor({{ days_between('min(day) over ()', 'day') }} / {{ backfill_chunk_days() }}) as place
+        from chosen
+        where reason is not null
     )
 
     select
@@ -126,7 +136,7 @@
         true as rebuild,
         {{ add_hours(add_days('day', 1), lag) }} as available_at,
         fingerprint,
-        source_first_day
-    from chosen
-    where reason is not null
+        source_first_day,
+        dense_rank() over (order by place) - 1 as chunk
+    from placed
 {% endmacro %}

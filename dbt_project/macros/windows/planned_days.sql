@@ -7,6 +7,6 @@
     (
         select day, available_at
         from {{ source('records', 'build_plan') }}
-        where model = '{{ unique_id }}' and rebuild
+        where model = '{{ unique_id }}' and rebuild and chunk = 0
     )
 {%- endmacro %}
