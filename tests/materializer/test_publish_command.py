@@ -13,10 +13,11 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from materializer.offline.catalog import find_table, open_catalog, table_name
 from tests.support import oracle
-from tests.support.dbt import Project
+from tests.support.dbt import ROOT, Project
 from tests.support.store import (
     ALL_DAYS,
     LABELS,
@@ -192,7 +193,7 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
         "parquet_sha256": hashlib.sha256(_parquet(store).read_bytes()).hexdigest(),
         "vars": {
             "command": {"events_path": "events.csv", "labels_path": "labels.csv"},
-            "project": {"healing_horizon_days": 90},
+            "project": yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"],
         },
         "inputs": [
             {

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
+import yaml
 
 from materializer.content import content_of_query, content_of_rows, ledger_content, sum_contents
 from materializer.offline.catalog import open_catalog, table_name
@@ -140,7 +141,7 @@ def test_the_vars_of_the_command_and_of_the_project_are_kept_and_no_secret(store
             "labels_path": "labels.csv",
             "team": {"names": ["ann", 7]},
         },
-        "project": {"since": "2024-01-01", "it's": ["a", None], "healing_horizon_days": 90},
+        "project": {**yaml.safe_load(text)["vars"], "since": "2024-01-01", "it's": ["a", None]},
     }
 
 
