@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +21,8 @@ from pathlib import Path
 
 import duckdb
 
-ROOT = Path(__file__).resolve().parents[1]
+from benchmarks.scratch import dbt, generate
+
 FIRST = date(2024, 1, 1)
 
 
@@ -38,39 +37,17 @@ class History:
 
     def dbt(self, now: date, *args: str, **variables: str) -> float:
         """Run the features model; return dbt's time for it [s]."""
-        values = {"events_path": str(self.folder / "events" / "*.parquet"), **variables}
-        values["labels_path"] = str(self.folder / "labels.parquet")
-        target = self.folder / "target"
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("dbt")),
-                "--quiet",
-                "run",
-                "--select",
-                "features_daily",
-                *args,
-                "--vars",
-                json.dumps(values),
-                "--target-path",
-                str(target),
-                "--log-path",
-                str(self.folder / "logs"),
-            ],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                "FEATURE_STORE_HOME": str(self.folder / "home"),
-                "FEATURE_STORE_NOW": now.isoformat(),
+        done = dbt(
+            self.folder,
+            now,
+            *("--quiet", "run", "--select", "features_daily", *args),
+            variables={
+                "events_path": str(self.folder / "events" / "*.parquet"),
+                "labels_path": str(self.folder / "labels.parquet"),
+                **variables,
             },
-            capture_output=True,
-            text=True,
-            check=False,
         )
-        if done.returncode:
-            sys.exit(done.stdout + done.stderr)
-        results = json.loads((target / "run_results.json").read_text())["results"]
-        (result,) = [r for r in results if r["unique_id"].endswith(".features_daily")]
-        return float(result["execution_time"])
+        return done.seconds["features_daily"]
 
 
 def main() -> int:
@@ -103,29 +80,13 @@ def _make(scratch: Path, options: argparse.Namespace) -> list[History]:
     # Days more than are built at first: the plain build finds them one at a time.
     total = long + options.runs + 1
     whole = scratch / str(long)
-    whole.mkdir(parents=True)
-    subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "seeds" / "generate.py"),
-            "--format",
-            "parquet",
-            "--users",
-            str(options.users),
-            "--days",
-            str(total),
-            "--events",
-            str(total * options.events_per_day),
-            "--labels",
-            "1000",
-            "--start",
-            FIRST.isoformat(),
-            "--out",
-            str(whole),
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    generate(
+        whole,
+        users=options.users,
+        days=total,
+        events=total * options.events_per_day,
+        labels=1000,
+        start=FIRST,
     )
     part = scratch / str(short)
     (part / "events").mkdir(parents=True)

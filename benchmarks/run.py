@@ -19,6 +19,8 @@ BENCHMARKS: dict[str, list[str]] = {
     "push.py": ["--users", "20000", "--days", "5"],
     "offline_lookup.py": ["--users", "20000", "--days", "10"],
     "serve.py": ["--seconds", "3"],
+    "gate.py": ["--users", "5000", "--events", "200000", "--labels", "20000", "--runs", "3"],
+    "backfill.py": ["--users", "2000", "--events", "200000", "--runs", "1"],
     "one_day_build.py": ["--users", "2000", "--events-per-day", "2000", "--runs", "3"],
 }
 
