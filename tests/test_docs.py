@@ -261,6 +261,13 @@ def test_the_example_of_features_is_what_the_events_give() -> None:
     assert [day for user, day in expected if user == "bob"] == [date(2024, 7, 9)]
 
 
+def test_the_example_of_late_events_is_what_the_events_give() -> None:
+    late = ("u", "click", datetime(2024, 6, 1, 12), datetime(2024, 6, 3))
+    for day, *values, _ in example("late"):
+        row = oracle.snapshot("u", date.fromisoformat(day), [late])
+        assert values == ([shown(v) for v in row[2:6]] if row else ["null"] * 4)
+
+
 def test_the_example_of_labels_is_what_the_events_give() -> None:
     rows = example("labels")
     labels = [(user, 1.0, datetime.fromisoformat(at)) for user, at, *_ in rows]
