@@ -172,6 +172,19 @@ def test_every_input_has_the_content_that_the_receipt_says(changed: Store) -> No
                 assert rebuild.content_of(source) == source.content
 
 
+def test_a_time_given_as_text_is_utc_wherever_it_is_built_again(
+    once: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receipt = read_receipt(newest(once))
+    as_text = "timezone('UTC', cast(cast(as_of_ts as varchar) as timestamptz)) as as_of_ts"
+    sql = f"select * replace ({as_text}) from ({receipt.sql})"
+    path = forge(once, replace(receipt, sql=sql), tmp_path / "receipt.json")
+
+    monkeypatch.setenv("TZ", "America/New_York")
+
+    assert ": identical, " in once.command("verify-training", str(path)).assert_code(0).out
+
+
 def test_an_old_receipt_stays_identical_through_late_events_builds_and_publishes(
     changed: Store,
 ) -> None:
