@@ -127,6 +127,7 @@ def test_each_gate_test_guards_the_models_it_refs(registry: Registry) -> None:
     events, labels = "model.feature_store.stg_events", "model.feature_store.stg_labels"
     assert guarded == {
         "features_daily_is_unique": {MODEL},
+        "features_daily_is_as_built": {MODEL},
         "features_daily_events_are_well_formed": {MODEL, events},
         "features_daily_newest_day_has_events": {MODEL, events},
         "features_daily_equals_oracle": {MODEL, events},
