@@ -1,0 +1,67 @@
+{#- The recorded SQL, not the model's text as it is now: what is tested is what made the table. -#}
+{% macro cut_build(name, inputs, available_at, instant, days) %}
+    {%- set unique_id = model_id(name) -%}
+    {%- set node = graph.nodes[unique_id] -%}
+    {%- set relation = node.relation_name -%}
+    {%- set sql = namespace(text=_built_sql(unique_id), given=[]) -%}
+    {%- set plan = source('records', 'build_plan') | string -%}
+    {%- set newest = none -%}
+    {%- for id in node.depends_on.nodes -%}
+        {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
+        {%- if input.get('source_name') != 'records' -%}
+            {%- if inputs[input.name] -%}
+                {%- set cut = '_cut_' ~ input.name -%}
+                {%- do sql.given.append(
+                    cut ~ ' as (select * from ' ~ input.relation_name ~ ' where ' ~ inputs[input.name] ~ ' < '
+                    ~ _literal(instant) ~ ')'
+                ) -%}
+                {%- set sql.text = sql.text | replace(input.relation_name, cut) -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if plan in sql.text -%}
+        {#- A model built by day is asked for the newest days that the table says could be used. -#}
+        {%- set newest -%}
+            select day from (
+                select day, max({{ available_at }}) as usable_at from {{ relation }}
+                where {{ available_at }} <= {{ _literal(instant) }} group by day
+            ) as usable order by usable_at desc, day desc limit {{ days }}
+        {%- endset -%}
+        {%- do sql.given.append(
+            "_cut_plan as (select distinct '" ~ unique_id ~ "' as model, day, " ~ available_at
+            ~ " as available_at, true as rebuild, 0 as chunk from " ~ relation ~ " where day in (" ~ newest ~ "))"
+        ) -%}
+        {%- set sql.text = sql.text | replace(plan, '_cut_plan') -%}
+    {%- endif -%}
+    {{ return({
+        'sql': ('with ' ~ sql.given | join(', ') ~ ' ' if sql.given else '') ~ 'select * from (' ~ sql.text ~ ') as rebuilt',
+        'days': newest,
+    }) }}
+{% endmacro %}
+
+{% macro _built_sql(unique_id) %}
+    {%- set found = run_query(
+        'select built.sql from ' ~ source('records', 'built_sql') ~ ' as built inner join '
+        ~ source('records', 'build_ledger') ~ ' as ledger on built.model = ledger.model and '
+        ~ "built.model_checksum = ledger.model_checksum where built.model = '" ~ unique_id
+        ~ "' order by ledger.\"sequence\" desc limit 1"
+    ).rows -%}
+    {%- if not found -%}
+        {{ exceptions.raise_compiler_error(
+            'knows_no_future of ' ~ unique_id ~ ': its build is not recorded; give the model '
+            ~ 'post_hook: ["{{ ' ~ 'record_build(by_day=true) ' ~ '}}"] and run: dbt build'
+        ) }}
+    {%- endif -%}
+    {{ return(found[0][0]) }}
+{% endmacro %}
+
+{#- An input of a model by its name. -#}
+{% macro _input(name, input_name) %}
+    {%- for id in graph.nodes[model_id(name)].depends_on.nodes -%}
+        {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
+        {%- if input.name == input_name -%} {{ return(input) }} {%- endif -%}
+    {%- endfor -%}
+    {{ exceptions.raise_compiler_error(
+        'knows_no_future of ' ~ name ~ ': ' ~ input_name ~ ' is not one of its inputs'
+    ) }}
+{% endmacro %}
