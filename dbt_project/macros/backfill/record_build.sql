@@ -1,5 +1,5 @@
 {#- Inside the model's own transaction: after a kill, data and ledger agree. -#}
-{% macro record_build(by_day) %}
+{% macro record_build(by_day=false, partition=none) %}
     {%- set ledger = source('records', 'build_ledger') -%}
     {%- set checksum = local_md5(model.get('compiled_code') or '') -%}
     {%- if execute -%} {%- do _record_sql(checksum) -%} {%- endif %}
@@ -20,6 +20,18 @@
         plan.fingerprint,
         {{ availability_lag_hours() }} as availability_lag_hours,
         plan.source_first_day,
+    {%- elif partition %}
+        coalesce(stands.day, known.day) as day,
+        coalesce(stands."rows", 0) as "rows",
+        coalesce(stands.content, '0:0') as content,
+        case
+            when known.day is null then 'new rows'
+            when stands.day is null then 'rows gone'
+            else 'rows changed'
+        end as reason,
+        cast(null as varchar) as fingerprint,
+        {{ availability_lag_hours() }} as availability_lag_hours,
+        cast(null as date) as source_first_day,
     {%- else %}
         cast(null as date) as day,
         counted."rows",
@@ -41,6 +53,12 @@
         group by 1
     ) as counted on plan.day = counted.day
     where plan.model = '{{ model.unique_id }}'
+    {%- elif partition %}
+    from (
+        select {{ partition }} as day, count(*) as "rows", {{ content_of_rows() }} as content from {{ this }} group by 1
+    ) as stands
+    full outer join ({{ current_ledger(model.unique_id) }}) as known on stands.day = known.day
+    where coalesce(stands.content, '0:0') is distinct from known.content
     {%- else %}
     from (select count(*) as "rows", {{ content_of_rows() }} as content from {{ this }}) as counted
     {%- endif %}

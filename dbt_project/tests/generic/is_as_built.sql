@@ -1,6 +1,6 @@
 {#- A row that was edited by hand is not what was tested when it was built; days whose events are no longer
     kept cannot be tested in any other way. -#}
-{% test is_as_built(model) %}
+{% test is_as_built(model, partition='day') %}
 
 select
     coalesce(built.day, stands.day) as day,
@@ -14,9 +14,9 @@ select
     ) as problem
 from ({{ current_ledger(model_id(model.identifier)) }}) as built
 full outer join (
-    select day, count(*) as "rows", {{ content_of_rows(model.identifier) }} as content
+    select {{ partition }} as day, count(*) as "rows", {{ content_of_rows(model.identifier) }} as content
     from {{ model }}
-    group by day
+    group by 1
 ) as stands on built.day = stands.day
 where coalesce(stands.content, '0:0') is distinct from built.content
 
