@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None, *, stores: Stores | None = None
     """
     from flask import Flask
 
-    from serve import errors, health, ids, offline, online
+    from serve import errors, health, ids, listing, offline, online
     from serve.stores import Stores
 
     app = Flask(__name__, static_folder=None)
@@ -44,7 +44,7 @@ def create_app(settings: Settings | None = None, *, stores: Stores | None = None
     ids.init_app(app)
     errors.init_app(app)
     app.after_request(_uncached)
-    for module in (online, offline, health):
+    for module in (online, offline, listing, health):
         app.register_blueprint(module.blueprint)
     return app
 

@@ -31,7 +31,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unknown_entity": (404, "no such id in this store"),
     "not_yet_available": (404, "the id is known, but its first row is available later than as_of"),
     "expired": (404, "the newest row at as_of is older than the group's ttl_days (offline only)"),
-    "unknown_group": (404, "no published group answers this route"),
+    "unknown_group": (404, "no such group was published, or none that answers this route"),
     "unknown_route": (404, "no such route"),
     "method_not_allowed": (405, "the route exists, but answers GET and HEAD only"),
     "internal_error": (500, "a defect of the server, or a value it cannot read; see its log"),

@@ -37,12 +37,34 @@ def default_group(groups: Groups) -> FeatureGroup:
         if group.key_prefix == DEFAULT_PREFIX and len(group.entity) == 1:
             return group
     if not groups:
-        raise ApiError("not_materialized", "nothing was published yet; run: materializer publish")
+        raise _nothing()
     raise ApiError(
         "unknown_group",
         f"no published group has one key column and key_prefix {DEFAULT_PREFIX!r}, which this "
         f"route serves; published: {', '.join(sorted(groups))}",
     )
+
+
+def named_group(groups: Groups, name: str) -> FeatureGroup:
+    """
+    Pick a group by its name.
+
+    Raises:
+        ApiError: `not_materialized` when nothing is published, `unknown_group` naming what is.
+    """
+    if name in groups:
+        return groups[name]
+    if not groups:
+        raise _nothing()
+    shown = name if len(name) <= 60 else f"{name[:57]}..."
+    raise ApiError(
+        "unknown_group",
+        f"no feature group {shown!r} was published; published: {', '.join(sorted(groups))}",
+    )
+
+
+def _nothing() -> ApiError:
+    return ApiError("not_materialized", "nothing was published yet; run: materializer publish")
 
 
 class Directory:
@@ -80,6 +102,29 @@ class Directory:
             ApiError: See `default_group`; `store_unavailable` as below.
             StoreUnavailable: The groups were never read, and cannot be.
         """
+        return default_group(self.groups())
+
+    def named(self, name: str) -> FeatureGroup:
+        """
+        Pick a group by its name; one that is not known is looked for anew before it is refused.
+
+        Raises:
+            ApiError: See `named_group`; `store_unavailable` as below.
+            StoreUnavailable: The groups cannot be read.
+        """
+        known = self.groups()
+        if name not in known and time.monotonic() - self._read_at > self._fresh_for:
+            known = self.refresh()
+        return named_group(known, name)
+
+    def groups(self) -> Groups:
+        """
+        Tell what is published.
+
+        Raises:
+            ApiError: `store_unavailable` as below.
+            StoreUnavailable: The groups were never read, and cannot be.
+        """
         age = time.monotonic() - self._read_at
         if not self._groups:
             self.refresh()
@@ -88,7 +133,7 @@ class Directory:
                 self._refresh_quietly()
             else:
                 threading.Thread(target=self._refresh_quietly, daemon=True).start()
-        return default_group(self._groups)
+        return self._groups
 
     def refresh(self) -> Groups:
         """

@@ -30,7 +30,7 @@ from materializer.errors import (
     UnreadableValue,
 )
 from materializer.offline.catalog import open_catalog
-from materializer.offline.reader import OfflineReader
+from materializer.offline.reader import OfflineReader, State
 from materializer.online import connection
 from materializer.registry import Contract, FeatureGroup
 from serve.breaker import Breaker, Deadline
@@ -180,6 +180,15 @@ class OfflineStore:
             StoreUnavailable: The catalog cannot be read.
         """
         return cast("Groups", self._call(self._groups_of))
+
+    def state(self, group: str) -> State:
+        """
+        Tell how far the published data of a group reaches.
+
+        Raises:
+            StoreUnavailable: The store cannot be read, or the group was never published.
+        """
+        return cast("State", self._call(lambda reader: reader.state(group)))
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from math import inf
 
@@ -44,6 +45,23 @@ from materializer.registry import FeatureGroup
 
 _EPOCH = datetime(1970, 1, 1)
 _ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    How far one published state reaches.
+
+    Attributes:
+        snapshot_id: The group's snapshot.
+        day: Its newest day, None when it holds no row.
+        available_at: Since when the newest row of that day may be used [UTC, naive]; None when the
+            files do not say.
+    """
+
+    snapshot_id: int
+    day: date | None
+    available_at: datetime | None
 
 
 class OfflineReader:
@@ -96,6 +114,18 @@ class OfflineReader:
             with suppress(NotPublished):
                 groups[name] = self._view(name).group
         return groups
+
+    def state(self, group: str) -> State:
+        """
+        Tell which state of a group lookups answer from, and how far it reaches.
+
+        Raises:
+            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
+        """
+        view = self._view(group)
+        day = view.order[-1] if view.order else None
+        latest = None if day is None else view.days[day].latest
+        return State(view.snapshot_id, day, None if latest == datetime.max else latest)
 
     def snapshot_id(self, group: str) -> int:
         """

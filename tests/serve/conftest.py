@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tests.serve.support import FIRST, FeatureServer, days_of, publish, push_all, row
+from tests.serve.support import (
+    FIRST,
+    PAIRS,
+    PAIRS_SCHEMA,
+    FeatureServer,
+    days_of,
+    pair,
+    publish,
+    push_all,
+    row,
+)
 from tests.support.server import SERVERS, Server
 
 BIG = 2**53 + 1
@@ -65,6 +76,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ser
     ]
     publish(folder / "home", rows)
     push_all(folder / "home", running.client())
+    pairs = [
+        *(pair("user1", item, date(2024, 1, day)) for item in (1, 2) for day in (5, 6, 7)),
+        pair("old", 1, date(2024, 1, 2)),
+        *(pair(odd, n, date(2024, 1, 7)) for n, odd in enumerate(ODD_IDS)),
+    ]
+    publish(folder / "home", pairs, PAIRS, PAIRS_SCHEMA)
+    # The clock of the tests is years behind the one by which Redis drops keys.
+    push_all(folder / "home", running.client(), replace(PAIRS, ttl_days=None))
     yield folder / "home", running
     running.close()
 

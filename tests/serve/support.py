@@ -25,7 +25,7 @@ from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.online.push import push
-from materializer.registry import FeatureGroup
+from materializer.registry import Column, FeatureGroup
 from serve import create_app
 from serve.stores import Stores
 from tests.support.group import GROUP
@@ -48,6 +48,41 @@ SCHEMA = pa.schema(
         ("event_type_counts", pa.string()),
         ("available_at", pa.timestamp("us")),
         ("max_event_ts", pa.timestamp("us")),
+    ]
+)
+
+# A second group: two key columns, one of them a number, and its limits.
+PAIRS = FeatureGroup(
+    name="pairs",
+    unique_id="model.feature_store.pairs",
+    relation_name='"warehouse"."feature_store"."pairs"',
+    description="One row per (user_id, item_id, day).",
+    entity=("user_id", "item_id"),
+    available_at="known_at",
+    availability_lag_hours=6,
+    partition="day",
+    online=True,
+    key_prefix="pairs",
+    ttl_days=3,
+    max_age_hours=None,
+    owner="growth-ml",
+    columns=(
+        Column("user_id", "string"),
+        Column("item_id", "int64"),
+        Column("day", "date"),
+        Column("clicks", "int64"),
+        Column("share", "double"),
+        Column("known_at", "timestamp"),
+    ),
+)
+PAIRS_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("item_id", pa.int64()),
+        ("day", pa.date32()),
+        ("clicks", pa.int64()),
+        ("share", pa.float64()),
+        ("known_at", pa.timestamp("us")),
     ]
 )
 
@@ -76,9 +111,28 @@ def days_of(user: str, first: date = FIRST, last: date = LAST, **changed: object
     return [row(user, day, **{"event_count_30d": 10 + day.day, **changed}) for day in days]
 
 
-def publish(home: Path, rows: Iterable[Mapping[str, object]], group: FeatureGroup = GROUP) -> None:
+def pair(user: str, item: int, day: date, **changed: object) -> dict[str, object]:
+    """One row of `PAIRS`, available six hours after its day."""
+    midnight = datetime(day.year, day.month, day.day)
+    return {
+        "user_id": user,
+        "item_id": item,
+        "day": day,
+        "clicks": day.day,
+        "share": 0.5,
+        "known_at": midnight + timedelta(days=1, hours=6),
+        **changed,
+    }
+
+
+def publish(
+    home: Path,
+    rows: Iterable[Mapping[str, object]],
+    group: FeatureGroup = GROUP,
+    schema: pa.Schema = SCHEMA,
+) -> None:
     """Replace the days of *rows*, as `materializer publish` does."""
-    table = pa.Table.from_pylist([dict(one) for one in rows], schema=SCHEMA)
+    table = pa.Table.from_pylist([dict(one) for one in rows], schema=schema)
     days = sorted(set(table.column("day").to_pylist()))
 
     def rows_of(day: date) -> pa.Table:

@@ -1,0 +1,97 @@
+"""
+`GET /feature-groups` and `GET /feature-groups/<group>`: what is published.
+
+Owns how a registry entry is written for machines. It writes whatever fields the entry has, so that
+a field the registry learns shows up by itself. Refuses to tell what only the warehouse can use, and
+to read anything but what was published with the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from flask import Blueprint
+
+from materializer.config import format_time
+from materializer.registry import FeatureGroup
+from serve import stores
+from serve.answers import as_time
+
+# Names of dbt and of the warehouse, which no reader of the stores can use.
+PRIVATE = {"unique_id", "relation_name"}
+
+blueprint = Blueprint("listing", __name__)
+
+
+@blueprint.get("/feature-groups")
+def every() -> dict[str, Any]:
+    """
+    Answer every published group, by name.
+
+    Raises:
+        ApiError: `store_unavailable`.
+        StoreUnavailable: The offline store cannot be read.
+    """
+    here = stores.current()
+    known = here.directory.groups()
+    return {"feature_groups": [_entry(here, known[name]) for name in sorted(known)]}
+
+
+@blueprint.get("/feature-groups/<group>")
+def one(group: str) -> dict[str, Any]:
+    """
+    Answer one published group.
+
+    Raises:
+        ApiError: `unknown_group`, `not_materialized`, `store_unavailable`.
+        StoreUnavailable: The offline store cannot be read.
+    """
+    here = stores.current()
+    return _entry(here, here.directory.named(group))
+
+
+def _entry(here: stores.Stores, group: FeatureGroup) -> dict[str, Any]:
+    state = here.offline.state(group.name)
+    return {
+        **describe(group),
+        "published": {
+            # Beyond 2**53, where many readers of JSON lose digits.
+            "snapshot_id": str(state.snapshot_id),
+            "day": to_json(state.day),
+            "available_at": to_json(state.available_at),
+        },
+    }
+
+
+def describe(group: FeatureGroup) -> dict[str, Any]:
+    """Write what the registry knows of a group; key columns with their types, and the features."""
+    types = {column.name: column.type for column in group.columns}
+    known = to_json(group)
+    return {
+        **{name: value for name, value in known.items() if name not in PRIVATE | {"columns"}},
+        "entity": [{"name": name, "type": types[name]} for name in group.entity],
+        "features": list(group.features),
+        "columns": known["columns"],
+    }
+
+
+def to_json(value: Any) -> Any:
+    """Write any value of the registry as JSON can hold it; a dataclass by its fields, in order."""
+    if is_dataclass(value):
+        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return to_json(value.value)
+    if isinstance(value, datetime):
+        return format_time(as_time(value))
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): to_json(one) for name, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [to_json(one) for one in value]
+    return str(value) if isinstance(value, Decimal) else value
