@@ -163,7 +163,10 @@ def test_every_setting_of_the_profile_is_told() -> None:
 
 
 def test_every_key_of_a_feature_group_is_told() -> None:
-    from_the_model = {"name", "unique_id", "relation_name", "description", "columns"}
+    from_the_model = {
+        *("name", "unique_id", "relation_name", "description", "columns", "tags"),
+        *("version", "latest_version", "deprecation_date", "lineage"),
+    }
 
     told = {row[0] for row in table("settings.md", "key", "meaning", "default")}
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from materializer.errors import BadRegistry, UsageError
-from materializer.registry import Column, Contract, FeatureGroup, Registry, read_manifest
-from tests.support.dbt import Project
+from materializer.registry import (
+    Column,
+    Contract,
+    FeatureGroup,
+    Origin,
+    Registry,
+    read_manifest,
+)
+from tests.support.dbt import ROOT, Project
 from tests.support.store import MODEL, TRAINING
 
+FILE = "dbt_project/models/features/features_daily.yml"
 Manifest = dict[str, Any]
 Read = Callable[[Callable[[Manifest], object]], Registry]
 
@@ -48,35 +59,95 @@ def _meta(body: Manifest) -> dict[str, Any]:
     return meta
 
 
+def _doc(name: str) -> str:
+    """Read a column's meaning from where it is written once."""
+    text = (ROOT / "dbt_project" / "docs" / "columns.md").read_text()
+    found = re.search(r"{% docs " + name + r" %}(.*?){% enddocs %}", text, re.DOTALL)
+    assert found is not None
+    return found[1].strip()
+
+
 def test_a_model_with_the_meta_is_a_group(registry: Registry) -> None:
-    assert dict(registry.groups) == {
-        "features_daily": FeatureGroup(
-            name="features_daily",
-            unique_id=MODEL,
-            relation_name='"warehouse"."feature_store"."features_daily"',
-            description="One row per (user_id, day) with an event on the day or the 30 days "
-            "before it.",
-            entity=("user_id",),
-            available_at="available_at",
-            availability_lag_hours=0,
-            partition="day",
-            online=True,
-            key_prefix="features",
-            ttl_days=None,
-            max_age_hours=30,
-            owner="growth-ml",
-            columns=(
-                Column("user_id", "string"),
-                Column("day", "date"),
-                Column("event_count_7d", "int64"),
-                Column("event_count_30d", "int64"),
-                Column("last_event_days_ago", "int64"),
-                Column("event_type_counts", "string"),
-                Column("available_at", "timestamp"),
-                Column("max_event_ts", "timestamp", online=False),
-            ),
-        )
+    declared = registry.groups["features_daily"]
+    types = {
+        "user_id": "string",
+        "day": "date",
+        "event_count_7d": "int64",
+        "event_count_30d": "int64",
+        "last_event_days_ago": "int64",
+        "event_type_counts": "string",
+        "available_at": "timestamp",
+        "max_event_ts": "timestamp",
     }
+    assert list(registry.groups) == ["features_daily"]
+    assert declared == FeatureGroup(
+        name="features_daily",
+        unique_id=MODEL,
+        relation_name='"warehouse"."feature_store"."features_daily"',
+        description="One row per (user_id, day) with an event on the day or the 30 days before it."
+        "\nSo an active user has a row every day; the first day the 30-day window is empty gets "
+        "one closing\nrow, and after it there is none until the next event.",
+        entity=("user_id",),
+        available_at="available_at",
+        availability_lag_hours=0,
+        partition="day",
+        online=True,
+        key_prefix="features",
+        ttl_days=None,
+        max_age_hours=30,
+        owner="growth-ml",
+        columns=tuple(
+            # What else the columns say is the project's; how it is read has tests of its own.
+            replace(
+                next(column for column in declared.columns if column.name == name),
+                type=kind,
+                online=name != "max_event_ts",
+                description=_doc(name),
+            )
+            for name, kind in types.items()
+        ),
+        tags=(),
+        version=None,
+        latest_version=None,
+        deprecation_date=None,
+        # Files given as a variable are not known to dbt: the model that reads them is the end.
+        lineage=(
+            Origin(
+                "model.feature_store.stg_events",
+                "model",
+                "stg_events",
+                '"warehouse"."feature_store"."stg_events"',
+            ),
+        ),
+    )
+
+
+def test_the_summary_is_the_first_line_of_the_description(registry: Registry) -> None:
+    assert registry.groups["features_daily"].summary == (
+        "One row per (user_id, day) with an event on the day or the 30 days before it."
+    )
+
+
+def test_what_a_column_says_of_itself_is_read(changed: Read) -> None:
+    def describe(body: Manifest) -> None:
+        column = body["nodes"][MODEL]["columns"]["last_event_days_ago"]
+        column["description"] = "Days since the last event."
+        column["config"]["meta"] = {
+            "unit": "days",
+            "window_days": 30,
+            "null_means": "no event in the window",
+            "dashboard": "of another tool",
+        }
+
+    assert changed(describe).groups["features_daily"].columns[4] == Column(
+        "last_event_days_ago",
+        "int64",
+        online=True,
+        description="Days since the last event.",
+        unit="days",
+        window_days=30,
+        null_means="no event in the window",
+    )
 
 
 def test_the_contract_has_the_online_columns_without_the_key(registry: Registry) -> None:
@@ -107,6 +178,60 @@ def test_the_contracts_id_is_a_hash_of_its_text(registry: Registry) -> None:
 def test_what_is_published_with_the_data_reads_back_the_same(registry: Registry) -> None:
     group = registry.groups["features_daily"]
     assert FeatureGroup.from_json(group.to_json()) == group
+
+
+# As version 0.1.0 published it.
+PUBLISHED = {
+    "name": "clicks_daily",
+    "unique_id": "model.feature_store.clicks_daily",
+    "relation_name": '"warehouse"."feature_store"."clicks_daily"',
+    "description": "One row per (user_id, day).",
+    "entity": ["user_id"],
+    "available_at": "available_at",
+    "availability_lag_hours": 6,
+    "partition": "day",
+    "online": True,
+    "key_prefix": "features:clicks_daily",
+    "ttl_days": 7,
+    "max_age_hours": None,
+    "owner": "growth-ml",
+    "columns": [
+        {"name": "user_id", "type": "string", "online": True},
+        {"name": "day", "type": "date", "online": True},
+        {"name": "available_at", "type": "timestamp", "online": False},
+    ],
+}
+READ = FeatureGroup(
+    name="clicks_daily",
+    unique_id="model.feature_store.clicks_daily",
+    relation_name='"warehouse"."feature_store"."clicks_daily"',
+    description="One row per (user_id, day).",
+    entity=("user_id",),
+    available_at="available_at",
+    availability_lag_hours=6,
+    partition="day",
+    online=True,
+    key_prefix="features:clicks_daily",
+    ttl_days=7,
+    max_age_hours=None,
+    owner="growth-ml",
+    columns=(
+        Column("user_id", "string"),
+        Column("day", "date"),
+        Column("available_at", "timestamp", online=False),
+    ),
+)
+
+
+def test_what_an_earlier_version_published_is_read() -> None:
+    assert FeatureGroup.from_json(json.dumps(PUBLISHED)) == READ
+
+
+def test_what_a_later_version_published_is_read_as_far_as_it_is_known() -> None:
+    columns = [{**column, "colour": "red"} for column in PUBLISHED["columns"]]  # type: ignore[attr-defined]
+    later = {**PUBLISHED, "columns": columns, "kind": "events"}
+
+    assert FeatureGroup.from_json(json.dumps(later)) == READ
 
 
 def test_a_training_set_knows_its_labels_and_its_groups(registry: Registry) -> None:
@@ -194,7 +319,8 @@ def test_a_declared_type_has_one_published_name(changed: Read, declared: str, ty
     def declare(body: Manifest) -> None:
         body["nodes"][MODEL]["columns"]["event_count_7d"]["data_type"] = declared
 
-    assert changed(declare).groups["features_daily"].columns[2] == Column("event_count_7d", type_)
+    column = changed(declare).groups["features_daily"].columns[2]
+    assert (column.name, column.type) == ("event_count_7d", type_)
 
 
 def _set(key: str, value: object) -> Callable[[Manifest], object]:
@@ -205,30 +331,87 @@ def _node(**changes: object) -> Callable[[Manifest], object]:
     return lambda body: body["nodes"][MODEL].update(changes)
 
 
+def _type(column: str, declared: str | None) -> Callable[[Manifest], object]:
+    return lambda body: body["nodes"][MODEL]["columns"][column].update(data_type=declared)
+
+
+def _column(key: str, value: object) -> Callable[[Manifest], object]:
+    return lambda body: body["nodes"][MODEL]["columns"]["day"]["config"]["meta"].update(
+        {key: value}
+    )
+
+
+def _kind(key: str, value: object) -> Callable[[Manifest], object]:
+    return lambda body: body["nodes"][MODEL]["config"]["meta"].update({key: value})
+
+
+KNOWN = (
+    "entity, available_at, availability_lag_hours, partition, online, key_prefix, ttl_days, "
+    "max_age_hours, owner"
+)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        (
+            _kind("feature_group", "yes"),
+            f"feature_group: 'yes' is not a mapping; known keys: {KNOWN}",
+        ),
+        (_kind("feature_groups", {}), "feature_groups: unknown key; did you mean feature_group?"),
+        (_kind("training_set", {}), "training_set: a feature group cannot be a training set too"),
+        (_set("entitiy", ["user_id"]), f"entitiy: unknown key; known: {KNOWN}"),
         (_set("entity", []), "entity: name at least one key column"),
         (_set("entity", ["user"]), "entity: 'user' is not a column of the contract"),
+        (_set("entity", "user_id"), "entity: 'user_id' is not a list of columns; write [user_id]"),
+        (_set("entity", [7]), "entity: [7] is not a list of columns"),
+        (_set("entity", ["user_id", "user_id"]), "entity: 'user_id' is named twice"),
+        (_type("user_id", "double"), "entity: 'user_id' is double; a key is string, int64, date"),
         (_set("available_at", "then"), "available_at: 'then' is not a column of the contract"),
+        (_set("available_at", "day"), "available_at: 'day' is date, and must be timestamp"),
+        (_set("available_at", True), "available_at: True is not a text"),
         (_set("partition", "month"), "partition: 'month' is not a column of the contract"),
+        (_set("partition", "user_id"), "partition: 'user_id' is string, and must be date"),
+        (_set("online", "yes"), "online: 'yes' is not true or false"),
+        (_set("owner", ["a"]), "owner: ['a'] is not a text"),
         (_set("ttl_days", "7"), "ttl_days: '7' is not a whole number"),
+        (_set("ttl_days", 0), "ttl_days: 0 is not above 0"),
         (_set("max_age_hours", 1.5), "max_age_hours: 1.5 is not a whole number"),
-        (_set("availability_lag_hours", "soon"), "availability_lag_hours: 'soon' is not a whole"),
-        (_set("availability_lag_hours", True), "availability_lag_hours: True is not a whole"),
-        (_node(name="_hidden"), "name: a group name cannot begin with an underscore"),
+        (_set("max_age_hours", "30"), "max_age_hours: '30' is not a whole number"),
+        (
+            _set("availability_lag_hours", "soon"),
+            "availability_lag_hours: 'soon' is not a whole number",
+        ),
+        (
+            _set("availability_lag_hours", True),
+            "availability_lag_hours: True is not a whole number",
+        ),
+        (
+            _set("key_prefix", "features:a b"),
+            "key_prefix: 'features:a b' can have letters, digits and -._~ alone, in parts that "
+            "colons divide",
+        ),
+        (
+            _set("key_prefix", "features:"),
+            "key_prefix: 'features:' can have letters, digits and -._~ alone, in parts that "
+            "colons divide",
+        ),
+        (
+            _set("key_prefix", "features:_meta"),
+            "key_prefix: 'features:_meta': a part cannot begin with an underscore",
+        ),
         (
             lambda body: body["nodes"][MODEL]["config"]["contract"].update(enforced=False),
             "contract: a feature group needs contract: {enforced: true}",
         ),
-        (
-            lambda body: body["nodes"][MODEL]["columns"]["day"].update(data_type="interval"),
-            "day: type 'interval' has no published form",
-        ),
-        (
-            lambda body: body["nodes"][MODEL]["columns"]["day"].update(data_type=None),
-            "day: type '' has no published form",
-        ),
+        (_type("day", "interval"), "day: type 'interval' has no published form"),
+        (_type("day", None), "day: type '' has no published form"),
+        (_column("onlin", False), "day.onlin: unknown key; did you mean online?"),
+        (_column("Window-Days", 7), "day.Window-Days: unknown key; did you mean window_days?"),
+        (_column("online", "no"), "day.online: 'no' is not true or false"),
+        (_column("window_days", "7d"), "day.window_days: '7d' is not a whole number"),
+        (_column("unit", 7), "day.unit: 7 is not a text"),
+        (_column("null_means", ""), "day.null_means: '' is not a text"),
     ],
 )
 def test_a_group_that_cannot_be_is_told_with_file_model_and_key(
@@ -236,9 +419,108 @@ def test_a_group_that_cannot_be_is_told_with_file_model_and_key(
 ) -> None:
     with pytest.raises(BadRegistry) as refused:
         changed(change)
-    message = str(refused.value)
-    assert message.startswith("dbt_project/models/features/features_daily.sql: model ")
-    assert told in message
+    assert str(refused.value) == f"{FILE}: model features_daily: {told}"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("_hidden", "a group name cannot begin with an underscore"),
+        ("clicks.daily", "a group name has letters, digits and underscores alone"),
+        ("labels", "'labels' is the published table of the labels"),
+    ],
+)
+def test_a_name_that_no_group_can_have_is_told(changed: Read, name: str, told: str) -> None:
+    with pytest.raises(BadRegistry) as refused:
+        changed(_node(name=name))
+    assert str(refused.value) == f"{FILE}: model {name}: name: {told}"
+
+
+def test_a_model_without_yaml_is_told_by_its_sql(changed: Read) -> None:
+    def configure(body: Manifest) -> None:
+        body["nodes"][MODEL]["patch_path"] = None
+        _meta(body)["entity"] = []
+
+    with pytest.raises(BadRegistry, match=r"^dbt_project/models/features/features_daily\.sql: "):
+        changed(configure)
+
+
+def _beside(
+    name: str = "clicks", file: str = "zz.yml", **meta: object
+) -> Callable[[Manifest], None]:
+    """Add another group, whose file comes after the first one's unless told."""
+
+    def add(body: Manifest) -> None:
+        node = copy.deepcopy(body["nodes"][MODEL])
+        unique_id = f"model.other.{name}"
+        node.update(name=name, unique_id=unique_id, patch_path=f"other://{file}")
+        group = node["config"]["meta"]["feature_group"]
+        del group["key_prefix"]
+        group.update(meta)
+        body["nodes"][unique_id] = node
+
+    return add
+
+
+def test_a_second_group_has_a_prefix_of_its_own(changed: Read) -> None:
+    groups = changed(_beside()).groups
+    assert {name: group.key_prefix for name, group in groups.items()} == {
+        "features_daily": "features",
+        "clicks": "features:clicks",
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("features", "features"), ("a", "a:b"), ("a:b:c", "a:b"), ("a.b", "a.b:c:d")],
+)
+def test_a_prefix_that_could_make_anothers_key_is_told(
+    changed: Read, first: str, second: str
+) -> None:
+    def both(body: Manifest) -> None:
+        _meta(body)["key_prefix"] = first
+        _beside(key_prefix=second)(body)
+
+    with pytest.raises(BadRegistry) as refused:
+        changed(both)
+    assert str(refused.value) == (
+        f"zz.yml: model clicks: key_prefix: {second!r} and {first!r} of features_daily could make "
+        "the same key; set another"
+    )
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "ab:c"), ("a:b", "a:c"), ("a", "b:a")])
+def test_a_prefix_that_begins_alike_is_no_collision(changed: Read, first: str, second: str) -> None:
+    def both(body: Manifest) -> None:
+        _meta(body)["key_prefix"] = first
+        _beside(key_prefix=second)(body)
+
+    assert [group.key_prefix for group in changed(both).groups.values()] == [first, second]
+
+
+def test_the_short_prefix_is_for_a_group_with_one_key_column(changed: Read) -> None:
+    def both(body: Manifest) -> None:
+        _meta(body)["entity"] = ["user_id", "event_type_counts"]
+        _beside()(body)
+
+    with pytest.raises(BadRegistry, match="'features:clicks' and 'features' of features_daily"):
+        changed(both)
+
+
+def test_two_groups_of_one_name_are_told(changed: Read) -> None:
+    with pytest.raises(BadRegistry) as refused:
+        changed(_beside("features_daily", key_prefix="other"))
+    assert str(refused.value) == f"zz.yml: model features_daily: name: {MODEL} has this name too"
+
+
+def test_of_several_problems_the_first_by_file_is_told(changed: Read) -> None:
+    def both(body: Manifest) -> None:
+        _meta(body)["entity"] = []
+        _beside(file="a.yml", ttl_days=0)(body)
+
+    with pytest.raises(BadRegistry) as refused:
+        changed(both)
+    assert str(refused.value) == "a.yml: model clicks: ttl_days: 0 is not above 0"
 
 
 def test_a_training_set_whose_labels_are_no_model_is_told(changed: Read) -> None:
@@ -247,6 +529,18 @@ def test_a_training_set_whose_labels_are_no_model_is_told(changed: Read) -> None
 
     with pytest.raises(BadRegistry, match=r"training_set\.labels: 'clicks' is not a model"):
         changed(misname)
+
+
+def test_an_unknown_key_of_a_training_set_is_told(changed: Read) -> None:
+    def add(body: Manifest) -> None:
+        body["nodes"][TRAINING]["config"]["meta"]["training_set"]["label"] = "stg_labels"
+
+    with pytest.raises(BadRegistry) as refused:
+        changed(add)
+    assert str(refused.value) == (
+        "dbt_project/models/training/training_data.yml: model training_data: training_set.label: "
+        "unknown key; known: labels"
+    )
 
 
 @pytest.mark.parametrize("text", ["", '{"nodes": {', "[]", "{}", "null"])
@@ -260,3 +554,105 @@ def test_a_manifest_that_is_not_whole_is_told(tmp_path: Path, text: str) -> None
 def test_without_a_manifest_it_is_told_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"does not exist; run: dbt build \(or dbt parse\)"):
         read_manifest(tmp_path / "manifest.json")
+
+
+def _version(body: Manifest, name: str, version: object, **changes: object) -> str:
+    """Add a version of a model, as dbt writes it; gives its id."""
+    node = copy.deepcopy(body["nodes"][MODEL])
+    unique_id = f"model.feature_store.{name}.v{version}"
+    node.update(name=name, version=version, unique_id=unique_id, latest_version=2, **changes)
+    del node["config"]["meta"]["feature_group"]["key_prefix"]
+    body["nodes"][unique_id] = node
+    return unique_id
+
+
+def test_each_version_of_a_model_is_a_group_of_its_own(changed: Read) -> None:
+    def both(body: Manifest) -> None:
+        _version(body, "clicks", 1, deprecation_date="2027-01-01T00:00:00+02:00")
+        _version(body, "clicks", 2)
+        _version(body, "clicks", "2.1")
+
+    groups = changed(both).groups
+    assert {
+        name: (group.version, group.latest_version, group.deprecation_date, group.key_prefix)
+        for name, group in groups.items()
+    } == {
+        "features_daily": (None, None, None, "features"),
+        "clicks_v1": ("1", "2", "2026-12-31T22:00:00Z", "features:clicks_v1"),
+        "clicks_v2": ("2", "2", None, "features:clicks_v2"),
+        "clicks_v2_1": ("2.1", "2", None, "features:clicks_v2_1"),
+    }
+
+
+def test_a_training_set_names_the_version_it_refs(changed: Read) -> None:
+    def refer(body: Manifest) -> None:
+        body["nodes"][TRAINING]["depends_on"]["nodes"].append(_version(body, "clicks", 2))
+
+    assert changed(refer).training_sets["training_data"].groups == ("features_daily", "clicks_v2")
+
+
+def test_lineage_ends_at_sources_and_seeds_without_the_records(changed: Read) -> None:
+    def descend(body: Manifest) -> None:
+        source = {
+            "unique_id": "source.feature_store.raw.clicks",
+            "resource_type": "source",
+            "source_name": "raw",
+            "name": "clicks",
+            "relation_name": '"warehouse"."raw"."clicks"',
+        }
+        body["sources"][source["unique_id"]] = source
+        seed = {**body["nodes"]["model.feature_store.stg_labels"], "resource_type": "seed"}
+        seed.update(unique_id="seed.feature_store.users", name="users", depends_on={"macros": []})
+        body["nodes"][seed["unique_id"]] = seed
+        events = body["nodes"]["model.feature_store.stg_events"]
+        events["depends_on"]["nodes"] = [source["unique_id"], seed["unique_id"]]
+
+    assert changed(descend).groups["features_daily"].lineage == (
+        Origin(
+            "seed.feature_store.users",
+            "seed",
+            "users",
+            '"warehouse"."feature_store"."stg_labels"',
+        ),
+        Origin(
+            "source.feature_store.raw.clicks", "source", "raw.clicks", '"warehouse"."raw"."clicks"'
+        ),
+    )
+
+
+def test_the_last_run_of_a_model_is_known_where_dbt_wrote_it(registry: Registry) -> None:
+    run = registry.runs[MODEL]
+    assert (run.status, run.seconds > 0) == ("success", True)
+    assert run.completed_at is not None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", run.completed_at)
+
+
+def test_the_types_of_the_warehouse_are_known_where_dbt_wrote_them(
+    manifest: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_bytes(manifest.read_bytes())
+    columns = {"user_id": {"name": "user_id", "type": "VARCHAR", "index": 1, "comment": None}}
+    catalog = {"nodes": {MODEL: {"columns": columns}}}
+    (tmp_path / "catalog.json").write_text(json.dumps(catalog))
+
+    assert read_manifest(tmp_path / "manifest.json").warehouse_types == {
+        MODEL: {"user_id": "VARCHAR"}
+    }
+
+
+@pytest.mark.parametrize("text", [None, "", '{"results": [', "[]"])
+def test_extras_that_are_not_there_say_nothing(
+    manifest: Path, tmp_path: Path, text: str | None
+) -> None:
+    (tmp_path / "manifest.json").write_bytes(manifest.read_bytes())
+    if text is not None:
+        for name in ("run_results.json", "catalog.json"):
+            (tmp_path / name).write_text(text)
+
+    registry = read_manifest(tmp_path / "manifest.json")
+
+    assert (dict(registry.runs), dict(registry.warehouse_types)) == ({}, {})
+
+
+def test_where_the_records_lie_is_known(registry: Registry) -> None:
+    assert registry.place == ("warehouse", "feature_store")

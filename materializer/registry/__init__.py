@@ -1,0 +1,37 @@
+"""
+The registry: what feature groups there are, read from dbt's artifacts, never written twice.
+
+    values       the typed values, and the JSON form in which a group is published with its data
+    meta         the keys that `meta` may have, and what each may hold
+    groups       a model becomes a group or a training set, or is refused
+    lineage      where the rows of a model come from
+    artifacts    what the warehouse and the last run said, where dbt has written it
+    manifest     a whole project
+
+Refuses to know any group by name: what a model's meta and contract do not say does not exist. No
+module of it imports an engine.
+"""
+
+from materializer.registry.manifest import read_manifest
+from materializer.registry.values import (
+    Column,
+    Contract,
+    FeatureGroup,
+    GateTest,
+    LastRun,
+    Origin,
+    Registry,
+    TrainingSet,
+)
+
+__all__ = [
+    "Column",
+    "Contract",
+    "FeatureGroup",
+    "GateTest",
+    "LastRun",
+    "Origin",
+    "Registry",
+    "TrainingSet",
+    "read_manifest",
+]

@@ -1,0 +1,61 @@
+"""
+Where the rows of a model come from.
+
+Owns the walk up dbt's graph. Leaves out the store's own records, which every group reads to know
+its days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from materializer.registry.values import Origin
+
+Node = Mapping[str, Any]
+
+RECORDS = "records"
+
+
+def origins(node: Node, graph: Mapping[str, Node]) -> tuple[Origin, ...]:
+    """
+    List the ancestors of a model that have no ancestors themselves.
+
+    Args:
+        node: The model.
+        graph: Nodes and sources of the manifest, by dbt's id.
+
+    Returns:
+        Sources, seeds and models that read what dbt does not know, ordered by kind and name; none
+        for a model that has no ancestors.
+    """
+    waiting = _parents(node, graph)
+    seen = set(waiting)
+    found = []
+    while waiting:
+        one = graph[waiting.pop()]
+        parents = _parents(one, graph)
+        if not parents:
+            found.append(_origin(one))
+        waiting += [name for name in parents if name not in seen]
+        seen.update(parents)
+    return tuple(sorted(found, key=lambda origin: (origin.kind, origin.name, origin.unique_id)))
+
+
+def _parents(node: Node, graph: Mapping[str, Node]) -> list[str]:
+    names = (node.get("depends_on") or {}).get("nodes", ())
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if name in graph and graph[name].get("source_name") != RECORDS
+    ]
+
+
+def _origin(node: Node) -> Origin:
+    kind = node["resource_type"]
+    return Origin(
+        unique_id=node["unique_id"],
+        kind=kind,
+        name=f"{node['source_name']}.{node['name']}" if kind == "source" else node["name"],
+        relation_name=node.get("relation_name"),
+    )

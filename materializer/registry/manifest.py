@@ -1,0 +1,101 @@
+"""
+A whole project, read from dbt's manifest.
+
+Owns how the manifest is opened and walked: models in the order of their files and names, so that
+the first problem told is the same one each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from materializer.errors import UsageError
+from materializer.registry.artifacts import read_runs, read_types
+from materializer.registry.groups import read_group, read_training_set, refuse_collisions
+from materializer.registry.lineage import RECORDS
+from materializer.registry.meta import FEATURE_GROUP, TRAINING_SET, Place, kinds
+from materializer.registry.values import GateTest, Registry
+
+Node = Mapping[str, Any]
+
+# A model that heals says it in the hook that plans its days.
+_WINDOW = re.compile(r"plan_days\(.*window_days\s*=\s*(\d+)")
+
+
+def read_manifest(path: Path) -> Registry:
+    """
+    Read the registry of one dbt project.
+
+    Args:
+        path: `target/manifest.json`, as any dbt command writes it. `run_results.json` and
+            `catalog.json` are looked for beside it.
+
+    Raises:
+        UsageError: There is no manifest.
+        BadRegistry: A model's meta or contract cannot make a feature group.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist; run: dbt build (or dbt parse)")
+    raw = path.read_bytes()
+    try:
+        manifest = json.loads(raw)
+        nodes = cast("Mapping[str, Node]", manifest["nodes"])
+        sources = cast("Mapping[str, Node]", manifest["sources"])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(
+            f"{path} is not a whole manifest; when no dbt command is writing it, run: dbt parse"
+        ) from None
+    graph = {**nodes, **sources}
+    groups, training_sets = [], []
+    for node, place in _models(nodes):
+        declared = kinds(node)
+        if len(declared) > 1:
+            raise place.bad(TRAINING_SET, "a feature group cannot be a training set too")
+        if FEATURE_GROUP in declared:
+            groups.append((read_group(node, declared[FEATURE_GROUP], graph), place))
+        if TRAINING_SET in declared:
+            training_sets.append(read_training_set(node, declared[TRAINING_SET], graph))
+    refuse_collisions(groups)
+    records = {name: node for name, node in sources.items() if node["source_name"] == RECORDS}
+    return Registry(
+        groups={group.name: group for group, _ in groups},
+        training_sets={one.name: one for one in training_sets},
+        gate=tuple(_gate_tests(nodes)),
+        records={node["name"]: node["relation_name"] for node in records.values()},
+        windows=dict(_windows(nodes)),
+        checksum=hashlib.sha256(raw).hexdigest(),
+        place=next(((n["database"], n["schema"]) for n in records.values()), None),
+        runs=read_runs(path.with_name("run_results.json")),
+        warehouse_types=read_types(path.with_name("catalog.json")),
+    )
+
+
+def _models(nodes: Mapping[str, Node]) -> list[tuple[Node, Place]]:
+    models = [(node, Place.of(node)) for node in nodes.values() if node["resource_type"] == "model"]
+    return sorted(models, key=lambda model: (model[1].file, model[1].model))
+
+
+def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:
+    for node in nodes.values():
+        if node["resource_type"] == "test" and "gate" in node["tags"]:
+            yield GateTest(
+                unique_id=node["unique_id"],
+                name=node["alias"] if node.get("test_metadata") is None else node["name"],
+                guards=tuple(
+                    ref
+                    for ref in node["depends_on"]["nodes"]
+                    if ref.startswith(("model.", "seed."))
+                ),
+            )
+
+
+def _windows(nodes: Mapping[str, Node]) -> Iterator[tuple[str, int]]:
+    for node in nodes.values():
+        for hook in node["config"].get("pre-hook", ()):
+            if (found := _WINDOW.search(hook["sql"])) is not None:
+                yield node["unique_id"], int(found[1])

@@ -1,0 +1,286 @@
+"""
+The values of the registry, and the form in which a group is published.
+
+Owns the types that everything else asks, and the JSON that lies beside the published data, which is
+all the server reads. Refuses to read a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """
+    One column of a group.
+
+    Attributes:
+        name: Column name.
+        type: `string`, `int64`, `double`, `boolean`, `date`, `timestamp` or `decimal(p,s)`.
+        online: Pushed to the online store.
+        description: What it means, whole.
+        unit: Unit of the value, e.g. `EUR`, or None where it has none.
+        window_days: How many days of input one value looks at, its own included, or None.
+        null_means: What a null says, or None where nobody said it.
+    """
+
+    name: str
+    type: str
+    online: bool = True
+    description: str = ""
+    unit: str | None = None
+    window_days: int | None = None
+    null_means: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """
+    How to read one online value: the group's online columns, in order.
+
+    Attributes:
+        group: Group name.
+        entity: Key columns, in key order.
+        columns: The columns of the value, after its first element; name and type alone.
+    """
+
+    group: str
+    entity: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def text(self) -> str:
+        """The canonical JSON that is stored under the contract's key."""
+        body = {
+            "group": self.group,
+            "entity": list(self.entity),
+            "columns": [{"name": c.name, "type": c.type} for c in self.columns],
+        }
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits of the text's SHA-256."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:8]
+
+    @classmethod
+    def from_text(cls, text: str) -> Contract:
+        """Read what `text` wrote."""
+        body = json.loads(text)
+        return cls(
+            group=body["group"],
+            entity=tuple(body["entity"]),
+            columns=tuple(Column(c["name"], c["type"]) for c in body["columns"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """
+    Where rows come from: an ancestor of a model that has none itself.
+
+    Attributes:
+        unique_id: dbt's id of it.
+        kind: `source`, `seed` or `snapshot`; `model` for one that reads what dbt does not know,
+            such as files.
+        name: Its name; of a source `<source>.<table>`.
+        relation_name: Quoted relation in the warehouse, None for what has none.
+    """
+
+    unique_id: str
+    kind: str
+    name: str
+    relation_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureGroup:
+    """
+    One feature group: a model with `meta.feature_group` and an enforced contract.
+
+    Attributes:
+        name: Model name; of a model with versions `<model>_v<version>`.
+        unique_id: dbt's id of the model.
+        relation_name: Quoted relation in the warehouse.
+        description: The model's description, whole.
+        entity: Key columns.
+        available_at: Column that says when a row may be used.
+        availability_lag_hours: Hours between the end of the day and `available_at`.
+        partition: Partition column of the Iceberg table.
+        online: Pushed to the online store.
+        key_prefix: Prefix of every online key, without the last colon.
+        ttl_days: Days a row stays usable after `available_at`, or None for ever.
+        max_age_hours: Age [h] beyond which lookups say stale, or None.
+        owner: Who answers for it.
+        columns: Every column, in contract order.
+        tags: dbt's tags of the model.
+        version: Version of the model, or None for a model without versions.
+        latest_version: The version that dbt takes for the present one, or None.
+        deprecation_date: ISO time [UTC] from which it should not be used any more, or None.
+        lineage: Where its rows come from, ordered by kind and name.
+    """
+
+    name: str
+    unique_id: str
+    relation_name: str
+    description: str
+    entity: tuple[str, ...]
+    available_at: str
+    availability_lag_hours: int
+    partition: str
+    online: bool
+    key_prefix: str
+    ttl_days: int | None
+    max_age_hours: int | None
+    owner: str | None
+    columns: tuple[Column, ...]
+    # What came later has a default: groups published before it are read without.
+    tags: tuple[str, ...] = ()
+    version: str | None = None
+    latest_version: str | None = None
+    deprecation_date: str | None = None
+    lineage: tuple[Origin, ...] = ()
+
+    @property
+    def contract(self) -> Contract:
+        """The online contract: every online column that is not part of the key."""
+        return Contract(
+            self.name,
+            self.entity,
+            tuple(
+                Column(c.name, c.type)
+                for c in self.columns
+                if c.online and c.name not in self.entity
+            ),
+        )
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns a lookup answers inside `features`."""
+        return tuple(c.name for c in self.contract.columns if c.name != self.available_at)
+
+    @property
+    def keys(self) -> tuple[Column, ...]:
+        """The key columns, in key order."""
+        by_name = {column.name: column for column in self.columns}
+        return tuple(by_name[name] for name in self.entity)
+
+    @property
+    def summary(self) -> str:
+        """The first line of the description."""
+        return self.description.split("\n", 1)[0]
+
+    def to_json(self) -> str:
+        """Write the form that is published with the data."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> FeatureGroup:
+        """Read what `to_json` wrote, in this version, an earlier or a later one."""
+        body = _known(cls, json.loads(text))
+        for name in ("entity", "tags"):
+            body[name] = tuple(body.get(name, ()))
+        body["columns"] = tuple(Column(**_known(Column, c)) for c in body["columns"])
+        body["lineage"] = tuple(Origin(**_known(Origin, o)) for o in body.get("lineage", ()))
+        return cls(**body)
+
+
+def _known(cls: type, body: dict[str, object]) -> dict[str, Any]:
+    names = {one.name for one in fields(cls)}
+    return {name: value for name, value in body.items() if name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class GateTest:
+    """
+    One gate test.
+
+    Attributes:
+        unique_id: dbt's id of the test.
+        name: Its name, as `dbt test` prints it.
+        guards: Ids of the models it refs directly.
+    """
+
+    unique_id: str
+    name: str
+    guards: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """
+    A model with `meta.training_set`: labels joined with features point-in-time.
+
+    Attributes:
+        name: Model name.
+        unique_id: dbt's id of the model.
+        relation_name: Quoted relation in the warehouse.
+        columns: Every column, in contract order.
+        labels: Names of the columns that came from the labels.
+        labels_relation: Quoted relation of the labels in the warehouse, None for one that its SQL
+            holds in itself.
+        groups: Names of the feature groups it refs.
+    """
+
+    name: str
+    unique_id: str
+    relation_name: str
+    columns: tuple[Column, ...]
+    labels: tuple[str, ...]
+    labels_relation: str | None
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """
+    What the newest dbt command said of a model, if that command ran it.
+
+    Attributes:
+        status: `success`, `error` or `skipped`.
+        completed_at: When it was done [ISO, UTC], or None.
+        seconds: How long it took [s].
+    """
+
+    status: str
+    completed_at: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """
+    Everything that is declared in one dbt project.
+
+    Attributes:
+        groups: Feature groups by name.
+        training_sets: Training sets by name.
+        gate: Gate tests.
+        records: Quoted relations of the record tables (`build_ledger`, `gate_verdicts`, ...).
+        windows: Of each model that heals, by dbt's id, how many days of events, its own included,
+            one day depends on.
+        checksum: SHA-256 of the manifest file.
+        place: Database and schema of the records, which are those of dbt's target; None without.
+        runs: What the newest dbt command said, by dbt's id of the model.
+        warehouse_types: Type of each column as `dbt docs generate` found it, by dbt's id of the
+            model and column name.
+    """
+
+    groups: Mapping[str, FeatureGroup]
+    training_sets: Mapping[str, TrainingSet]
+    gate: tuple[GateTest, ...]
+    records: Mapping[str, str]
+    windows: Mapping[str, int]
+    checksum: str
+    place: tuple[str, str] | None = None
+    runs: Mapping[str, LastRun] = field(default_factory=dict)
+    warehouse_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def guarding(self, unique_id: str) -> tuple[GateTest, ...]:
+        """Return the gate tests that guard a model."""
+        return tuple(test for test in self.gate if unique_id in test.guards)
