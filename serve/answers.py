@@ -23,6 +23,7 @@ def lookup_answer(
     *,
     as_of: datetime,
     source: Literal["online", "offline"],
+    features: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """
     Shape one row.
@@ -33,13 +34,15 @@ def lookup_answer(
         row: Online columns by name; times and dates as values or as text.
         as_of: The time the answer is true for [aware].
         source: The store it came from.
+        features: The features to tell, in that order; None tells all the row has. One that a row
+            of an older contract lacks is null.
     """
-    names = [name for name in row if name != group.available_at]
+    names = features or [name for name in row if name != group.available_at]
     available_at = as_time(row[group.available_at])
     return {
         **dict(zip(group.entity, key, strict=True)),
         "as_of": format_time(as_of),
-        "features": {name: _json(row[name]) for name in names},
+        "features": {name: _json(row.get(name)) for name in names},
         "source": source,
         "available_at": format_time(available_at),
         "stale": is_stale(group, available_at, as_of),

@@ -1,23 +1,26 @@
 """
-`GET /features/offline/<id>?as_of=`: the row of one entity as it could be known at a time.
+`GET /features/offline/<id>` and `GET /feature-groups/<group>/offline`: a row as known at a time.
 
-Owns the route and the reading of `as_of`. Refuses to guess a time: a missing, unreadable or future
+Owns the routes and the reading of `as_of`. Refuses to guess a time: a missing, unreadable or future
 `as_of` is an error of its own.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, request
 
 from materializer.config import format_time, parse_time
+from materializer.registry import FeatureGroup
 from serve import stores
 from serve.answers import lookup_answer
 from serve.errors import ApiError
 from serve.ids import check_id
+from serve.keys import read_query
 
 EXAMPLE = "as_of=2024-01-05T12:00:00Z"
 
@@ -41,12 +44,52 @@ def lookup(user_id: str) -> dict[str, Any]:
     check_id(user_id)
     here = stores.current()
     as_of = read_as_of(request.args.getlist("as_of"), now=here.settings.now())
-    group = here.directory.default()
-    row = here.offline.lookup(group.name, (user_id,), as_of)
+    return answer(here.directory.default(), (user_id,), as_of)
+
+
+@blueprint.get("/feature-groups/<group>/offline")
+def lookup_in_group(group: str) -> dict[str, Any]:
+    """
+    Answer the row of one entity of any group that was available at `as_of`, by its key columns.
+
+    Raises:
+        ApiError: `bad_request`, `missing_as_of`, `bad_as_of`, `as_of_in_future`,
+            `not_materialized`, `unknown_group`, `store_unavailable`.
+        LookupMiss: There is no such row.
+        StoreUnavailable: The store cannot be reached, or was never filled.
+    """
+    here = stores.current()
+    known = here.directory.named(group)
+    query = read_query(known, request.query_string)
+    as_of = read_as_of(query.as_of, now=here.settings.now())
+    return answer(known, query.key, as_of, query.features)
+
+
+def answer(
+    group: FeatureGroup,
+    key: Sequence[str],
+    as_of: datetime,
+    features: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """
+    Look one entity up.
+
+    Args:
+        group: The group.
+        key: The values of its key columns, in key order.
+        as_of: The time [aware].
+        features: The features to tell; None tells all.
+
+    Raises:
+        ApiError: `store_unavailable`.
+        LookupMiss: There is no such row.
+        StoreUnavailable: The store cannot be reached, or was never filled.
+    """
+    row = stores.current().offline.lookup(group.name, key, as_of)
     # What online answers too. Just after a publish the row may be of a newer contract.
     names = [column.name for column in group.contract.columns if column.name in row]
     shown = {name: row[name] for name in names}
-    return lookup_answer(group, (user_id,), shown, as_of=as_of, source="offline")
+    return lookup_answer(group, key, shown, as_of=as_of, source="offline", features=features)
 
 
 def read_as_of(given: list[str], *, now: datetime) -> datetime:

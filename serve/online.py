@@ -1,21 +1,24 @@
 """
-`GET /features/online/<id>`: the newest row of one entity, from Redis.
+`GET /features/online/<id>` and `GET /feature-groups/<group>/online`: the newest row of one entity.
 
-Owns the route and the meaning of a miss. Refuses to look into the past: `as_of` belongs to the
-offline route, and is an error here rather than ignored.
+Owns the routes and the meaning of a miss. Refuses to look into the past: `as_of` belongs to the
+offline routes, and is an error here rather than ignored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, request
 
 from materializer.errors import NotMaterialized, UnknownEntity
+from materializer.registry import FeatureGroup
 from serve import stores
 from serve.answers import as_time, is_expired, lookup_answer
 from serve.errors import ApiError
 from serve.ids import check_id
+from serve.keys import read_query
 
 blueprint = Blueprint("online", __name__)
 
@@ -35,12 +38,66 @@ def lookup(user_id: str) -> dict[str, Any]:
         raise ApiError(
             "bad_request", "online lookups answer for now; for as_of use /features/offline/<id>"
         )
+    return answer(stores.current().directory.default(), (user_id,))
+
+
+@blueprint.get("/feature-groups/<group>/online")
+def lookup_in_group(group: str) -> dict[str, Any]:
+    """
+    Answer the newest row of one entity of any group, by its key columns.
+
+    Raises:
+        ApiError: `bad_request`, `not_materialized`, `unknown_group`, `store_unavailable`.
+        UnknownEntity: There is no such key, or its row is past its `ttl_days`.
+        StoreUnavailable: A store cannot be reached, or was never filled.
+    """
+    known = stores.current().directory.named(group)
+    query = read_query(known, request.query_string)
+    if query.as_of:
+        raise ApiError(
+            "bad_request",
+            f"online lookups answer for now; for as_of use /feature-groups/{known.name}/offline",
+        )
+    return answer(known, query.key, query.features)
+
+
+def answer(
+    group: FeatureGroup, key: Sequence[str], features: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """
+    Look one entity up.
+
+    Args:
+        group: The group.
+        key: The values of its key columns, in key order.
+        features: The features to tell; None tells all.
+
+    Raises:
+        ApiError: `bad_request`, `not_materialized`, `store_unavailable`.
+        UnknownEntity: There is no such key, or its row is past its `ttl_days`.
+        StoreUnavailable: The store cannot be reached, or the group was never pushed.
+    """
     here = stores.current()
-    group = here.directory.default()
-    row = here.online.row(group, (user_id,))
+    row = here.online.row(group, key)
     now = here.settings.now()
     if row is None and not here.online.holds(group.name):
+        require_online(group)
         raise NotMaterialized(group.name)
     if row is None or is_expired(group, as_time(row[group.available_at]), now):
-        raise UnknownEntity(group.name, (user_id,))
-    return lookup_answer(group, (user_id,), row, as_of=now, source="online")
+        raise UnknownEntity(group.name, key)
+    return lookup_answer(group, key, row, as_of=now, source="online", features=features)
+
+
+def require_online(group: FeatureGroup) -> None:
+    """
+    Refuse a group that is never pushed.
+
+    Raises:
+        ApiError: `bad_request`.
+    """
+    if not group.online:
+        raise ApiError(
+            "bad_request",
+            f"{group.name} is kept offline only (online: false); "
+            f"ask /feature-groups/{group.name}/offline",
+        )

@@ -37,14 +37,14 @@ def test_the_table_of_routes_is_that_of_the_application(tmp_path: Path) -> None:
     assert told == routes
 
 
-@pytest.mark.parametrize(("command", "answer"), EXAMPLES, ids=["online", "offline"])
+@pytest.mark.parametrize(("command", "answer"), EXAMPLES, ids=["online", "offline", "group"])
 def test_an_example_answers_as_shown(http: FeatureServer, command: str, answer: str) -> None:
     assert "127.0.0.1:8000" in command
     words = shlex.split(command.replace("127.0.0.1:8000", f"127.0.0.1:{http.port}"))
 
     done = subprocess.run([*words, "-s"], capture_output=True, text=True, check=True)
 
-    assert list(json.loads(done.stdout).items()) == list(json.loads(answer).items())
+    assert json.dumps(json.loads(done.stdout)) == json.dumps(json.loads(answer))
 
 
 def test_the_example_of_an_error_is_one(http: FeatureServer) -> None:
