@@ -3,28 +3,26 @@ Lookups: the newest row of one entity that was available at a time.
 
 Owns what a server needs of the offline store: it notices new commits by itself, and answers from
 one consistent state whatever a publish is doing. Refuses to guess: spans tell which day's file
-holds the row, and the row's own time decides.
+holds the row, and the row's own time decides; see `search`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from math import inf
+from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 
-from materializer.config import format_time
 from materializer.errors import (
-    Expired,
+    LookupMiss,
     NotPublished,
-    NotYetAvailable,
     OfflineStoreUnavailable,
     UnknownEntity,
     UnknownGroup,
@@ -38,13 +36,15 @@ from materializer.offline.catalog import (
     spans_name,
     table_name,
 )
-from materializer.offline.rows import Part, RowFinder
-from materializer.offline.spans import FIRST_DAY, LAST_DAY
+from materializer.offline.rows import RowFinder
+from materializer.offline.search import Row, search, typed_key
 from materializer.offline.view import View, load_view
 from materializer.registry import FeatureGroup
 
-_EPOCH = datetime(1970, 1, 1)
-_ONE_DAY = timedelta(days=1)
+T = TypeVar("T")
+
+# A key, its values as text in key order, and a time [aware].
+Asked: TypeAlias = "tuple[Sequence[str], datetime]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class OfflineReader:
         """
         return self._view(group).snapshot_id
 
-    def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> dict[str, object]:
+    def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
         Find the newest row of an entity that was available at a time.
 
@@ -156,37 +156,82 @@ class OfflineReader:
             NotPublished: The store has no group yet, or not the whole of this one.
             OfflineStoreUnavailable: The store cannot be read.
         """
+        key = tuple(key)
+        return self._answered(group, lambda view: self._lookup(view, key, as_of))
+
+    def lookup_many(self, group: str, asked: Sequence[Asked]) -> list[Row | LookupMiss]:
+        """
+        Find, for each of n questions, what `lookup` finds.
+
+        All are answered from one state. A file is read once for all the rows it holds, so that many
+        questions cost far less than as many lookups; rows of one entity may be asked for many
+        times. Memory is that of the answers and of one row group.
+
+        Args:
+            group: Group name.
+            asked: n pairs of a key, its values as text in key order, and a time [aware].
+
+        Returns:
+            n rows as `lookup` gives them, or what it would have raised, in the order asked.
+
+        Raises:
+            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
+        """
+        return self._answered(group, lambda view: self._lookup_many(view, asked))
+
+    def _answered(self, group: str, question: Callable[[View], T]) -> T:
         view = self._view(group)
         try:
-            return self._lookup(view, tuple(key), as_of)
+            return question(view)
         except FileNotFoundError:
             # Old spans are deleted; a state that old has been replaced since.
             with reaching(table_name(group)):
-                return self._lookup(self._view(group, anew=True), tuple(key), as_of)
+                return question(self._view(group, anew=True))
         except (OSError, pa.ArrowException) as error:
             raise OfflineStoreUnavailable(table_name(group), str(error)) from error
 
-    def _lookup(self, view: View, key: tuple[str, ...], as_of: datetime) -> dict[str, object]:
-        group = view.group
-        moment = as_of.astimezone(timezone.utc).replace(tzinfo=None)
-        parts = _typed(group, key)
-        spans = None if parts is None else self._find(view, view.spans, parts)
-        if parts is None or spans is None:
-            raise UnknownEntity(group.name, key)
-        for day in _days_down(spans, view.newest_day(moment)):
-            files = view.days[day]
-            if _is_over(group, files.latest, moment):
-                raise Expired(group.name, key, format_time(as_of), group.ttl_days or 0)
-            row = _newest(self._find(view, files.paths, parts), group.available_at, moment)
-            if row is None:
-                continue
-            if _is_over(group, row[group.available_at], moment):
-                raise Expired(group.name, key, format_time(as_of), group.ttl_days or 0)
-            return {name: _aware(value) for name, value in row.items()}
-        raise NotYetAvailable(group.name, key, format_time(as_of))
+    def _lookup(self, view: View, key: tuple[str, ...], as_of: datetime) -> Row:
+        parts = typed_key(view.group, key)
+        if parts is None:
+            raise UnknownEntity(view.group.name, key)
+        searching = search(view, key, as_of)
+        paths = next(searching)
+        while True:
+            found = self._finder.find(view.io, paths, view.group.entity, parts)
+            try:
+                paths = searching.send([] if found is None else found.to_pylist())
+            except StopIteration as end:
+                row: Row = end.value
+                return row
 
-    def _find(self, view: View, paths: Sequence[str], parts: Sequence[Part]) -> pa.Table | None:
-        return self._finder.find(view.io, paths, view.group.entity, parts)
+    def _lookup_many(self, view: View, asked: Sequence[Asked]) -> list[Row | LookupMiss]:
+        group = view.group
+        keys = [typed_key(group, key) for key, _ in asked]
+        # What the searches whose key can be read come to, in the end.
+        answers: list[Row | LookupMiss] = [UnknownEntity(group.name, key) for key, _ in asked]
+        searches = {
+            number: search(view, tuple(asked[number][0]), asked[number][1])
+            for number, key in enumerate(keys)
+            if key is not None
+        }
+        waiting = {tuple(view.spans): list(searches)} if searches else {}
+        for searching in searches.values():
+            next(searching)
+        while waiting:
+            paths, numbers = waiting.popitem()
+            wanted = {key for number in numbers if (key := keys[number]) is not None}
+            found = self._finder.find_many(view.io, paths, group.entity, wanted)
+            for number in numbers:
+                rows = found.get(keys[number] or (), [])
+                try:
+                    further = tuple(searches[number].send(rows))
+                except StopIteration as end:
+                    answers[number] = end.value
+                except LookupMiss as miss:
+                    answers[number] = miss
+                else:
+                    waiting.setdefault(further, []).append(number)
+        return answers
 
     def _view(self, name: str, *, anew: bool = False) -> View:
         view = self._views.get(name)
@@ -218,59 +263,3 @@ def _missing(catalog: Catalog, name: str) -> UnknownGroup | NotPublished:
     table = find_table(catalog, table_name(name))
     begun = table is not None and REGISTRY in table.properties
     return NotPublished(name) if begun or not known else UnknownGroup(name, known)
-
-
-def _typed(group: FeatureGroup, key: Sequence[str]) -> tuple[Part, ...] | None:
-    # None: no row can have that key.
-    types = {column.name: column.type for column in group.columns}
-    if len(key) != len(group.entity):
-        return None
-    try:
-        return tuple(_part(types[name], text) for name, text in zip(group.entity, key, strict=True))
-    except ValueError:
-        return None
-
-
-def _part(type_: str, text: str) -> Part:
-    if type_ == "string":
-        # Raises on half a surrogate pair, which is a ValueError too.
-        return text.encode()
-    if type_ == "int64":
-        number = int(text)
-        if str(number) == text and number.bit_length() < 64:
-            return number
-    if type_ == "date" and date.fromisoformat(text).isoformat() == text:
-        return date.fromisoformat(text)
-    raise ValueError(text)
-
-
-def _days_down(spans: pa.Table, newest: date | None) -> Iterator[date]:
-    # The first one is the answer, unless rows of one day become available at different times.
-    first = spans.column(FIRST_DAY).to_pylist()
-    last = spans.column(LAST_DAY).to_pylist()
-    for since, until in sorted(zip(first, last, strict=True), reverse=True):
-        day = until if newest is None else min(until, newest)
-        while newest is not None and day >= since:
-            yield day
-            day -= _ONE_DAY
-
-
-def _newest(rows: pa.Table | None, column: str, moment: datetime) -> dict[str, object] | None:
-    if rows is None:
-        return None
-    times = rows.column(column)
-    usable = rows.filter(pc.less_equal(times, pa.scalar(moment, times.type)))
-    newest = usable.sort_by([(column, "descending")]).slice(0, 1).to_pylist()
-    row: dict[str, object] | None = newest[0] if newest else None
-    return row
-
-
-def _is_over(group: FeatureGroup, available_at: object, moment: datetime) -> bool:
-    if group.ttl_days is None:
-        return False
-    assert isinstance(available_at, datetime)
-    return moment - available_at >= timedelta(days=group.ttl_days)
-
-
-def _aware(value: object) -> object:
-    return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) else value

@@ -1,5 +1,5 @@
 """
-One entity's rows out of sorted Parquet files, one row group at a time.
+One entity's rows, or those of many, out of sorted Parquet files, one row group at a time.
 
 Owns the cache of footers, bounded in bytes: what lies where in a file never changes. Refuses to
 keep rows: memory does not grow with the number of entities that were asked for.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeAlias
@@ -98,6 +98,44 @@ class RowFinder:
         rows = pa.concat_tables(found) if found else None
         return rows if rows is not None and rows.num_rows else None
 
+    def find_many(
+        self,
+        io: FileIO,
+        paths: Sequence[str],
+        columns: Sequence[str],
+        keys: Collection[tuple[Part, ...]],
+    ) -> dict[tuple[Part, ...], list[dict[str, Any]]]:
+        """
+        Read the rows of many entities; each file is opened once, each row group read once.
+
+        Args:
+            io: Opens the files.
+            paths: Files of one schema.
+            columns: The key columns.
+            keys: Their values, see `Part`, each key once.
+
+        Returns:
+            Key -> its rows in file order, as Python values; nothing for a key without rows.
+
+        Raises:
+            OSError: A file cannot be read.
+        """
+        found: dict[tuple[Part, ...], list[dict[str, Any]]] = {}
+        for path in paths:
+            footer = self._footer(io, path, columns)
+            groups: dict[int, list[tuple[Part, ...]]] = {}
+            for key in keys:
+                for group in footer.candidates(key):
+                    groups.setdefault(group, []).append(key)
+            if not groups:
+                continue
+            with io.new_input(path).open() as source:
+                file = pq.ParquetFile(source, metadata=footer.metadata)
+                for group in sorted(groups):
+                    rows = file.read_row_group(group, use_threads=False)
+                    _gather(rows, columns, groups[group], found)
+        return found
+
     def _footer(self, io: FileIO, path: str, columns: Sequence[str]) -> Footer:
         with self._lock:
             footer = self._footers.get(path)
@@ -135,11 +173,32 @@ def _bounds(statistics: Any) -> Bounds:
     return statistics.min, statistics.max
 
 
+def _gather(
+    rows: pa.Table,
+    columns: Sequence[str],
+    keys: Sequence[tuple[Part, ...]],
+    found: dict[tuple[Part, ...], list[dict[str, Any]]],
+) -> None:
+    # Column by column first, which lets through a few rows too many when a key has several.
+    for name, parts in zip(columns, zip(*keys, strict=True), strict=True):
+        column = rows.column(name)
+        values = pa.array([_value(part) for part in set(parts)], column.type)
+        rows = rows.filter(pc.is_in(column, values))
+    wanted = {tuple(_value(part) for part in key): key for key in keys}
+    for row in rows.to_pylist():
+        key = wanted.get(tuple(row[name] for name in columns))
+        if key is not None:
+            found.setdefault(key, []).append(row)
+
+
+def _value(part: Part) -> str | int | date:
+    return part.decode() if isinstance(part, bytes) else part
+
+
 def _mask(rows: pa.Table, columns: Sequence[str], key: Sequence[Part]) -> Any:
     mask = None
     for name, part in zip(columns, key, strict=True):
         column = rows.column(name)
-        value = part.decode() if isinstance(part, bytes) else part
-        same = pc.equal(column, pa.scalar(value, column.type))
+        same = pc.equal(column, pa.scalar(_value(part), column.type))
         mask = same if mask is None else pc.and_(mask, same)
     return mask

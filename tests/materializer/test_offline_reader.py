@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +114,13 @@ def found(
         return type(miss)
 
 
+def found_many(
+    reader: OfflineReader, asked: Sequence[tuple[str, datetime]], name: str = GROUP.name
+) -> list[dict[str, object] | type[LookupMiss]]:
+    answers = reader.lookup_many(name, [((entity,), moment) for entity, moment in asked])
+    return [type(one) if isinstance(one, LookupMiss) else one for one in answers]
+
+
 _histories = st.dictionaries(
     st.integers(0, 40).map(day_of),
     st.dictionaries(st.sampled_from(ODD_IDS), st.integers(-(2**63), 2**63 - 1), max_size=12),
@@ -137,13 +146,15 @@ def test_lookups_equal_a_plain_search(
         edge + shift for edge in edges for shift in (-MICROSECOND, MICROSECOND * 0, MICROSECOND)
     ]
     moments += [other.replace(tzinfo=timezone.utc) for other in others]
+    entities = [*ODD_IDS[::3], *{e for there in history.values() for e in there}, "nobody"]
+    asked = [(entity, moment) for entity in entities for moment in moments]
+    wanted = [expected(history, entity, moment, group) for entity, moment in asked]
     with tempfile.TemporaryDirectory() as folder, small_files():
         catalog = store(Path(folder))
         publish(catalog, history, group=group)
         reader = OfflineReader(catalog)
-        for entity in [*ODD_IDS[::3], *{e for there in history.values() for e in there}, "nobody"]:
-            for moment in moments:
-                assert found(reader, entity, moment) == expected(history, entity, moment, group)
+        assert [found(reader, entity, moment) for entity, moment in asked] == wanted
+        assert found_many(reader, asked) == wanted
 
 
 def test_every_odd_id_is_found_among_all_the_others(tmp_path: Path) -> None:
@@ -232,6 +243,9 @@ def test_the_rows_own_time_decides_within_a_day(tmp_path: Path) -> None:
 
     assert (day("early", 25), day("late", 25)) == (day_of(1), day_of(0))
     assert (day("early", 35), day("late", 35)) == (day_of(1), day_of(1))
+    asked = [((e,), base + timedelta(hours=h)) for h in (25, 35) for e in ("early", "late")]
+    days = [row["day"] for row in reader.lookup_many(GROUP.name, asked) if isinstance(row, dict)]
+    assert days == [day_of(1), day_of(0), day_of(1), day_of(1)]
 
 
 def test_the_newest_of_two_rows_of_one_day_is_given(tmp_path: Path) -> None:
@@ -297,6 +311,9 @@ def test_a_key_may_have_several_columns_of_several_types(tmp_path: Path) -> None
     for key, row in zip(keys, rows.to_pylist(), strict=True):
         answer = reader.lookup("prices", (key[0], str(key[1]), key[2].isoformat()), LATE)
         assert answer == row | {"available_at": midnight_after(day_of(0))}
+    texts = [(shop, str(item), since.isoformat()) for shop, item, since in reversed(keys)]
+    many = reader.lookup_many("prices", [(key, LATE) for key in texts])
+    assert many == [reader.lookup("prices", key, LATE) for key in texts]
     for bad in [
         ("a", "01", "2024-01-01"),
         ("a", "x", "2024-01-01"),
@@ -307,6 +324,38 @@ def test_a_key_may_have_several_columns_of_several_types(tmp_path: Path) -> None
     ]:
         with pytest.raises(UnknownEntity):
             reader.lookup("prices", bad, LATE)
+        assert [type(one) for one in reader.lookup_many("prices", [(bad, LATE)])] == [UnknownEntity]
+
+
+def test_many_lookups_read_each_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    class Counted(pq.ParquetFile):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            opened.append(1)
+            super().__init__(*arguments, **options)
+
+    publish(store(tmp_path), {day_of(n): dict.fromkeys(ODD_IDS, n) for n in range(3)})
+    reader = OfflineReader(store(tmp_path))
+    asked = [
+        (entity, midnight_after(day_of(n), hours))
+        for hours in (1, 2)
+        for n in range(3)
+        for entity in ODD_IDS
+    ]
+    monkeypatch.setattr(pq, "ParquetFile", Counted)
+
+    answers = found_many(reader, asked)
+
+    assert answers == [row_of(e, at.date() - timedelta(days=1), at.day - 2) for e, at in asked]
+    # The spans, and three days.
+    assert len(opened) == 4
+
+
+def test_no_lookups_are_none(tmp_path: Path) -> None:
+    publish(store(tmp_path), {day_of(0): {"a": 1}})
+
+    assert OfflineReader(store(tmp_path)).lookup_many(GROUP.name, []) == []
 
 
 # What is not there
