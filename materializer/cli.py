@@ -1,5 +1,5 @@
 """
-The command line: `materializer publish | push | run | status | get | verify-training | stop`.
+The command line: `materializer publish | push | run | status | groups | get | ...`.
 
 Owns arguments, exit codes and the one-line error. Refuses to import an engine before a command
 needs one, so that `--help` answers at once.
@@ -85,6 +85,7 @@ def _publish(arguments: argparse.Namespace, settings: Settings, voice: Voice) ->
     from materializer.commands.publish import publish
 
     registry = _registry(arguments)
+    settings = _warehouse(arguments, settings, registry)
     with run_lock(settings, "materializer publish"):
         outcomes = publish(
             settings,
@@ -124,6 +125,7 @@ def _run(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
     from materializer.commands.push import push
 
     registry = _registry(arguments)
+    settings = _warehouse(arguments, settings, registry)
     groups = _groups(arguments, registry)
     with run_lock(settings, "materializer run"):
         outcomes = publish(
@@ -160,6 +162,7 @@ def _status(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> 
     from materializer.commands.status import status
 
     registry = _registry(arguments)
+    settings = _warehouse(arguments, settings, registry)
     return status(
         settings,
         registry,
@@ -168,6 +171,13 @@ def _status(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> 
         wait=arguments.wait,
         max_age=arguments.max_age,
     )
+
+
+def _list(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.groups import groups
+
+    registry = _registry(arguments)
+    return groups(registry, arguments.name, voice, settings.now())
 
 
 def _get(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
@@ -205,7 +215,18 @@ def _stop(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> in
 def _registry(arguments: argparse.Namespace) -> Registry:
     # dbt's own variable names another target folder.
     target = os.environ.get("DBT_TARGET_PATH") or "target"
-    return read_manifest(arguments.project_dir / target / "manifest.json")
+    registry = read_manifest(arguments.project_dir / target / "manifest.json")
+    if arguments.target is not None:
+        from materializer.profile import require_target
+
+        require_target(registry, arguments.project_dir, arguments.target)
+    return registry
+
+
+def _warehouse(arguments: argparse.Namespace, settings: Settings, registry: Registry) -> Settings:
+    from materializer.profile import at_target
+
+    return at_target(settings, registry, arguments.project_dir, arguments.target)
 
 
 def _groups(arguments: argparse.Namespace, registry: Registry) -> list[FeatureGroup]:
@@ -285,6 +306,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="AGE",
         help="exit 1 when a group's newest data are older, e.g. 26h; for alerting",
     )
+    named = argparse.ArgumentParser(add_help=False)
+    named.add_argument("name", nargs="?", metavar="NAME", help="the group to tell whole")
     keys = argparse.ArgumentParser(add_help=False)
     keys.add_argument("key", nargs="+", metavar="KEY", help="the entity's key, e.g. user1")
     receipts = argparse.ArgumentParser(add_help=False)
@@ -312,6 +335,7 @@ def _parser() -> argparse.ArgumentParser:
         waiting,
         ages,
     )
+    add("groups", _list, "list the feature groups, or tell one of them whole", common, named)
     add("get", _get, "print the online row of one entity", common, groups, keys)
     add(
         "verify-training",
@@ -333,6 +357,11 @@ def _common_options() -> argparse.ArgumentParser:
         default=Path(),
         metavar="DIR",
         help="the dbt project, with its target/manifest.json (default: here)",
+    )
+    common.add_argument(
+        "--target",
+        metavar="NAME",
+        help="the target of the project's profile (default: the profile's own)",
     )
     common.add_argument("--json", action="store_true", help="print one JSON document, nothing else")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -53,11 +53,13 @@ class Settings:
         home: Folder of warehouse, Iceberg catalog and data, and the embedded Redis; absolute.
         fixed_now: The clock of `FEATURE_STORE_NOW`, or None for the real one.
         redis_url: `REDIS_URL`, or None for the embedded server.
+        database: The DuckDB file that dbt writes, or None for the one in the home.
     """
 
     home: Path
     fixed_now: datetime | None = None
     redis_url: str | None = None
+    database: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -88,4 +90,4 @@ class Settings:
     @property
     def warehouse(self) -> Path:
         """The DuckDB file that dbt writes."""
-        return self.home / "warehouse.duckdb"
+        return self.database or self.home / "warehouse.duckdb"

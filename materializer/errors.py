@@ -4,6 +4,7 @@ Every error a user can meet, and the exit code each ends a command with.
     FeatureStoreError                 1  failed
     ├── UsageError                    2  the call itself is wrong
     │   ├── UnknownGroup
+    │   ├── OtherTarget
     │   └── ReceiptUnreadable
     ├── Refused                       3  the data may not go out
     │   ├── GateRed
@@ -67,6 +68,16 @@ class UnknownGroup(UsageError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no feature group {name!r}; known: {', '.join(known) or 'none'}")
         self.name = name
+
+
+class OtherTarget(UsageError):
+    """The manifest names the relations of another target than the one asked for."""
+
+    def __init__(self, target: str, wanted: tuple[str, str], found: tuple[str, str]) -> None:
+        super().__init__(
+            f"the manifest was parsed for another target: it names {'.'.join(found)}, and target "
+            f"{target} is {'.'.join(wanted)}; run: dbt parse --target {target}"
+        )
 
 
 class ReceiptUnreadable(UsageError):

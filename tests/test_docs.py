@@ -96,7 +96,7 @@ def test_the_table_of_options_has_no_option_that_is_gone() -> None:
 
 
 def test_the_table_of_commands_gives_each_its_own_options() -> None:
-    shared = {"-h", "--help", "--project-dir", "--json", "--debug", "--group"}
+    shared = {"-h", "--help", "--project-dir", "--target", "--json", "--debug", "--group"}
     commands = {
         f"{program} {name}".strip(): options(parser) - shared
         for program, root in PARSERS.items()

@@ -92,6 +92,8 @@ def read_group(node: Node, given: object, graph: Mapping[str, Node]) -> FeatureG
         latest_version=_version(node.get("latest_version")),
         deprecation_date=_moment(node.get("deprecation_date")),
         lineage=origins(node, graph),
+        fresh_hours=meta.get("fresh_hours"),
+        closing_row=meta.get("closing_row"),
     )
 
 

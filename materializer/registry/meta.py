@@ -97,6 +97,8 @@ GROUP_KEYS: Mapping[str, Check] = {
     "partition": _text,
     "online": _boolean,
     "key_prefix": _text,
+    "fresh_hours": _counted,
+    "closing_row": _text,
     "ttl_days": _counted,
     "max_age_hours": _counted,
     "owner": _text,

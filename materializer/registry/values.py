@@ -123,6 +123,9 @@ class FeatureGroup:
         latest_version: The version that dbt takes for the present one, or None.
         deprecation_date: ISO time [UTC] from which it should not be used any more, or None.
         lineage: Where its rows come from, ordered by kind and name.
+        fresh_hours: How long a row is true in a training set [h], or None: until the next one.
+        closing_row: SQL condition of a row that stays true while every day since was built, or
+            None.
     """
 
     name: str
@@ -145,6 +148,8 @@ class FeatureGroup:
     latest_version: str | None = None
     deprecation_date: str | None = None
     lineage: tuple[Origin, ...] = ()
+    fresh_hours: int | None = None
+    closing_row: str | None = None
 
     @property
     def contract(self) -> Contract:

@@ -16,7 +16,7 @@ from materializer.errors import EXIT_CODES
 from tests.support.dbt import Project, python
 from tests.support.store import Store, finish
 
-COMMANDS = ("publish", "push", "run", "status", "get", "verify-training", "stop")
+COMMANDS = ("publish", "push", "run", "status", "groups", "get", "verify-training", "stop")
 ENGINES = {"duckdb", "pyarrow", "pyiceberg", "redis", "hiredis", "dbt", "sqlalchemy", "flask"}
 
 
@@ -83,7 +83,7 @@ def test_a_bad_age_is_told_with_good_ones(empty: Store) -> None:
     assert "argument --max-age: '26' is not an age; write 26h, 90m or 2d" in done.err
 
 
-@pytest.mark.parametrize("command", ["publish", "push", "run", "status", "get"])
+@pytest.mark.parametrize("command", ["publish", "push", "run", "status", "groups", "get"])
 def test_without_a_manifest_a_command_ends_with_2_and_says_what_to_run(
     empty: Store, command: str
 ) -> None:

@@ -119,6 +119,8 @@ def test_a_model_with_the_meta_is_a_group(registry: Registry) -> None:
                 '"warehouse"."feature_store"."stg_events"',
             ),
         ),
+        fresh_hours=24,
+        closing_row="event_count_30d = 0",
     )
 
 
@@ -346,8 +348,8 @@ def _kind(key: str, value: object) -> Callable[[Manifest], object]:
 
 
 KNOWN = (
-    "entity, available_at, availability_lag_hours, partition, online, key_prefix, ttl_days, "
-    "max_age_hours, owner"
+    "entity, available_at, availability_lag_hours, partition, online, key_prefix, fresh_hours, "
+    "closing_row, ttl_days, max_age_hours, owner"
 )
 
 
