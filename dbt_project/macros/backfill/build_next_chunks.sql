@@ -8,7 +8,7 @@
     {%- set last = run_query('select coalesce(max(chunk), 0) from ' ~ plan ~ mine).rows[0][0] | int -%}
     {%- for turn in range(last) -%}
         {%- do run_query('update ' ~ plan ~ ' set chunk = chunk - 1' ~ mine) -%}
-        {%- do run_query('delete from ' ~ this ~ ' where day in (select day from ' ~ planned_days() ~ ')') -%}
+        {%- do run_query('delete from ' ~ this ~ ' where day in (select day from ' ~ feature_store.planned_days() ~ ')') -%}
         {%- do run_query(
             'insert into ' ~ this ~ ' (' ~ columns ~ ') select ' ~ columns ~ ' from ('
             ~ model.compiled_code ~ ') as chunk'

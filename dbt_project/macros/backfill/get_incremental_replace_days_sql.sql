@@ -2,7 +2,7 @@
 {% macro get_incremental_replace_days_sql(arg_dict) %}
     {%- set target, new = arg_dict['target_relation'], arg_dict['temp_relation'] -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') %}
-    delete from {{ target }} where day in (select day from {{ planned_days() }});
+    delete from {{ target }} where day in (select day from {{ feature_store.planned_days() }});
 
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ new }}

@@ -3,11 +3,11 @@
     now: it is frozen, for retention is not deletion. -#}
 {% macro plan_days(events, window_days) %}
     {%- set reach = window_days - 1 -%}
-    {%- set range = requested_range() -%}
+    {%- set range = feature_store.requested_range() -%}
     {%- set whole = not is_incremental() -%}
-    {%- set last_day = "date '" ~ (range[1] if range else last_finished_day()) ~ "'" -%}
-    {%- set lag = availability_lag_hours() -%}
-    {%- set late = has_column(events, 'ingested_at') -%}
+    {%- set last_day = "date '" ~ (range[1] if range else feature_store.last_finished_day()) ~ "'" -%}
+    {%- set lag = feature_store.availability_lag_hours() -%}
+    {%- set late = feature_store.has_column(events, 'ingested_at') -%}
     insert into {{ source('records', 'build_plan') }} (
         model, day, reason, rebuild, available_at, fingerprint, source_first_day, chunk
     )
@@ -18,18 +18,18 @@
 
     built as (
         select day, fingerprint, source_first_day, availability_lag_hours
-        from ({{ current_ledger(model.unique_id) }})
+        from ({{ feature_store.current_ledger(model.unique_id) }})
     ),
 
     wanted as (
     {%- if range %}
-        select {{ each_day("date '" ~ range[0] ~ "'", "date '" ~ range[1] ~ "'") }} as day
+        select {{ feature_store.each_day("date '" ~ range[0] ~ "'", "date '" ~ range[1] ~ "'") }} as day
         {%- if late %}
         union
         select day from built where availability_lag_hours <> {{ lag }}
         {%- endif %}
     {%- else %}
-        select {{ each_day('first_event.day', last_day) }} as day from first_event
+        select {{ feature_store.each_day('first_event.day', last_day) }} as day from first_event
         {%- if whole %}
         union
         select day from built
@@ -43,7 +43,7 @@
             built.day is not null as is_built,
             built.fingerprint as built_fingerprint,
             built.availability_lag_hours <> {{ lag }} as has_other_lag,
-            {{ add_days('wanted.day', -reach) }} < first_event.day
+            {{ feature_store.add_days('wanted.day', -reach) }} < first_event.day
             and built.source_first_day < first_event.day as is_frozen,
             first_event.day as source_first_day
         from wanted
@@ -52,7 +52,7 @@
     {%- if not range and not whole %}
         where
             built.day is null
-            or wanted.day > {{ add_days(last_day, -(var('healing_horizon_days') | int)) }}
+            or wanted.day > {{ feature_store.add_days(last_day, -(var('healing_horizon_days') | int)) }}
         {%- if late %}
             or built.availability_lag_hours <> {{ lag }}
         {%- endif %}
@@ -63,14 +63,14 @@
         select
             cast(ts as date) as day,
         {%- if late %}
-            {{ known_day('ts', 'ingested_at') }} as known_day,
+            {{ feature_store.known_day('ts', 'ingested_at') }} as known_day,
         {%- endif %}
             count(*) as events,
-            sum({{ row_hash(['user_id', 'event_type', 'ts']) }}) as hashes
+            sum({{ feature_store.row_hash(['user_id', 'event_type', 'ts']) }}) as hashes
         from {{ events }}
         where
-            ts >= (select cast({{ add_days('min(day)', -reach) }} as timestamp) from compared)
-            and ts < (select cast({{ add_days('max(day)', 1) }} as timestamp) from compared)
+            ts >= (select cast({{ feature_store.add_days('min(day)', -reach) }} as timestamp) from compared)
+            and ts < (select cast({{ feature_store.add_days('max(day)', 1) }} as timestamp) from compared)
         group by all
     ),
 
@@ -91,7 +91,7 @@
         left join days_of_events
             on
                 days_of_events.day <= compared.day
-                and days_of_events.day >= {{ add_days('compared.day', -reach) }}
+                and days_of_events.day >= {{ feature_store.add_days('compared.day', -reach) }}
             {%- if late %}
                 and days_of_events.known_day <= compared.day
             {%- endif %}
@@ -124,7 +124,7 @@
     placed as (
         select
             *,
-            floor({{ days_between('min(day) over ()', 'day') }} / {{ backfill_chunk_days() }}) as place
+            floor({{ feature_store.days_between('min(day) over ()', 'day') }} / {{ feature_store.backfill_chunk_days() }}) as place
         from chosen
         where reason is not null
     )
@@ -134,7 +134,7 @@
         day,
         reason,
         true as rebuild,
-        {{ add_hours(add_days('day', 1), lag) }} as available_at,
+        {{ feature_store.add_hours(feature_store.add_days('day', 1), lag) }} as available_at,
         fingerprint,
         source_first_day,
         dense_rank() over (order by place) - 1 as chunk

@@ -2,15 +2,15 @@
 {% macro plan_refresh(events) %}
     {%- if is_incremental() %}
     {%- set plan = source('records', 'build_plan') -%}
-    {%- set lag = availability_lag_hours() -%}
+    {%- set lag = feature_store.availability_lag_hours() -%}
     {%- set others -%}
         select day, fingerprint, source_first_day, availability_lag_hours
-        from ({{ current_ledger(model.unique_id) }}) as built
+        from ({{ feature_store.current_ledger(model.unique_id) }}) as built
         where
             availability_lag_hours <> {{ lag }}
             and day not in (select day from {{ plan }} where model = '{{ model.unique_id }}')
     {%- endset -%}
-    {%- if execute and has_column(events, 'ingested_at') -%} {%- do _refuse_shorter_lag(others, lag) -%} {%- endif %}
+    {%- if execute and feature_store.has_column(events, 'ingested_at') -%} {%- do feature_store._refuse_shorter_lag(others, lag) -%} {%- endif %}
     insert into {{ plan }} (
         model, day, reason, rebuild, available_at, fingerprint, source_first_day
     )
@@ -19,7 +19,7 @@
         day,
         'availability lag changed' as reason,
         false as rebuild,
-        {{ add_hours(add_days('day', 1), lag) }} as available_at,
+        {{ feature_store.add_hours(feature_store.add_days('day', 1), lag) }} as available_at,
         fingerprint,
         source_first_day
     from ({{ others }}) as others

@@ -2,7 +2,7 @@
 {% macro record_build(by_day=false, partition=none) %}
     {%- set ledger = source('records', 'build_ledger') -%}
     {%- set checksum = local_md5(model.get('compiled_code') or '') -%}
-    {%- if execute -%} {%- do _record_sql(checksum) -%} {%- endif %}
+    {%- if execute -%} {%- do feature_store._record_sql(checksum) -%} {%- endif %}
     insert into {{ ledger }} (
         "sequence", build_id, model, model_checksum, day, "rows", content, reason, fingerprint,
         availability_lag_hours, source_first_day, built_at, vars
@@ -18,7 +18,7 @@
         coalesce(counted.content, '0:0') as content,
         plan.reason,
         plan.fingerprint,
-        {{ availability_lag_hours() }} as availability_lag_hours,
+        {{ feature_store.availability_lag_hours() }} as availability_lag_hours,
         plan.source_first_day,
     {%- elif partition %}
         coalesce(stands.day, known.day) as day,
@@ -30,7 +30,7 @@
             else 'rows changed'
         end as reason,
         cast(null as varchar) as fingerprint,
-        {{ availability_lag_hours() }} as availability_lag_hours,
+        {{ feature_store.availability_lag_hours() }} as availability_lag_hours,
         cast(null as date) as source_first_day,
     {%- else %}
         cast(null as date) as day,
@@ -41,12 +41,12 @@
         cast(null as integer) as availability_lag_hours,
         cast(null as date) as source_first_day,
     {%- endif %}
-        {{ _literal(run_started_at) }} as built_at,
-        '{{ _vars() if execute }}' as vars
+        {{ feature_store._literal(run_started_at) }} as built_at,
+        '{{ feature_store._vars() if execute }}' as vars
     {%- if by_day %}
     from {{ source('records', 'build_plan') }} as plan
     left join (
-        select day, count(*) as "rows", {{ content_of_rows() }} as content from {{ this }}
+        select day, count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }}
         where
             day >= (select min(day) from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}')
             and day <= (select max(day) from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}')
@@ -55,12 +55,12 @@
     where plan.model = '{{ model.unique_id }}'
     {%- elif partition %}
     from (
-        select {{ partition }} as day, count(*) as "rows", {{ content_of_rows() }} as content from {{ this }} group by 1
+        select {{ partition }} as day, count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }} group by 1
     ) as stands
-    full outer join ({{ current_ledger(model.unique_id) }}) as known on stands.day = known.day
+    full outer join ({{ feature_store.current_ledger(model.unique_id) }}) as known on stands.day = known.day
     where coalesce(stands.content, '0:0') is distinct from known.content
     {%- else %}
-    from (select count(*) as "rows", {{ content_of_rows() }} as content from {{ this }}) as counted
+    from (select count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }}) as counted
     {%- endif %}
 {% endmacro %}
 
@@ -79,10 +79,10 @@
     {%- set given = {} -%}
     {%- for name, value in (invocation_args_dict.get('vars') or {}).items()
         if not name.startswith('DBT_ENV_SECRET') -%}
-        {%- do given.update({name: _plain(value)}) -%}
+        {%- do given.update({name: feature_store._plain(value)}) -%}
     {%- endfor -%}
-    {%- set project = fromyaml(_project_file()) or {} -%}
-    {%- set vars = {'command': given, 'project': _plain(project.get('vars') or {})} -%}
+    {%- set project = fromyaml(feature_store._project_file()) or {} -%}
+    {%- set vars = {'command': given, 'project': feature_store._plain(project.get('vars') or {})} -%}
     {{ return(tojson(vars, sort_keys=true) | replace("'", "''")) }}
 {% endmacro %}
 
@@ -90,11 +90,11 @@
 {% macro _plain(value) %}
     {%- if value is mapping -%}
         {%- set plain = {} -%}
-        {%- for name, part in value.items() -%} {%- do plain.update({name | string: _plain(part)}) -%} {%- endfor -%}
+        {%- for name, part in value.items() -%} {%- do plain.update({name | string: feature_store._plain(part)}) -%} {%- endfor -%}
         {{ return(plain) }}
     {%- elif value is sequence and value is not string -%}
         {%- set plain = [] -%}
-        {%- for part in value -%} {%- do plain.append(_plain(part)) -%} {%- endfor -%}
+        {%- for part in value -%} {%- do plain.append(feature_store._plain(part)) -%} {%- endfor -%}
         {{ return(plain) }}
     {%- endif -%}
     {{ return(value if value is none or value is boolean or value is number else value | string) }}

@@ -6,7 +6,7 @@
     {%- endif -%}
     {%- set pattern = '^(\\d{4}-\\d{2}-\\d{2})(?:[T ](\\d{2}:\\d{2})(:\\d{2}(?:\\.\\d{1,6})?)?(Z|[+-]\\d{2}:\\d{2})?)?$' -%}
     {%- set found = modules.re.match(pattern, text) -%}
-    {%- if not found or not _is_date(found.group(1)) -%}
+    {%- if not found or not feature_store._is_date(found.group(1)) -%}
         {{ exceptions.raise_compiler_error(
             "FEATURE_STORE_NOW=" ~ text ~ " is not an ISO time; write 2024-03-31T00:00:00Z"
         ) }}

@@ -6,8 +6,8 @@
 {% macro duckdb__asof_left_join(right, alias, keys, left_alias, left_time, right_time) -%}
 asof left join {{ right }} as {{ alias }}
         on
-        {%- for key in keys %}
-            {{ left_alias }}.{{ key }} = {{ alias }}.{{ key }} and
+        {%- for right_key, left_key in keys.items() %}
+            {{ left_alias }}.{{ left_key }} = {{ alias }}.{{ right_key }} and
         {%- endfor %}
             {{ left_alias }}.{{ left_time }} >= {{ alias }}.{{ right_time }}
 {%- endmacro %}

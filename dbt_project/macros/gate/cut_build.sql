@@ -1,9 +1,9 @@
 {#- The recorded SQL, not the model's text as it is now: what is tested is what made the table. -#}
 {% macro cut_build(name, inputs, available_at, instant, days) %}
-    {%- set unique_id = model_id(name) -%}
+    {%- set unique_id = feature_store.model_id(name) -%}
     {%- set node = graph.nodes[unique_id] -%}
     {%- set relation = node.relation_name -%}
-    {%- set sql = namespace(text=_built_sql(unique_id), given=[]) -%}
+    {%- set sql = namespace(text=feature_store._built_sql(unique_id), given=[]) -%}
     {%- set plan = source('records', 'build_plan') | string -%}
     {%- set newest = none -%}
     {%- for id in node.depends_on.nodes -%}
@@ -12,8 +12,8 @@
             {%- if inputs[input.name] -%}
                 {%- set cut = '_cut_' ~ input.name -%}
                 {%- do sql.given.append(
-                    cut ~ ' as (select * from ' ~ input.relation_name ~ ' where ' ~ inputs[input.name] ~ ' < '
-                    ~ _literal(instant) ~ ')'
+                    cut ~ ' as (select * from ' ~ input.relation_name ~ ' where ' ~ inputs[input.name] ~ ' <= '
+                    ~ feature_store._literal(instant) ~ ')'
                 ) -%}
                 {%- set sql.text = sql.text | replace(input.relation_name, cut) -%}
             {%- endif -%}
@@ -24,7 +24,7 @@
         {%- set newest -%}
             select day from (
                 select day, max({{ available_at }}) as usable_at from {{ relation }}
-                where {{ available_at }} <= {{ _literal(instant) }} group by day
+                where {{ available_at }} <= {{ feature_store._literal(instant) }} group by day
             ) as usable order by usable_at desc, day desc limit {{ days }}
         {%- endset -%}
         {%- do sql.given.append(
@@ -57,7 +57,7 @@
 
 {#- An input of a model by its name. -#}
 {% macro _input(name, input_name) %}
-    {%- for id in graph.nodes[model_id(name)].depends_on.nodes -%}
+    {%- for id in graph.nodes[feature_store.model_id(name)].depends_on.nodes -%}
         {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
         {%- if input.name == input_name -%} {{ return(input) }} {%- endif -%}
     {%- endfor -%}

@@ -1,7 +1,7 @@
 {#- Evenly spaced among the times at which rows become usable, where some input is still to come: else there
     is nothing to find. -#}
 {% macro cut_instants(model, available_at, inputs, count) %}
-    {%- for id in graph.nodes[model_id(model.identifier)].depends_on.nodes -%}
+    {%- for id in graph.nodes[feature_store.model_id(model.identifier)].depends_on.nodes -%}
         {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
         {%- if input.name not in inputs and input.get('source_name') != 'records' -%}
             {{ exceptions.raise_compiler_error(
@@ -12,7 +12,7 @@
     {%- endfor -%}
     {%- set ends = [] -%}
     {%- for input, known_at in inputs.items() if known_at -%}
-        {%- do ends.append('select max(' ~ known_at ~ ') as last from ' ~ _input(model.identifier, input).relation_name) -%}
+        {%- do ends.append('select max(' ~ known_at ~ ') as last from ' ~ feature_store._input(model.identifier, input).relation_name) -%}
     {%- endfor -%}
     {%- set found = run_query(
         'select moment from (select moment, row_number() over (order by moment) as n, count(*) over () as total from ('

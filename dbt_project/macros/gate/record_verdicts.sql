@@ -2,9 +2,9 @@
     only while every gate test that refs it has passed on the build that stands. -#}
 {% macro record_verdicts(results) %}
     {%- set rows = [] -%}
-    {%- for result in results if _is_gate_test(result.node) -%}
+    {%- for result in results if feature_store._is_gate_test(result.node) -%}
         {%- set status = result.status | string -%}
-        {%- set share = gate_sample_share() if result.node.config.meta.get('sampled') else 1.0 -%}
+        {%- set share = feature_store.gate_sample_share() if result.node.config.meta.get('sampled') else 1.0 -%}
         {%- if share < 1 -%}
             {%- do log(result.node.name ~ ": looked at a share of " ~ share ~ " of the keys", info=true) -%}
         {%- endif -%}
@@ -15,7 +15,7 @@
             ) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- for result in results if _tells_problems(result) -%} {%- do _print_problems(result) -%} {%- endfor -%}
+    {%- for result in results if feature_store._tells_problems(result) -%} {%- do feature_store._print_problems(result) -%} {%- endfor -%}
     {%- if rows -%}
         {%- set verdicts = source('records', 'gate_verdicts') %}
     insert into {{ verdicts }} (
@@ -34,7 +34,7 @@
         said.status,
         cast(said.failures as bigint) as failures,
         cast(said.sample_share as double) as sample_share,
-        {{ _literal(run_started_at) }} as recorded_at
+        {{ feature_store._literal(run_started_at) }} as recorded_at
     from (values {{ rows | join(', ') }}) as said (test, model, status, failures, sample_share)
     {%- endif -%}
 {% endmacro %}

@@ -3,7 +3,7 @@
 {% macro point_in_time_join(spine, time, columns, groups) %}
     {%- set joined = [] -%}
     {%- for group in groups -%}
-        {%- do joined.append(_joined_group(group, time, loop.index)) -%}
+        {%- do joined.append(feature_store._joined_group(group, time, loop.index)) -%}
     {%- endfor %}
 with
 
@@ -28,8 +28,8 @@ spine as (
     from (
         select
             day,
-            {{ add_days('day', '-cast(row_number() over (order by day) as integer)') }} as run
-        from {{ built_days(group.name) }} as built
+            {{ feature_store.add_days('day', '-cast(row_number() over (order by day) as integer)') }} as run
+        from {{ feature_store.built_days(group.name) }} as built
     ) as numbered
     group by run
 ),
@@ -51,7 +51,7 @@ joined as (
         {%- endfor %}
     from spine
     {%- for group in joined %}
-    {{ asof_left_join(group.alias, group.alias, group.on, 'spine', time, group.available_at) }}
+    {{ feature_store.asof_left_join(group.alias, group.alias, group.on, 'spine', time, group.available_at) }}
     {%- if group.runs %}
     left join {{ group.runs }}
         on {{ group.alias }}.{{ group.partition }} between {{ group.runs }}.first_day and {{ group.runs }}.last_day
@@ -79,7 +79,7 @@ from joined
     {%- endif -%}
     {%- set name = group['group'] -%}
     {%- set relation = ref(name, v=group['version']) if group.get('version') else ref(name) -%}
-    {%- set meta = feature_group_meta(name) -%}
+    {%- set meta = feature_store.feature_group_meta(name) -%}
     {%- set alias = 'group_' ~ number -%}
     {%- set prefix = group.get('prefix', '') -%}
     {%- set available_at = meta.get('available_at', 'available_at') -%}
@@ -96,7 +96,7 @@ from joined
     {{ return({
         'name': name, 'relation': relation, 'alias': alias, 'columns': columns, 'selected': selected,
         'on': group['on'], 'available_at': available_at, 'partition': partition, 'runs': runs,
-        'is_true': _is_true(meta, 'spine.' ~ time, alias, available_at, partition, runs),
+        'is_true': feature_store._is_true(meta, 'spine.' ~ time, alias, available_at, partition, runs),
     }) }}
 {% endmacro %}
 
@@ -105,16 +105,16 @@ from joined
     {%- set conditions = [] -%}
     {%- set start = alias ~ '.' ~ available_at -%}
     {%- if meta.get('fresh_hours') -%}
-        {%- set fresh = time ~ ' < ' ~ add_hours(start, meta['fresh_hours']) -%}
+        {%- set fresh = time ~ ' < ' ~ feature_store.add_hours(start, meta['fresh_hours']) -%}
         {%- if runs -%}
             {#- A closing row is true for as long as every day since was built: a change would have made a row. -#}
-            {%- set until = add_hours(start, '24 * (1 + ' ~ days_between(alias ~ '.' ~ partition, runs ~ '.last_day') ~ ')') -%}
+            {%- set until = feature_store.add_hours(start, '24 * (1 + ' ~ feature_store.days_between(alias ~ '.' ~ partition, runs ~ '.last_day') ~ ')') -%}
             {%- set fresh = '(' ~ fresh ~ ' or (' ~ alias ~ '.is_closing and ' ~ time ~ ' < ' ~ until ~ '))' -%}
         {%- endif -%}
         {%- do conditions.append(fresh) -%}
     {%- endif -%}
     {%- if meta.get('ttl_days') -%}
-        {%- do conditions.append(time ~ ' < ' ~ add_hours(start, 24 * meta['ttl_days'])) -%}
+        {%- do conditions.append(time ~ ' < ' ~ feature_store.add_hours(start, 24 * meta['ttl_days'])) -%}
     {%- endif -%}
     {{ return(conditions | join(' and ') if conditions else none) }}
 {% endmacro %}

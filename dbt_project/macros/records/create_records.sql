@@ -4,29 +4,29 @@
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
         {%- set plan = source('records', 'build_plan') -%}
         {%- do adapter.create_schema(api.Relation.create(database=plan.database, schema=plan.schema)) -%}
-        {%- do _create_record(plan, {
+        {%- do feature_store._create_record(plan, {
             'model': 'varchar', 'day': 'date', 'reason': 'varchar', 'rebuild': 'boolean',
             'available_at': 'timestamp', 'fingerprint': 'varchar', 'source_first_day': 'date',
             'chunk': 'integer'
         }) -%}
-        {%- do _create_record(source('records', 'build_ledger'), {
+        {%- do feature_store._create_record(source('records', 'build_ledger'), {
             'sequence': 'bigint', 'build_id': 'varchar', 'model': 'varchar', 'model_checksum': 'varchar',
             'day': 'date', 'rows': 'bigint', 'reason': 'varchar', 'fingerprint': 'varchar',
             'availability_lag_hours': 'integer', 'source_first_day': 'date', 'built_at': 'timestamp',
             'content': 'varchar', 'vars': 'varchar'
         }) -%}
-        {%- do _create_record(source('records', 'built_sql'), {
+        {%- do feature_store._create_record(source('records', 'built_sql'), {
             'model_checksum': 'varchar', 'model': 'varchar', 'sql': 'varchar'
         }) -%}
-        {%- do _create_record(source('records', 'gate_verdicts'), {
+        {%- do feature_store._create_record(source('records', 'gate_verdicts'), {
             'sequence': 'bigint', 'run_id': 'varchar', 'test': 'varchar', 'model': 'varchar',
             'model_sequence': 'bigint', 'status': 'varchar', 'failures': 'bigint',
             'recorded_at': 'timestamp', 'sample_share': 'double'
         }) -%}
         {%- set warehouse = source('records', 'warehouse') -%}
-        {%- do _create_record(warehouse, {'warehouse_id': 'varchar', 'created_at': 'timestamp'}) -%}
+        {%- do feature_store._create_record(warehouse, {'warehouse_id': 'varchar', 'created_at': 'timestamp'}) -%}
         {%- do run_query(
-            "insert into " ~ warehouse ~ " select '" ~ invocation_id ~ "', " ~ _literal(run_started_at)
+            "insert into " ~ warehouse ~ " select '" ~ invocation_id ~ "', " ~ feature_store._literal(run_started_at)
             ~ " where not exists (select 1 from " ~ warehouse ~ ")"
         ) -%}
     {%- endif -%}
@@ -38,7 +38,7 @@
     {%- for name, type in columns.items() -%} {%- do parts.append('"' ~ name ~ '" ' ~ type) -%} {%- endfor -%}
     {%- do run_query('create table if not exists ' ~ relation ~ ' (' ~ parts | join(', ') ~ ')') -%}
     {#- Not by the adapter, which would open a transaction here and never commit it. -#}
-    {%- set known = column_types(relation | string, 'records') -%}
+    {%- set known = feature_store.column_types(relation | string, 'records') -%}
     {%- for name, type in columns.items() if name not in known -%}
         {%- do run_query('alter table ' ~ relation ~ ' add column "' ~ name ~ '" ' ~ type) -%}
     {%- endfor -%}

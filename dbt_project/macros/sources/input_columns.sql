@@ -1,7 +1,7 @@
 {#- A time finer than a microsecond is cut, never rounded: rounding could cross midnight. Text that is no
     time or number becomes null, which the input tests report with the row. -#}
 {% macro input_columns(input, name, wanted, optional={}) %}
-    {%- set types = column_types(input, name) -%}
+    {%- set types = feature_store.column_types(input, name) -%}
     {%- set expressions = {} -%}
     {%- set present = dict(wanted) -%}
     {%- for column, kind in optional.items() if column in types -%}
@@ -15,7 +15,7 @@
             ) }}
         {%- endif -%}
         {%- set type = types.get(column, 'VARCHAR') -%}
-        {%- set expression = read_column(column, type, kind) -%}
+        {%- set expression = feature_store.read_column(column, type, kind) -%}
         {%- if expression is none -%}
             {{ exceptions.raise_compiler_error(
                 name ~ ": column " ~ column ~ " is " ~ type ~ ", which is no " ~ kind

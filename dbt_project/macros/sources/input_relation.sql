@@ -8,7 +8,7 @@
     {%- set skipped = [] -%}
     {%- if execute -%}
         {%- for path in paths -%}
-            {%- set found = _files(path) -%}
+            {%- set found = feature_store._files(path) -%}
             {%- if not found -%}
                 {{ exceptions.raise_compiler_error(
                     var_name ~ ": no file matches " ~ path
@@ -31,5 +31,5 @@
         {%- endif -%}
     {%- endif -%}
     {#- The globs themselves are kept where nothing is skipped, so that files added later are read. -#}
-    {{ return(read_files(files if skipped else paths, files or paths, var_name)) }}
+    {{ return(feature_store.read_files(files if skipped else paths, files or paths, var_name)) }}
 {% endmacro %}

@@ -2,7 +2,7 @@
     (
         select distinct day
         from {{ source('records', 'build_ledger') }}
-        where model = '{{ model_id(model_name) }}' and day is not null
+        where model = '{{ feature_store.model_id(model_name) }}' and day is not null
     )
 {%- endmacro %}
 

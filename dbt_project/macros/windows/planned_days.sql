@@ -2,7 +2,7 @@
     the same text whatever is built, and the days are computed once. -#}
 {% macro planned_days() %}
     {#- Asked here so that a bad range stops the run while it parses, before any verdict is touched. -#}
-    {%- do requested_range() -%}
+    {%- do feature_store.requested_range() -%}
     {%- set unique_id = model.get('tested_node_unique_id') or model.unique_id -%}
     (
         select day, available_at

@@ -9,7 +9,7 @@
         ) }}
     {%- endif -%}
     {%- for name, given in [('start_date', start), ('end_date', end)] -%}
-        {%- if not _is_date(given | string) -%}
+        {%- if not feature_store._is_date(given | string) -%}
             {{ exceptions.raise_compiler_error(
                 name ~ ": " ~ given ~ " is not a date; " ~ example
             ) }}
@@ -22,10 +22,10 @@
             "start_date " ~ first ~ " is after end_date " ~ last ~ "; swap them"
         ) }}
     {%- endif -%}
-    {%- if last > last_finished_day() -%}
+    {%- if last > feature_store.last_finished_day() -%}
         {{ exceptions.raise_compiler_error(
             "end_date: " ~ last ~ " is not over yet; the last finished day (UTC) is "
-            ~ last_finished_day() ~ ", write end_date: " ~ last_finished_day()
+            ~ feature_store.last_finished_day() ~ ", write end_date: " ~ feature_store.last_finished_day()
         ) }}
     {%- endif -%}
     {%- if flags.FULL_REFRESH -%}

@@ -12,9 +12,9 @@ select
         cast(coalesce(built.day, stands.day) as varchar), ', end_date: ',
         cast(coalesce(built.day, stands.day) as varchar), '}'''
     ) as problem
-from ({{ current_ledger(model_id(model.identifier)) }}) as built
+from ({{ feature_store.current_ledger(feature_store.model_id(model.identifier)) }}) as built
 full outer join (
-    select {{ partition }} as day, count(*) as "rows", {{ content_of_rows(model.identifier) }} as content
+    select {{ partition }} as day, count(*) as "rows", {{ feature_store.content_of_rows(model.identifier) }} as content
     from {{ model }}
     group by 1
 ) as stands on built.day = stands.day

@@ -5,10 +5,10 @@
 {%- set columns = entity + [available_at] -%}
 {%- set cuts = [] -%}
 {%- if execute and load_relation(model) is not none -%}
-    {%- set columns = graph.nodes[model_id(model.identifier)].columns.keys() | list -%}
-    {%- set moments = cut_instants(model, available_at, inputs, instants) -%}
+    {%- set columns = graph.nodes[feature_store.model_id(model.identifier)].columns.keys() | list -%}
+    {%- set moments = feature_store.cut_instants(model, available_at, inputs, instants) -%}
     {%- for moment in moments -%}
-        {%- do cuts.append([_literal(moment), cut_build(model.identifier, inputs, available_at, moment, days)]) -%}
+        {%- do cuts.append([feature_store._literal(moment), feature_store.cut_build(model.identifier, inputs, available_at, moment, days)]) -%}
     {%- endfor -%}
 {%- endif -%}
 {%- set listed = columns | join(', ') %}

@@ -8,13 +8,13 @@ select
         coalesce((select cast(max(ts) as varchar) from {{ events }}), 'no time, the input is empty'),
         '; is the input complete?'
     ) as problem
-from (select max(day) as day from {{ built_days(model.identifier) }} as built) as newest
+from (select max(day) as day from {{ feature_store.built_days(model.identifier) }} as built) as newest
 where not exists (
     select 1
     from {{ events }}
     where
         ts >= cast(newest.day as timestamp)
-        and ts < cast({{ add_days('newest.day', 1) }} as timestamp)
+        and ts < cast({{ feature_store.add_days('newest.day', 1) }} as timestamp)
 )
 
 {% endtest %}

@@ -3,7 +3,7 @@
 {% test well_formed(model, columns, input=none, optional=[]) %}
 
 {%- set looked_at = columns | list -%}
-{%- for column in optional if has_column(input or model, column) -%}
+{%- for column in optional if feature_store.has_column(input or model, column) -%}
     {%- do looked_at.append(column) -%}
 {%- endfor %}
 
