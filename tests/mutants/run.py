@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 from tests.mutants.catalogue import Mutant, NoLongerFits, chosen, read
@@ -85,7 +86,7 @@ def require_green(base: Path, mutants: Sequence[Mutant], jobs: int) -> None:
     """
     if imported_from(base) != base:
         raise NotGreen(f"the tests would import modules from {imported_from(base)}")
-    nodes = sorted({mutant.caught_by for mutant in mutants if mutant.is_for_pytest})
+    nodes = {mutant.caught_by for mutant in mutants if mutant.is_for_pytest}
     named: dict[str, set[str]] = {}
     for mutant in mutants:
         if not mutant.is_for_pytest:
@@ -96,11 +97,12 @@ def require_green(base: Path, mutants: Sequence[Mutant], jobs: int) -> None:
         # The first dbt run parses; the others start from what it has parsed.
         words["whole"] = ask_dbt("whole", sorted(named.pop("whole", ())), base)
     with ThreadPoolExecutor(jobs) as pool:
-        if nodes:
-            asked["pytest"] = pool.submit(ask_pytest, nodes, base)
+        # Those of one folder share what they build.
+        for folder, some in groupby(sorted(nodes), key=lambda node: node.rpartition("/")[0]):
+            asked[folder] = pool.submit(ask_pytest, list(some), base)
         for schedule, tests in named.items():
-            folder = base.with_name(f"green_{schedule}")
-            asked[schedule] = pool.submit(_green_schedule, schedule, sorted(tests), folder)
+            copy = base.with_name(f"green_{schedule}")
+            asked[schedule] = pool.submit(_green_schedule, schedule, sorted(tests), copy)
         words |= {name: future.result() for name, future in asked.items()}
     red = [f"{name}: {said.detail}" for name, said in words.items() if said.word != Word.GREEN]
     if red:

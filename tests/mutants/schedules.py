@@ -16,6 +16,9 @@ from tests.support.dbt import Project, Run
 NOW = "2024-03-31T00:00:00Z"
 FIRST, LAST = "2024-02-08", "2024-03-30"
 
+# The training set, and all that it is made of.
+_MODELS = "+training_data"
+
 Event = tuple[str, ...]
 
 
@@ -122,13 +125,16 @@ LATE_LABELS: list[tuple[str, float, str]] = [
 
 
 def _run(project: Project, **variables: object) -> None:
-    run = project.dbt("run", **variables)
+    run = project.dbt("run", "--select", _MODELS, **variables)
     if run.code != 0:
         raise DbtFailed(run.output)
 
 
 def _test(project: Project, **variables: object) -> Run:
-    return project.dbt("test", "--exclude-resource-type", "unit_test", **variables)
+    # With the vars of the run before it, dbt need not parse again.
+    return project.dbt(
+        "test", "--select", _MODELS, "--exclude-resource-type", "unit_test", **variables
+    )
 
 
 def whole(project: Project) -> Run:
@@ -147,21 +153,27 @@ def two_ranges(project: Project) -> Run:
     """Build all days as two ranges that meet."""
     _run(project, start_date=FIRST, end_date="2024-02-29")
     _run(project, start_date="2024-03-01", end_date=LAST)
-    return _test(project)
+    return _test(project, start_date="2024-03-01", end_date=LAST)
+
+
+def in_chunks(project: Project) -> Run:
+    """Build everything ten days at a time."""
+    _run(project, backfill_chunk_days=10)
+    return _test(project, backfill_chunk_days=10)
 
 
 def hole(project: Project) -> Run:
     """Build two ranges with days missing between them; coverage is red, rightly."""
     _run(project, start_date=FIRST, end_date="2024-02-25")
     _run(project, start_date="2024-03-05", end_date=LAST)
-    return _test(project)
+    return _test(project, start_date="2024-03-05", end_date=LAST)
 
 
 def rebuilt(project: Project) -> Run:
     """Build everything, and some days again."""
     _run(project)
     _run(project, start_date="2024-03-01", end_date="2024-03-10")
-    return _test(project)
+    return _test(project, start_date="2024-03-01", end_date="2024-03-10")
 
 
 def emptied(project: Project) -> Run:
@@ -169,7 +181,7 @@ def emptied(project: Project) -> Run:
     _run(project)
     project.write_events(EVENTS[1:])
     _run(project, start_date=FIRST, end_date=LAST)
-    return _test(project)
+    return _test(project, start_date=FIRST, end_date=LAST)
 
 
 def late(project: Project) -> Run:
@@ -195,7 +207,7 @@ def forgotten(project: Project) -> Run:
     _run(project)
     project.write_events([event for event in EVENTS if event[2] >= "2024-02-25"])
     _run(project, start_date="2024-03-28", end_date=LAST)
-    return _test(project)
+    return _test(project, start_date="2024-03-28", end_date=LAST)
 
 
 def lag_changed(project: Project) -> Run:
@@ -247,6 +259,7 @@ SCHEDULES: Mapping[str, Callable[[Project], Run]] = {
         whole,
         lag_of_six_hours,
         two_ranges,
+        in_chunks,
         hole,
         rebuilt,
         emptied,

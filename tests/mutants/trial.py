@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +28,10 @@ _FOLDERS = ("dbt_project", "materializer", "serve", "tests")
 _FILES = ("dbt_project.yml", "profiles.yml", "pyproject.toml")
 
 # What runs leave in the copy they are made from.
-_LEFT = shutil.ignore_patterns("home", "tmp", "report.xml", "logs")
+_LEFT = shutil.ignore_patterns("home", "logs", "pytest-*")
 
-# A pytest run that takes longer [s] hangs.
-_TIMEOUT = 240
+# A test of pytest that takes longer [s] hangs.
+_TIMEOUT = 120
 
 # The end of a failure in a report of pytest: where it was raised, and what.
 _RAISED = re.compile(r"^(\S+?):\d+: (\w+)$", re.MULTILINE)
@@ -99,7 +100,7 @@ def ask_dbt(schedule: str, tests: Sequence[str], folder: Path) -> Said:
     try:
         run = run_schedule(schedule, folder)
     except DbtFailed as failure:
-        return Said(Word.NOTHING, _last_line(str(failure)))
+        return Said(Word.NOTHING, _line(str(failure)))
     statuses = {test: run.statuses.get(test, "did not run") for test in tests}
     red = sorted(name for name, status in run.statuses.items() if status in {"fail", "error"})
     told = f"red: {', '.join(red)}" if red else ""
@@ -113,7 +114,8 @@ def ask_dbt(schedule: str, tests: Sequence[str], folder: Path) -> Said:
 
 def ask_pytest(nodes: Sequence[str], folder: Path) -> Said:
     """Run tests of pytest in a copy, on the code in that copy."""
-    report = folder / "report.xml"
+    place = Path(tempfile.mkdtemp(prefix="pytest-", dir=folder))
+    report = place / "report.xml"
     command = [
         *(
             sys.executable,
@@ -125,8 +127,9 @@ def ask_pytest(nodes: Sequence[str], folder: Path) -> Said:
             "-p",
             "no:cacheprovider",
         ),
-        *(f"--junitxml={report}", f"--basetemp={folder / 'tmp'}"),
+        *(f"--junitxml={report}", f"--basetemp={place / 'tmp'}"),
     ]
+    timeout = _TIMEOUT * (1 + len(nodes))
     try:
         done = subprocess.run(
             command,
@@ -136,13 +139,13 @@ def ask_pytest(nodes: Sequence[str], folder: Path) -> Said:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_TIMEOUT,
+            timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        return Said(Word.NOTHING, f"it did not end within {_TIMEOUT} s")
+        return Said(Word.NOTHING, f"it did not end within {timeout} s")
     if not report.is_file():
-        return Said(Word.NOTHING, _last_line(done.stdout))
-    return _judge(ET.parse(report), done)
+        return Said(Word.NOTHING, _line(done.stdout))
+    return _judge(ET.parse(report), done, folder / "tests")
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -171,27 +174,32 @@ def imported_from(folder: Path) -> Path:
     return Path(done.stdout.strip()).parents[1]
 
 
-def _judge(report: ET.ElementTree[ET.Element], done: subprocess.CompletedProcess[str]) -> Said:
+def _judge(
+    report: ET.ElementTree[ET.Element], done: subprocess.CompletedProcess[str], tests: Path
+) -> Said:
     broken = [node.get("message", "") for tag in ("error", "skipped") for node in report.iter(tag)]
-    failures = list(report.iter("failure"))
-    broken += [node.get("message", "") for node in failures if not _is_own_word(node.text or "")]
-    if broken or done.returncode not in {0, 1} or report.find(".//testcase") is None:
-        return Said(Word.NOTHING, _last_line("\n".join(broken) or done.stdout))
-    red = [
-        case.get("name", "") for case in report.iter("testcase") if case.find("failure") is not None
+    broken += [
+        node.get("message", "")
+        for node in report.iter("failure")
+        if not _is_own_word(node.text or "", tests)
     ]
-    return Said(Word.RED if failures else Word.GREEN, f"red: {', '.join(red)}" if red else "")
+    if broken or done.returncode not in {0, 1} or report.find(".//testcase") is None:
+        return Said(Word.NOTHING, _line("\n".join(broken) or done.stdout))
+    red = [case.get("name", "") for case in report.iterfind(".//testcase[failure]")]
+    return Said(Word.RED, f"red: {', '.join(red)}") if red else Said(Word.GREEN)
 
 
-def _is_own_word(failure: str) -> bool:
+def _is_own_word(failure: str, tests: Path) -> bool:
     """Tell whether a test failed by what it checks, and not because the code fell over."""
     raised = _RAISED.findall(failure)
     if not raised or _NO_DBT.search(failure):
         return False
     path, error = raised[-1]
-    return path.startswith("tests/") and error not in _NO_IMPORT
+    return (tests.parent / path).is_relative_to(tests) and error not in _NO_IMPORT
 
 
-def _last_line(text: str) -> str:
+def _line(text: str) -> str:
+    """Find the line that tells what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+    told = [line for line in lines if "Error" in line] or lines[-1:]
+    return told[0][:200] if told else "it said nothing"
