@@ -33,18 +33,19 @@ def create_app(settings: Settings | None = None, *, stores: Stores | None = None
     """
     from flask import Flask
 
-    from serve import errors, health, ids, listing, offline, online
+    from serve import batch, bodies, errors, health, ids, listing, offline, online
     from serve.stores import Stores
 
     app = Flask(__name__, static_folder=None)
     # An answer's order is part of its meaning, and OPTIONS has nothing to say.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.config["MAX_CONTENT_LENGTH"] = bodies.MOST_BYTES
     app.json = _json(app)
     app.extensions["stores"] = stores or Stores(settings or Settings.from_env())
     ids.init_app(app)
     errors.init_app(app)
     app.after_request(_uncached)
-    for module in (online, offline, listing, health):
+    for module in (online, offline, batch, listing, health):
         app.register_blueprint(module.blueprint)
     return app
 

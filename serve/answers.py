@@ -42,7 +42,7 @@ def lookup_answer(
     return {
         **dict(zip(group.entity, key, strict=True)),
         "as_of": format_time(as_of),
-        "features": {name: _json(row.get(name)) for name in names},
+        "features": {name: value_as_json(row.get(name)) for name in names},
         "source": source,
         "available_at": format_time(available_at),
         "stale": is_stale(group, available_at, as_of),
@@ -70,9 +70,12 @@ def as_time(value: datetime | str) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
-def _json(value: Any) -> Any:
+def value_as_json(value: Any) -> Any:
+    """Write one value of either store as JSON can hold it."""
     if isinstance(value, datetime):
         return format_time(as_time(value))
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, list):
+        return [value_as_json(one) for one in value]
     return str(value) if isinstance(value, Decimal) else value

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 
 from flask import Flask, Response, jsonify
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from materializer.errors import (
     Expired,
@@ -28,12 +28,16 @@ CODES: dict[str, tuple[int, str]] = {
     "bad_as_of": (400, "as_of is not an ISO 8601 date or time"),
     "as_of_in_future": (400, "as_of is later than the server's clock"),
     "bad_request": (400, "the request is wrong in another way, such as an id that is not UTF-8"),
+    "too_many_rows": (400, "a batch has more keys than one may have"),
     "unknown_entity": (404, "no such id in this store"),
     "not_yet_available": (404, "the id is known, but its first row is available later than as_of"),
     "expired": (404, "the newest row at as_of is older than the group's ttl_days (offline only)"),
     "unknown_group": (404, "no such group was published, or none that answers this route"),
     "unknown_route": (404, "no such route"),
-    "method_not_allowed": (405, "the route exists, but answers GET and HEAD only"),
+    "method_not_allowed": (
+        405,
+        "the route exists, but answers other methods only",
+    ),
     "internal_error": (500, "a defect of the server, or a value it cannot read; see its log"),
     "store_unavailable": (503, "a store cannot be reached now; try again"),
     "not_materialized": (503, "nothing was pushed, or published, yet"),
@@ -54,7 +58,6 @@ _HTTP = {
         "no such route; lookups are GET /features/online/<id> and "
         "GET /features/offline/<id>?as_of=<time>",
     ),
-    405: ("method_not_allowed", "this route answers GET and HEAD only"),
 }
 _logger = logging.getLogger(__name__)
 
@@ -101,6 +104,10 @@ def translate(error: Exception) -> ApiError:
 
 def _http(error: HTTPException) -> ApiError:
     status = error.code or 500
+    if isinstance(error, MethodNotAllowed):
+        *most, last = sorted(error.valid_methods or ["nothing"])
+        methods = f"{', '.join(most)} and {last}" if most else last
+        return ApiError("method_not_allowed", f"this route answers {methods} only")
     if status in _HTTP:
         return ApiError(*_HTTP[status])
     code = "bad_request" if status < 500 else "internal_error"

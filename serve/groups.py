@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from materializer.errors import StoreUnavailable
 from materializer.registry import FeatureGroup
 from serve.errors import ApiError
+from serve.keys import short
 
 DEFAULT_PREFIX = "features"
 FRESH_FOR = 2.0
@@ -56,10 +57,9 @@ def named_group(groups: Groups, name: str) -> FeatureGroup:
         return groups[name]
     if not groups:
         raise _nothing()
-    shown = name if len(name) <= 60 else f"{name[:57]}..."
     raise ApiError(
         "unknown_group",
-        f"no feature group {shown!r} was published; published: {', '.join(sorted(groups))}",
+        f"no feature group {short(name)} was published; published: {', '.join(sorted(groups))}",
     )
 
 

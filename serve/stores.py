@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import redis
 from flask import current_app
@@ -25,12 +25,13 @@ from redis.retry import Retry
 from materializer import codec
 from materializer.config import Settings
 from materializer.errors import (
+    LookupMiss,
     OfflineStoreUnavailable,
     OnlineStoreUnavailable,
     UnreadableValue,
 )
 from materializer.offline.catalog import open_catalog
-from materializer.offline.reader import OfflineReader, State
+from materializer.offline.reader import Asked, OfflineReader, State
 from materializer.online import connection
 from materializer.registry import Contract, FeatureGroup
 from serve.breaker import Breaker, Deadline
@@ -42,7 +43,11 @@ CONNECT_TIMEOUT = 2.0
 OFFLINE_TIMEOUT = 5.0
 PAUSE = 0.5
 OFFLINE_MOST = 32
+BATCH_TIMEOUT = 60.0
+# Batches that are read at one time; each takes CPU from single lookups.
+BATCH_MOST = 4
 
+T = TypeVar("T")
 Row = dict[str, Any]
 _logger = logging.getLogger(__name__)
 
@@ -80,6 +85,37 @@ class OnlineStore:
             return None
         contract_id, values = codec.decode_value(raw)
         return codec.row(self._contract(contract_id), values)
+
+    def rows(
+        self, group: FeatureGroup, keys: Sequence[Sequence[str]]
+    ) -> tuple[list[Row | None], bool]:
+        """
+        Read many entities' rows, in one round trip once their contract is known.
+
+        Args:
+            group: The group.
+            keys: n keys.
+
+        Returns:
+            For each key what `row` gives, in their order; and whether a push of the group ever
+            ended.
+
+        Raises:
+            ApiError: `not_materialized`: the contract of a value is gone.
+            StoreUnavailable: The server cannot be reached.
+            UnreadableValue: A key holds something else.
+        """
+        names = [codec.key(group.key_prefix, key) for key in keys]
+        names.append(codec.meta_key(group.name))
+        *raw, meta = self._call(lambda client: client.mget(names))
+        rows: list[Row | None] = []
+        for one in raw:
+            if one is None:
+                rows.append(None)
+                continue
+            contract_id, values = codec.decode_value(one)
+            rows.append(codec.row(self._contract(contract_id), values))
+        return rows, meta is not None
 
     def holds(self, group: str) -> bool:
         """
@@ -166,8 +202,10 @@ class OfflineStore:
         self._deadline = Deadline(
             OFFLINE_TIMEOUT,
             most=OFFLINE_MOST,
-            failure=lambda problem: OfflineStoreUnavailable("catalog", problem),
+            failure=self._overrun,
         )
+        self._batches = Breaker(PAUSE)
+        self._batch_deadline = Deadline(BATCH_TIMEOUT, most=BATCH_MOST, failure=self._overrun)
         self._opening = threading.Lock()
         self._catalog: Catalog | None = None
         self._reader: OfflineReader | None = None
@@ -208,6 +246,22 @@ class OfflineStore:
         """
         return cast("Row", self._call(lambda reader: reader.lookup(group, key, as_of)))
 
+    def lookup_many(self, group: str, asked: Sequence[Asked]) -> list[Row | LookupMiss]:
+        """
+        Read many rows; see `OfflineReader.lookup_many`.
+
+        They have longer than one row, and so a patience of their own: a batch that took too long
+        says nothing about the next lookup.
+
+        Raises:
+            StoreUnavailable: Catalog or files cannot be read, or the group was never published.
+        """
+
+        def question(reader: OfflineReader) -> list[Row | LookupMiss]:
+            return reader.lookup_many(group, asked)
+
+        return self._batches.call(lambda: self._batch_deadline.call(lambda: self._once(question)))
+
     def close(self) -> None:
         """Let go of the catalog; the next question opens it again."""
         with self._opening:
@@ -226,7 +280,11 @@ class OfflineStore:
     def _call(self, question: Callable[[OfflineReader], Any]) -> Any:
         return self._breaker.call(lambda: self._deadline.call(lambda: self._once(question)))
 
-    def _once(self, question: Callable[[OfflineReader], Any]) -> Any:
+    @staticmethod
+    def _overrun(problem: str) -> OfflineStoreUnavailable:
+        return OfflineStoreUnavailable("catalog", problem)
+
+    def _once(self, question: Callable[[OfflineReader], T]) -> T:
         reader = self._reader or self._open()
         try:
             return question(reader)

@@ -219,6 +219,10 @@ class Application(Asks):
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, response.get_json(silent=True))
 
+    def post(self, target: str, body: object) -> Answer:
+        response = self._client.post(target, json=body)
+        return Answer(response.status_code, {}, response.get_json())
+
     def __enter__(self) -> Application:
         return self
 
@@ -265,9 +269,15 @@ class FeatureServer(Asks):
     def wait_for(self, text: str, seconds: float = 20) -> None:
         until(lambda: text in "".join(self.output), seconds, lambda: "".join(self.output))
 
-    def get(self, target: str, method: str = "GET") -> Answer:
+    def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
         """Send one request, the target exactly as it is."""
-        return ask(self.port, target, method=method)
+        return ask(self.port, target, method=method, headers=headers)
+
+    def post(self, target: str, body: object, content_type: str = "application/json") -> Answer:
+        """Send a body, as JSON unless it is bytes."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": content_type}
+        return ask(self.port, target, method="POST", body=raw, headers=headers)
 
     def terminate(self) -> int:
         """Stop it as an init system does, and tell its exit code."""
@@ -308,11 +318,23 @@ def environment(
     return {**kept, **{name: value for name, value in wanted.items() if value}, **env}
 
 
-def ask(port: int, target: str, *, method: str = "GET", timeout: float = 20) -> Answer:
+def ask(
+    port: int,
+    target: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 20,
+) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.putrequest(method, target, skip_accept_encoding=True)
-        connection.endheaders()
+        for name, value in (headers or {}).items():
+            connection.putheader(name.replace("_", "-"), value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
         response = connection.getresponse()
         raw = response.read()
         headers = {name.lower(): value for name, value in response.getheaders()}

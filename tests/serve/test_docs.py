@@ -30,14 +30,20 @@ def test_the_table_of_errors_is_that_of_the_code() -> None:
 
 def test_the_table_of_routes_is_that_of_the_application(tmp_path: Path) -> None:
     app = create_app(Settings(tmp_path))
-    routes = {re.sub(r"<id:\w+>", "<id>", rule.rule) for rule in app.url_map.iter_rules()}
+    routes = {
+        (method, re.sub(r"<id:\w+>", "<id>", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD"}
+    }
 
-    told = set(re.findall(r"^\| `GET ([^`?]+)", PAGE, re.M))
+    told = set(re.findall(r"^\| `(GET|POST) ([^`?]+)", PAGE, re.M))
 
     assert told == routes
 
 
-@pytest.mark.parametrize(("command", "answer"), EXAMPLES, ids=["online", "offline", "group"])
+@pytest.mark.parametrize(
+    ("command", "answer"), EXAMPLES, ids=["online", "offline", "group", "batch"]
+)
 def test_an_example_answers_as_shown(http: FeatureServer, command: str, answer: str) -> None:
     assert "127.0.0.1:8000" in command
     words = shlex.split(command.replace("127.0.0.1:8000", f"127.0.0.1:{http.port}"))

@@ -22,7 +22,7 @@ from serve.answers import is_expired, is_stale
 from serve.breaker import Breaker, Deadline
 from serve.errors import ApiError
 from serve.groups import Directory, default_group
-from serve.offline import read_as_of
+from serve.times import read_as_of
 from tests.serve.support import until
 from tests.support.group import GROUP
 
