@@ -308,16 +308,25 @@ def test_the_window_of_a_group_is_that_of_its_model(built: Project) -> None:
     assert read_manifest(built.target / "manifest.json").windows == {MODEL: 31}
 
 
-def test_frozen_days_and_what_the_last_build_made_are_told(
-    built: Project, redis_url: str, tmp_path: Path
-) -> None:
-    project = copy(built, tmp_path / "store")
+@pytest.fixture(scope="module")
+def forgetful(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give a project that was built again after its source forgot its first days. Only copy it."""
+    project = copy(built, tmp_path_factory.mktemp("forgetful") / "store")
     kept = [event for event in history() if event[2].date() >= date(2024, 2, 25)]
     late = [("user3", "late", datetime(2024, 3, day, 12)) for day in (29, 31)]
     project.now = "2024-04-01T00:00:00Z"
     write_inputs(project, [*kept, *late])
     project.build()
-    store = Store(project, redis_url)
+    return project
+
+
+FROZEN = [{"first": "2024-02-15", "last": "2024-03-25", "days": 40}]
+
+
+def test_frozen_days_and_what_the_last_build_made_are_told(
+    forgetful: Project, redis_url: str
+) -> None:
+    store = Store(forgetful, redis_url)
 
     out = store.do("status").out
     assert (
@@ -329,7 +338,19 @@ def test_frozen_days_and_what_the_last_build_made_are_told(
     )
     group = _group(store)
     assert group["last_build"]["days"] == {"events changed": 2, "missing": 1}
-    assert group["frozen"] == [{"first": "2024-02-15", "last": "2024-03-25", "days": 40}]
+    assert group["frozen"] == FROZEN
+
+
+def test_days_that_are_only_stamped_anew_do_not_hide_that_they_are_frozen(
+    forgetful: Project, redis_url: str, tmp_path: Path
+) -> None:
+    project = copy(forgetful, tmp_path / "store")
+    project.dbt("run", "--select", "features_daily", availability_lag_hours=6).assert_done()
+
+    store = Store(project, redis_url)
+    group = _group(store)
+    assert group["last_build"]["days"] == {"availability lag changed": 46}
+    assert group["frozen"] == FROZEN
 
 
 def _losses(published: dict[int, int], new: dict[int, int]) -> list[str]:
@@ -412,6 +433,13 @@ def test_a_training_set_that_was_built_again_waits(store: Store) -> None:
     store.do("publish").assert_code(0)
     assert "not published" not in _training(store)["published"]
     store.project.dbt("run", "--select", "training_data").assert_done()
+
+    assert _training(store)["published"].endswith("; the newest build is not published")
+
+
+def test_a_training_set_of_a_ledger_that_began_anew_waits(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    store.query("update feature_store.build_ledger set built_at = built_at + interval 1 day")
 
     assert _training(store)["published"].endswith("; the newest build is not published")
 
