@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 
@@ -86,7 +87,10 @@ class Project:
         folder: A folder of the test's own.
         now: The clock, as FEATURE_STORE_NOW has it.
         variables: dbt vars of every run.
+        shares_parsing: Whether what is parsed here fits every other test; not where models differ.
     """
+
+    shares_parsing: ClassVar[bool] = True
 
     folder: Path
     now: str = NOW
@@ -175,7 +179,7 @@ class Project:
         results = self.target / "run_results.json"
         results.unlink(missing_ok=True)
         parsed = self.target / _PARSED
-        if not parsed.exists() and _CACHE.exists():
+        if self.shares_parsing and not parsed.exists() and _CACHE.exists():
             self.target.mkdir(exist_ok=True)
             shutil.copy(_CACHE, parsed)
         process = self.start(*args, **variables)
@@ -183,7 +187,7 @@ class Project:
         if process.is_alive():
             process.kill()
             process.join()
-        if parsed.exists() and not _CACHE.exists():
+        if self.shares_parsing and parsed.exists() and not _CACHE.exists():
             shutil.copy(parsed, _CACHE)
         code = process.exitcode
         assert code is not None

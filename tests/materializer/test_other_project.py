@@ -1,0 +1,88 @@
+"""A project of other names, with a profile and keys of its own: docs/registry.md, to the letter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+
+import pytest
+
+from materializer.registry import read_manifest
+from tests.support import pages
+from tests.support.dbt import ROOT, Project
+from tests.support.server import SERVERS, Server
+from tests.support.store import Done, Store
+
+STEPS = pages.section("registry.md", "A project of your own")
+
+
+class Shop(Project):
+    """A project that has nothing of this one but its package."""
+
+    shares_parsing = False
+
+    def __post_init__(self) -> None:
+        """Write what the page shows, beside the package."""
+        self.folder.mkdir(parents=True)
+        (self.folder.parent / "dbt-feature-store").symlink_to(ROOT)
+        pages.write(STEPS, self.folder)
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list[Done]]]:
+    """Give the store after every step, and what each command said."""
+    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
+    try:
+        store = Store(Shop(tmp_path_factory.mktemp("other") / "shop"), running.url)
+        yield store, [pages.follow(store, line) for line in pages.commands(STEPS)]
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def store(followed: tuple[Store, list[Done]]) -> Store:
+    return followed[0]
+
+
+def test_the_database_of_the_target_is_the_one_that_is_published_from(store: Store) -> None:
+    assert (store.project.folder / "data" / "prod.duckdb").is_file()
+    assert not (store.project.folder / "data" / "dev.duckdb").exists()
+    assert not store.project.warehouse.exists()
+    assert sorted(store.table("spending")) == [
+        (7, date(2024, 3, 1), Decimal("13.75"), datetime(2024, 3, 2)),
+        (8, date(2024, 3, 2), Decimal("3.00"), datetime(2024, 3, 3)),
+    ]
+
+
+def test_a_customer_is_found_by_number(followed: tuple[Store, list[Done]]) -> None:
+    assert followed[1][-1].document == {
+        "group": "spending",
+        "entity": {"customer_id": "7"},
+        "row": {"day": "2024-03-01", "spent": "13.75", "available_at": "2024-03-02T00:00:00Z"},
+    }
+
+
+def test_nothing_of_the_package_is_a_group_or_a_training_set(store: Store) -> None:
+    registry = read_manifest(store.project.target / "manifest.json")
+    guards = {test.name: test.guards for test in registry.gate}
+
+    assert (list(registry.groups), list(registry.training_sets)) == (["spending"], [])
+    assert set(guards.values()) == {("model.shop.spending",)}
+    assert sorted(guards) == [
+        "spending_is_as_built",
+        "spending_is_unique",
+        "spending_knows_no_future",
+    ]
+
+
+def test_the_profiles_own_target_is_not_what_was_parsed(store: Store) -> None:
+    assert store.do("run").assert_code(2).err == (
+        "materializer: the manifest was parsed for another target: it names prod.marts, and target "
+        "dev is dev.marts; run: dbt parse --target dev\n"
+    )
+
+
+def test_status_reads_the_database_of_the_target(store: Store) -> None:
+    (group,) = store.do("status", "--target", "prod", "--json").assert_code(0).document["groups"]
+    assert (group["group"], group["built"]["day"]) == ("spending", "2024-03-02")
