@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from serve.stores import Stores
 
 
-def create_app(settings: Settings | None = None, *, stores: Stores | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None, *, stores: Stores | None = None, token: str | None = None
+) -> Flask:
     """
     Make the application.
 
     Args:
-        settings: Where the stores are, and the clock; None reads the environment.
+        settings: Where the stores are, and the clock; None reads the environment, the token too.
         stores: Stores to use in place of those of *settings*.
+        token: What clients must send; None lets everybody ask.
 
     Raises:
         UsageError: A setting of the environment cannot be read.
@@ -34,7 +37,11 @@ def create_app(settings: Settings | None = None, *, stores: Stores | None = None
     from flask import Flask
 
     from serve import batch, bodies, errors, health, ids, listing, offline, online
+    from serve import token as tokens
     from serve.stores import Stores
+
+    if settings is None and stores is None:
+        token = token or tokens.read_token()
 
     app = Flask(__name__, static_folder=None)
     # An answer's order is part of its meaning, and OPTIONS has nothing to say.
@@ -44,6 +51,7 @@ def create_app(settings: Settings | None = None, *, stores: Stores | None = None
     app.extensions["stores"] = stores or Stores(settings or Settings.from_env())
     ids.init_app(app)
     errors.init_app(app)
+    tokens.init_app(app, token)
     app.after_request(_uncached)
     for module in (online, offline, batch, listing, health):
         app.register_blueprint(module.blueprint)

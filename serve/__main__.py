@@ -2,8 +2,8 @@
 `feature-server`, also `python -m serve`: the production server on the command line.
 
 Owns the options, the lines a person reads while it starts, and the exit codes. Refuses to listen
-where other machines could reach it, since nothing yet asks a caller who they are; and refuses to
-need a filled store: it starts, and `/ready` says what is missing.
+where other machines could reach it, unless it asks callers for a token; and refuses to need a
+filled store: it starts, and `/ready` says what is missing.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from materializer.config import Settings
 from materializer.errors import DONE, FAILED, FeatureStoreError, StoreUnavailable, UsageError
 from materializer.online import connection
 from serve import create_app
+from serve.token import read_token
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -65,6 +66,7 @@ settings (environment):
   FEATURE_STORE_HOME    folder of the stores (default: .feature_store)
   FEATURE_STORE_NOW     the clock, for tests and demos (default: the real one)
   REDIS_URL             the online store (default: an embedded server, started on demand)
+  FEATURE_SERVER_TOKEN  bearer token to ask clients for (default: none, loopback only)
   PYICEBERG_CATALOG__*  any PyIceberg catalog in place of the local one
 
 exit codes: 0 stopped by SIGTERM or Ctrl-C, 1 the server cannot start, 2 usage
@@ -89,14 +91,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        _require_loopback(options.host)
+        token = read_token()
+        if token is None:
+            _require_loopback(options.host)
         settings = Settings.from_env()
         _require_free(options.host, options.port)
         _wake_online_store(settings)
     except FeatureStoreError as error:
         _complain(str(error))
         return error.exit_code
-    return _serve(settings, options.host, options.port, options.workers)
+    return _serve(settings, token, options.host, options.port, options.workers)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host",
         default=DEFAULT_HOST,
-        help="loopback address to listen on: 127.0.0.1, ::1 or localhost (default: %(default)s)",
+        help="address to listen on; one that other machines can reach only with "
+        "FEATURE_SERVER_TOKEN set (default: %(default)s)",
     )
     parser.add_argument(
         "--port",
@@ -137,9 +142,8 @@ def _number(text: str, *, least: int, most: int) -> int:
 def _require_loopback(host: str) -> None:
     if not all(ipaddress.ip_address(address).is_loopback for address in _addresses(host)):
         raise UsageError(
-            f"--host {host} can be reached from other machines, and this server cannot ask callers "
-            "for a token yet, so it listens on loopback only: 127.0.0.1, ::1 or localhost. "
-            "For other machines, put a proxy in front of it that checks who calls"
+            f"--host {host} can be reached from other machines, so set FEATURE_SERVER_TOKEN, "
+            "which every client must then send, or listen on loopback: 127.0.0.1, ::1 or localhost"
         )
 
 
@@ -179,7 +183,7 @@ def _wake_online_store(settings: Settings) -> None:
         _complain(f"{error}; until then online lookups answer 503")
 
 
-def _serve(settings: Settings, host: str, port: int, workers: int) -> int:
+def _serve(settings: Settings, token: str | None, host: str, port: int, workers: int) -> int:
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     server = Granian(
         "serve:create_app",
@@ -197,7 +201,9 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> int:
     first = multiprocessing.Lock()
     try:
         server.serve(
-            target_loader=partial(_load, settings, (host, port), f"http://{authority}", first),
+            target_loader=partial(
+                _load, settings, token, (host, port), f"http://{authority}", first
+            ),
             wrap_loader=False,
         )
     except SystemExit as stop:
@@ -206,7 +212,9 @@ def _serve(settings: Settings, host: str, port: int, workers: int) -> int:
     return DONE
 
 
-def _load(settings: Settings, address: tuple[str, int], url: str, first: Lock) -> Flask:
+def _load(
+    settings: Settings, token: str | None, address: tuple[str, int], url: str, first: Lock
+) -> Flask:
     """Make one worker's application; the first worker says that the server is ready."""
     # Until the worker sets its own, it has the handler of its parent, which would swallow a stop.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -216,13 +224,14 @@ def _load(settings: Settings, address: tuple[str, int], url: str, first: Lock) -
     from serve.stores import Stores
 
     stores = Stores(settings)
-    app = create_app(settings, stores=stores)
-    line = f"listening on {url}; try: curl {url}/features/online/user1"
+    app = create_app(settings, stores=stores, token=token)
+    curl = "curl" if token is None else 'curl -H "Authorization: Bearer $FEATURE_SERVER_TOKEN"'
+    line = f"listening on {url}; try: {curl} {url}/features/online/user1"
     try:
         # Opens the catalog and reads the registry, so that the first request need not.
         stores.directory.default()
     except (ApiError, StoreUnavailable) as error:
-        line = f"listening on {url}, not ready: {error}; ask again: curl {url}/ready"
+        line = f"listening on {url}, not ready: {error}; ask again: {curl} {url}/ready"
     if first.acquire(block=False):
         threading.Thread(target=_say_when_open, args=(address, line), daemon=True).start()
     return app

@@ -29,6 +29,7 @@ CODES: dict[str, tuple[int, str]] = {
     "as_of_in_future": (400, "as_of is later than the server's clock"),
     "bad_request": (400, "the request is wrong in another way, such as an id that is not UTF-8"),
     "too_many_rows": (400, "a batch has more keys than one may have"),
+    "unauthorized": (401, "the bearer token of FEATURE_SERVER_TOKEN is missing or wrong"),
     "unknown_entity": (404, "no such id in this store"),
     "not_yet_available": (404, "the id is known, but its first row is available later than as_of"),
     "expired": (404, "the newest row at as_of is older than the group's ttl_days (offline only)"),
@@ -80,6 +81,8 @@ def _answer(error: Exception) -> Response:
     known = translate(error)
     response = jsonify({"error": {"code": known.code, "message": str(known)}})
     response.status_code = known.status
+    if known.code == "unauthorized":
+        response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
             if name == "Allow":

@@ -312,7 +312,7 @@ def environment(
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith(("PYICEBERG_", "FEATURE_STORE_", "REDIS_URL"))
+        if not name.upper().startswith(("PYICEBERG_", "FEATURE_", "REDIS_URL", "PROMETHEUS_"))
     }
     wanted = {"FEATURE_STORE_HOME": str(home), "FEATURE_STORE_NOW": now, "REDIS_URL": redis_url}
     return {**kept, **{name: value for name, value in wanted.items() if value}, **env}

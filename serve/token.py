@@ -1,0 +1,67 @@
+"""
+Who may ask: the one token of `FEATURE_SERVER_TOKEN`.
+
+Owns how it is read and compared. Refuses every request without it but `/health`, and to show it: no
+message, log or answer holds it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from materializer.errors import UsageError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+# RFC 6750, section 2.1: what a bearer token may be.
+_FORM = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+OPEN = {"/health"}
+
+
+def read_token(environ: Mapping[str, str] | None = None) -> str | None:
+    """
+    Read the token that clients must send, or None when none is set.
+
+    Args:
+        environ: The environment; None takes that of the process.
+
+    Raises:
+        UsageError: It is empty, or holds what a header cannot carry.
+    """
+    env = os.environ if environ is None else environ
+    token = env.get("FEATURE_SERVER_TOKEN")
+    if token is not None and not _FORM.fullmatch(token):
+        raise UsageError(
+            "FEATURE_SERVER_TOKEN is set, but is no token: write letters, digits and -._~+/, with "
+            "= at the end only; or unset it, to serve everybody on loopback"
+        )
+    return token
+
+
+def init_app(app: Flask, token: str | None) -> None:
+    """Let only requests through that carry *token*; with None, all."""
+    # Not above: the process that forks the workers reads the token, and should not have Flask.
+    from flask import request
+
+    from serve.errors import ApiError
+
+    if token is None:
+        return
+    wanted = token.encode()
+
+    def check() -> None:
+        if request.url_rule is not None and request.url_rule.rule in OPEN:
+            return
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        # Bytes: compare_digest takes no text beyond ASCII, and a header may hold it.
+        same = hmac.compare_digest(given.strip(" ").encode("utf-8", "surrogateescape"), wanted)
+        if scheme.lower() != "bearer" or not same:
+            raise ApiError("unauthorized", "send the header Authorization: Bearer <token>")
+
+    app.before_request(check)
