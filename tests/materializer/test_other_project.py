@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,31 @@ def test_the_profiles_own_target_is_not_what_was_parsed(store: Store) -> None:
 def test_status_reads_the_database_of_the_target(store: Store) -> None:
     (group,) = store.do("status", "--target", "prod", "--json").assert_code(0).document["groups"]
     assert (group["group"], group["built"]["day"]) == ("spending", "2024-03-02")
+
+
+def test_each_version_that_dbt_parses_is_a_group(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "shop")
+    models = shop.folder / "models"
+    (models / "spending.sql").rename(models / "spending_v2.sql")
+    (models / "spending_v1.sql").write_text((models / "spending_v2.sql").read_text())
+    text = (models / "spending.yml").read_text()
+    versions = "latest_version: 2\n    versions: [{v: 1, deprecation_date: 2027-01-01}, {v: 2}]"
+    (models / "spending.yml").write_text(
+        text.replace("    config:\n", f"    {versions}\n    config:\n", 1)
+    )
+    shop.dbt("deps").assert_done()
+    shop.dbt("parse").assert_done()
+
+    groups = read_manifest(shop.target / "manifest.json").groups
+
+    assert {
+        name: (group.version, group.latest_version, group.deprecation_date, group.relation_name)
+        for name, group in groups.items()
+    } == {
+        "spending_v1": ("1", "2", "2027-01-01T00:00:00Z", '"dev"."marts"."spending_v1"'),
+        "spending_v2": ("2", "2", None, '"dev"."marts"."spending_v2"'),
+    }
+    assert [group.key_prefix for group in groups.values()] == [
+        "features:spending_v1",
+        "features:spending_v2",
+    ]
