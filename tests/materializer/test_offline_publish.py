@@ -31,7 +31,7 @@ from materializer.offline.publish import (
     publish_days,
     publish_table,
 )
-from materializer.registry import Column, FeatureGroup
+from materializer.registry import Column, FeatureGroup, Origin
 from tests.materializer.offline_fixtures import (
     GROUP,
     SCHEMA,
@@ -268,6 +268,34 @@ def test_a_changed_registry_is_published_without_days(tmp_path: Path) -> None:
     for name in (table_name(GROUP.name), spans_name(GROUP.name)):
         assert FeatureGroup.from_json(catalog.load_table(name).properties[REGISTRY]) == changed
     assert published_rows(catalog) == expected_rows(HISTORY)
+
+
+def test_what_a_group_says_of_itself_may_change_at_any_time(tmp_path: Path) -> None:
+    catalog = store(tmp_path)
+    publish(catalog, HISTORY)
+    described = [
+        replace(column, description="New words.", unit="events", window_days=7, null_means="none")
+        for column in GROUP.columns
+    ]
+    changed = replace(
+        GROUP,
+        description="New words.\nOf two lines.",
+        owner="others",
+        columns=tuple(described),
+        tags=("nightly",),
+        version="2",
+        latest_version="3",
+        deprecation_date="2027-01-01T00:00:00Z",
+        lineage=(Origin("source.shop.till.receipts", "source", "till.receipts", None),),
+        fresh_hours=24,
+        closing_row="event_count_7d = 0",
+    )
+    more = {**HISTORY, day_of(3): {"u0": 1}}
+
+    publish(catalog, more, [day_of(3)], group=changed)
+
+    assert FeatureGroup.from_json(group_table(catalog).properties[REGISTRY]) == changed
+    assert published_rows(catalog) == expected_rows(more)
 
 
 def test_a_newer_sequence_is_kept_without_days(tmp_path: Path) -> None:
