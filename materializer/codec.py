@@ -11,6 +11,7 @@ touch a connection.
     dates    2024-01-07
     times    2024-01-08T00:00:00Z, with .ffffff only when the microseconds are not zero
     int64    exact; decimals are strings; nulls are stored; NaN and infinity have no form
+    arrays   of these, as JSON arrays; a null array is null, an empty one []
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from urllib.parse import quote
 
 from materializer.errors import ContractMismatch, UnreadableValue
 from materializer.registry import Column, Contract
+from materializer.types import element_type
 
-# Every type of a contract is a scalar, so every value is one too.
-JSON: TypeAlias = "bool | int | float | str | None"
+Scalar: TypeAlias = "bool | int | float | str | None"
+JSON: TypeAlias = "Scalar | list[Scalar]"
 
 RESERVED_PREFIX = "features:_"
 
@@ -126,10 +128,14 @@ def not_finite_sql(contract: Contract) -> dict[str, str]:
     Returns:
         Column name -> boolean expression; empty for a contract without floating point.
     """
+    tests = {
+        "double": "not isfinite({0})",
+        "array<double>": "len(list_filter({0}, lambda e: not isfinite(e))) > 0",
+    }
     return {
-        column.name: f"not isfinite({quoted(column.name)})"
+        column.name: tests[column.type].format(quoted(column.name))
         for column in contract.columns
-        if column.type == "double"
+        if column.type in tests
     }
 
 
@@ -172,11 +178,19 @@ def _text_sql(column: Column) -> str:
 
 def _json_sql(column: Column) -> str:
     name = quoted(column.name)
-    if column.type == "timestamp":
-        return _time_sql(name)
-    if column.type == "date" or column.type.startswith("decimal"):
-        return f"{name}::varchar"
-    return name
+    element = element_type(column.type)
+    if element is None:
+        return _scalar_sql(column.type, name)
+    inner = _scalar_sql(element, "e")
+    return name if inner == "e" else f"list_transform({name}, lambda e: {inner})"
+
+
+def _scalar_sql(kind: str, value: str) -> str:
+    if kind == "timestamp":
+        return _time_sql(value)
+    if kind == "date" or kind.startswith("decimal"):
+        return f"{value}::varchar"
+    return value
 
 
 def _time_sql(name: str) -> str:

@@ -15,27 +15,13 @@ import duckdb
 import pyarrow as pa
 
 from materializer.registry import Column
-
-# Contract type -> DuckDB type; a decimal is called the same.
-_TYPES = {
-    "string": "varchar",
-    "int64": "bigint",
-    "double": "double",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp",
-}
-
-
-def duckdb_type(column: Column) -> str:
-    """Name the DuckDB type of a column."""
-    return _TYPES.get(column.type, column.type)
+from materializer.types import duckdb_type
 
 
 def as_published(columns: Iterable[Column]) -> str:
     """List columns for SQL, each cast to the type in which it is published."""
     return ", ".join(
-        f"cast({_quoted(column)} as {duckdb_type(column)}) as {_quoted(column)}"
+        f"cast({_quoted(column)} as {duckdb_type(column.type)}) as {_quoted(column)}"
         for column in columns
     )
 
@@ -72,8 +58,7 @@ def content_of_rows(rows: pa.Table, columns: Sequence[Column]) -> str:
 def ledger_content(columns: Sequence[Column]) -> str:
     """Write the SQL aggregate that the ledger has of each day, see the macro `content_of_rows`."""
     values = ", ".join(
-        f"cast({_quoted(column)} as bigint)" if column.type == "int64" else _quoted(column)
-        for column in columns
+        f"cast({_quoted(column)} as {duckdb_type(column.type)})" for column in columns
     )
     return f"concat(count(*), ':', coalesce(sum(hash({values})), 0))"
 

@@ -54,7 +54,10 @@ class Standing:
             return []
         if not self.days:
             return ["dbt build"]
-        first = min(self.days[0].day, self.first_event or self.days[0].day)
+        if self.first_event is None:
+            # Built whole each time: a day without rows is one on which nothing changed.
+            return []
+        first = min(self.days[0].day, self.first_event)
         built = {day.day for day in self.days}
         span = (now.date() - first).days
         missing = [day for day in (first + n * _DAY for n in range(span)) if day not in built]

@@ -22,7 +22,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyiceberg.transforms import IdentityTransform
 
-from materializer.errors import ContractMismatch
+from materializer.errors import BadValue, ContractMismatch
 from materializer.offline.catalog import (
     LEDGER_SEQUENCE,
     NEWEST_DAY,
@@ -167,6 +167,7 @@ def publish_days(
 
     Raises:
         ContractMismatch: The rows, or the group, do not fit the published table.
+        BadValue: A row holds NaN or infinity, alone or in an array. Nothing changed.
         RemovalsRefused: A day, or more than 5 % of a day's entities, would go. Nothing changed.
         OfflineStoreUnavailable: The store cannot be read or written.
     """
@@ -310,7 +311,23 @@ def _check_day(
             raise ContractMismatch(
                 group=group.name, problem=f"the rows of {day} hold another {group.partition}"
             )
+        _refuse_not_finite(group, batch)
         yield batch
+
+
+def _refuse_not_finite(group: FeatureGroup, batch: pa.RecordBatch) -> None:
+    for column in group.columns:
+        if column.type not in ("double", "array<double>"):
+            continue
+        values = batch.column(column.name)
+        numbers, rows = values, None
+        if column.type != "double":
+            numbers, rows = pc.list_flatten(values), pc.list_parent_indices(values)
+        bad = pc.indices_nonzero(pc.fill_null(pc.invert(pc.is_finite(numbers)), False))
+        if len(bad):
+            row = bad[0].as_py() if rows is None else rows[bad[0].as_py()].as_py()
+            key = ", ".join(str(batch.column(name)[row]) for name in group.entity)
+            raise BadValue(group=group.name, column=column.name, key=key)
 
 
 def _is_news(group: FeatureGroup, table: Table, properties: Mapping[str, str]) -> bool:

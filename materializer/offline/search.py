@@ -118,4 +118,6 @@ def _is_over(group: FeatureGroup, available_at: datetime, moment: datetime) -> b
 
 
 def _aware(value: object) -> object:
+    if isinstance(value, list):
+        return [_aware(element) for element in value]
     return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) else value

@@ -20,6 +20,7 @@ from pyiceberg.types import (
     DoubleType,
     IcebergType,
     IntegerType,
+    ListType,
     LongType,
     NestedField,
     StringType,
@@ -29,11 +30,16 @@ from pyiceberg.types import (
 from materializer.errors import ContractMismatch
 from materializer.offline.catalog import REGISTRY
 from materializer.registry import Column, FeatureGroup
+from materializer.types import element_type
+
+# Beyond the number of any column.
+_ELEMENTS = 100_000
 
 _NEW = "published columns are fixed: give the model a new name, or drop its Iceberg tables"
 
 _TYPES: dict[str, IcebergType] = {
     "string": StringType(),
+    "int64": LongType(),
     "double": DoubleType(),
     "boolean": BooleanType(),
     "date": DateType(),
@@ -50,26 +56,36 @@ def iceberg_schema(columns: Sequence[Column], rows: pa.Schema) -> Schema:
         rows: Schema of the rows; it tells 32-bit integers, which stay `int`, from 64-bit ones.
     """
     fields = [
-        NestedField(number, column.name, _iceberg_type(column, rows), required=False)
+        NestedField(number, column.name, _iceberg_type(column, rows, number), required=False)
         for number, column in enumerate(columns, start=1)
     ]
     return Schema(*fields)
 
 
-def _iceberg_type(column: Column, rows: pa.Schema) -> IcebergType:
+def _iceberg_type(column: Column, rows: pa.Schema, number: int) -> IcebergType:
+    element = element_type(column.type)
+    if element:
+        # A new table numbers its fields anew; here the numbers only must differ.
+        return ListType(_ELEMENTS + number, _scalar(element), element_required=False)
     if column.type == "int64":
         narrow = pa.types.is_integer(rows.field(column.name).type) and (
             rows.field(column.name).type.bit_width <= 32
         )
         return IntegerType() if narrow else LongType()
-    if column.type.startswith("decimal("):
-        precision, scale = column.type[len("decimal(") : -1].split(",")
+    return _scalar(column.type)
+
+
+def _scalar(kind: str) -> IcebergType:
+    if kind.startswith("decimal("):
+        precision, scale = kind[len("decimal(") : -1].split(",")
         return DecimalType(int(precision), int(scale))
-    return _TYPES[column.type]
+    return _TYPES[kind]
 
 
 def contract_type(type_: IcebergType) -> str:
     """Name an Iceberg type as contracts do."""
+    if isinstance(type_, ListType):
+        return f"array<{contract_type(type_.element_type)}>"
     if isinstance(type_, DecimalType):
         return f"decimal({type_.precision},{type_.scale})"
     if isinstance(type_, IntegerType | LongType):
@@ -78,6 +94,8 @@ def contract_type(type_: IcebergType) -> str:
 
 
 def _arrow_kind(type_: pa.DataType) -> str:
+    if isinstance(type_, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
+        return f"list of {_arrow_kind(type_.value_type)}"
     if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
         return "string"
     if pa.types.is_integer(type_):

@@ -22,6 +22,7 @@ from pyiceberg.types import (
     FloatType,
     IcebergType,
     IntegerType,
+    ListType,
     LongType,
     StringType,
     TimestampType,
@@ -31,6 +32,7 @@ from materializer import codec
 from materializer.errors import ContractMismatch
 from materializer.offline.catalog import reaching
 from materializer.registry import Column
+from materializer.types import duckdb_type, element_type
 
 _ICEBERG: dict[str, tuple[type[IcebergType], ...]] = {
     "string": (StringType,),
@@ -39,14 +41,6 @@ _ICEBERG: dict[str, tuple[type[IcebergType], ...]] = {
     "boolean": (BooleanType,),
     "date": (DateType,),
     "timestamp": (TimestampType,),
-}
-_DUCKDB = {
-    "string": "varchar",
-    "int64": "bigint",
-    "double": "double",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp",
 }
 _COPY_BYTES = 1 << 20
 
@@ -75,7 +69,9 @@ class Parquet:
         self._copies: dict[str, str] = {}
         fields = [_field(group, schema, column) for column in columns]
         self._fields = f"map {{{', '.join(fields)}}}"
-        nulls = [f"null::{_type(column)} as {codec.quoted(column.name)}" for column in columns]
+        nulls = [
+            f"null::{duckdb_type(column.type)} as {codec.quoted(column.name)}" for column in columns
+        ]
         self._empty = f"(select {', '.join(nulls)} where false)"
 
     def sql(self, locations: Sequence[str]) -> str:
@@ -124,17 +120,15 @@ def _field(group: str, schema: Schema, column: Column) -> str:
             f"{column.type} in the contract",
         )
     return (
-        f"{field.field_id}: {{name: {codec.literal(column.name)}, type: '{_type(column)}', "
-        "default_value: null}"
+        f"{field.field_id}: {{name: {codec.literal(column.name)}, "
+        f"type: '{duckdb_type(column.type)}', default_value: null}}"
     )
 
 
-def _type(column: Column) -> str:
-    # A decimal is written alike in both.
-    return _DUCKDB.get(column.type, column.type)
-
-
 def _fits(kind: str, stored: IcebergType) -> bool:
+    if isinstance(stored, ListType):
+        element = element_type(kind)
+        return element is not None and _fits(element, stored.element_type)
     if isinstance(stored, DecimalType):
         return kind == f"decimal({stored.precision},{stored.scale})"
     return isinstance(stored, _ICEBERG.get(kind, ()))

@@ -25,25 +25,11 @@ from materializer.registry.meta import (
     read_keys,
 )
 from materializer.registry.values import Column, FeatureGroup, TrainingSet
+from materializer.types import published_type
 
 Node = Mapping[str, Any]
 Bad = Callable[[str, str], Exception]
 
-# Declared SQL type -> the name the online contract uses. Integers are int64 outside the warehouse.
-_TYPES = {
-    "varchar": "string",
-    "string": "string",
-    "text": "string",
-    "bigint": "int64",
-    "int": "int64",
-    "integer": "int64",
-    "smallint": "int64",
-    "double": "double",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp",
-}
-_DECIMAL = re.compile(r"decimal\(\d+, ?\d+\)")
 _KEY_TYPES = ("string", "int64", "date")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 # What a key may hold without an escape, see the codec; a colon parts it.
@@ -154,13 +140,13 @@ def _moment(text: str | None) -> str | None:
 
 def _column(column: Node, place: Place) -> Column:
     declared = (column.get("data_type") or "").lower()
-    kind = declared if _DECIMAL.fullmatch(declared) else _TYPES.get(declared)
+    kind = published_type(declared)
     if kind is None:
         raise place.bad(column["name"], f"type {declared!r} has no published form")
     meta = read_column_keys(column, place)
     return Column(
         name=column["name"],
-        type=kind.replace(" ", ""),
+        type=kind,
         online=meta.get("online", True),
         description=(column.get("description") or "").strip(),
         unit=meta.get("unit"),

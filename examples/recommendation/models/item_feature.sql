@@ -1,0 +1,28 @@
+-- One row per (item_id, available_at): what was known of an item from then on.
+
+with
+
+items as (
+    select
+        item_id,
+        category,
+        price,
+        is_new,
+        restocked_at,
+        tags,
+        embedding,
+        changed_at
+    from {{ ref('items') }}
+)
+
+select
+    item_id,
+    cast(changed_at as date) as day,
+    changed_at as available_at,
+    category,
+    price,
+    is_new,
+    restocked_at,
+    cast(string_split(tags, '|') as varchar []) as tags,
+    cast(string_split(embedding, '|') as double []) as embedding
+from items

@@ -1,0 +1,68 @@
+"""
+The types of a contract, and what each is called elsewhere.
+
+Owns the mapping from a declared SQL type to the name in a contract, and from that to DuckDB's.
+Refuses a type without an exact published form. Knows no engine: other modules make their own
+objects of these names.
+
+    string      varchar, text, uuid (its canonical text)
+    int64       every integer
+    double      double, without NaN and infinities
+    decimal(p,s), boolean, date, timestamp (UTC)
+    array<t>    a list of one of these, of any length
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_DECLARED: Mapping[str, str] = {
+    "varchar": "string",
+    "string": "string",
+    "text": "string",
+    "uuid": "string",
+    "bigint": "int64",
+    "int": "int64",
+    "integer": "int64",
+    "smallint": "int64",
+    "tinyint": "int64",
+    "double": "double",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp": "timestamp",
+}
+_DUCKDB: Mapping[str, str] = {
+    "string": "varchar",
+    "int64": "bigint",
+}
+_DECIMAL = re.compile(r"decimal\(\d+, ?\d+\)")
+_ARRAY = re.compile(r"array<(.+)>")
+
+
+def published_type(declared: str) -> str | None:
+    """
+    Name the contract's type of a declared SQL type, None when it has no published form.
+
+    Args:
+        declared: As a dbt contract has it, such as `bigint`, `decimal(10, 2)` or `double[]`.
+    """
+    text = declared.strip().lower()
+    if text.endswith("[]"):
+        element = published_type(text[:-2])
+        return None if element is None or element_type(element) else f"array<{element}>"
+    if _DECIMAL.fullmatch(text):
+        return text.replace(" ", "")
+    return _DECLARED.get(text)
+
+
+def element_type(kind: str) -> str | None:
+    """Name the type of an array's elements, None for a type that is no array."""
+    found = _ARRAY.fullmatch(kind)
+    return found[1] if found else None
+
+
+def duckdb_type(kind: str) -> str:
+    """Name the DuckDB type in which a contract's type is published."""
+    element = element_type(kind)
+    return f"{duckdb_type(element)}[]" if element else _DUCKDB.get(kind, kind)

@@ -1,0 +1,196 @@
+"""The second domain: groups of every kind, in a project of its own, through every station."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.e2e.conftest import serve
+from tests.serve.support import FeatureServer
+from tests.support.dbt import ROOT, Project
+from tests.support.server import SERVERS, Server
+from tests.support.store import Store
+
+EXAMPLE = ROOT / "examples" / "recommendation"
+NOW = "2024-03-01T00:00:00Z"
+
+Row = dict[str, Any]
+
+
+class Recommendation(Project):
+    """A copy of the example, beside a link to the package."""
+
+    shares_parsing = False
+
+    def __post_init__(self) -> None:
+        """Copy it."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        left = shutil.ignore_patterns("target", "logs", ".dbt_packages", ".feature_store")
+        shutil.copytree(EXAMPLE, self.folder, ignore=left)
+        (self.folder / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
+    project = Recommendation(tmp_path_factory.mktemp("example") / "project", now=NOW)
+    made = Store(project, running.url)
+    project.dbt("deps").assert_done()
+    project.dbt("build").assert_done()
+    made.do("run").assert_code(0)
+    yield made
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def http(store: Store) -> Iterator[FeatureServer]:
+    server = serve(store)
+    yield server
+    server.close()
+
+
+def _read(name: str) -> list[dict[str, str]]:
+    with (EXAMPLE / "seeds" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _newest(rows: list[dict[str, str]], as_of: datetime, time: str) -> dict[str, str] | None:
+    known = [row for row in rows if _at(row[time]) <= as_of]
+    return max(known, key=lambda row: _at(row[time])) if known else None
+
+
+def _item(row: dict[str, str]) -> Row:
+    return {
+        "day": row["changed_at"][:10],
+        "category": row["category"],
+        "price": row["price"] or None,
+        "is_new": row["is_new"] == "true",
+        "restocked_at": row["restocked_at"].replace(" ", "T") + "Z"
+        if row["restocked_at"]
+        else None,
+        "tags": row["tags"].split("|") if row["tags"] else None,
+        "embedding": [float(n) for n in row["embedding"].split("|")] if row["embedding"] else None,
+    }
+
+
+def test_the_newest_row_of_every_item_is_online_in_every_type(http: FeatureServer) -> None:
+    items = _read("items")
+    for item_id in {row["item_id"] for row in items}:
+        mine = [row for row in items if row["item_id"] == item_id]
+        newest = _newest(mine, _at("2024-03-01"), "changed_at")
+        assert newest is not None
+
+        online = http.get(f"/feature-groups/item_feature/online?item_id={item_id}")
+        offline = http.get(f"/feature-groups/item_feature/offline?item_id={item_id}&as_of={NOW}")
+
+        assert online.body["features"] == offline.body["features"] == _item(newest)
+
+
+def test_a_profile_is_the_one_that_held_at_the_time(http: FeatureServer) -> None:
+    profiles = _read("profiles")
+    for user_id in ("1", "7", "23"):
+        mine = [row for row in profiles if row["user_id"] == user_id]
+        for as_of in ("2024-01-05T00:00:00", "2024-01-20T12:00:00", "2024-02-20T00:00:00"):
+            answer = http.get(
+                f"/feature-groups/user_profile/offline?user_id={user_id}&as_of={as_of}Z"
+            )
+            held = _newest(mine, _at(as_of), "changed_at")
+            if held is None:
+                assert answer.code == "not_yet_available"
+            else:
+                shown = {name: held[name] or None for name in ("user_level", "country")}
+                assert answer.body["features"] | shown == answer.body["features"]
+
+
+def test_an_event_is_found_by_both_parts_of_its_key(http: FeatureServer) -> None:
+    activity = _read("activity")
+    last = activity[-1]
+    key = f"user_id={last['user_id']}&item_id={last['item_id']}"
+
+    answer = http.get(f"/feature-groups/user_activity/online?{key}")
+
+    assert answer.body["features"] == {
+        "day": last["started_at"][:10],
+        "duration_sec": float(last["duration_sec"]) if last["duration_sec"] else None,
+        "conversion": int(last["conversion"]),
+    }
+
+
+def test_the_training_set_joins_both_groups_as_they_were(store: Store) -> None:
+    path = store.home / "training" / "recommendation_training.parquet"
+    rows = pq.read_table(path).to_pylist()
+    profiles, items = _read("profiles"), _read("items")
+    expected = []
+    for view in _read("activity"):
+        at = _at(view["started_at"])
+        users = [row for row in profiles if row["user_id"] == view["user_id"]]
+        user = _newest(users, at, "changed_at")
+        those = [row for row in items if row["item_id"] == view["item_id"]]
+        item = _newest(those, at, "changed_at")
+        seen = _item(item) if item else {}
+        expected.append(
+            {
+                "user_id": int(view["user_id"]),
+                "item_id": int(view["item_id"]),
+                "available_at": at,
+                "duration_sec": float(view["duration_sec"]) if view["duration_sec"] else None,
+                "conversion": int(view["conversion"]),
+                "user_level": (user["user_level"] or None) if user else None,
+                "country": user["country"] if user else None,
+                "changes_so_far": sum(_at(row["changed_at"]) <= at for row in users) - 1
+                if user
+                else None,
+                "category": seen.get("category"),
+                "price": Decimal(seen["price"]) if seen.get("price") else None,
+                "is_new": seen.get("is_new"),
+                "embedding": seen.get("embedding"),
+            }
+        )
+    assert sorted(rows, key=repr) == sorted(expected, key=repr)
+
+
+def test_a_build_without_changes_publishes_nothing(store: Store) -> None:
+    store.project.dbt("build").assert_done()
+
+    steps = store.do("publish", "--json").assert_code(0).document["steps"]
+
+    groups = {"item_feature", "user_activity", "user_profile"}
+    assert {step["model"]: step["status"] for step in steps if step["model"] in groups} == (
+        dict.fromkeys(groups, "up to date")
+    )
+
+
+def test_status_asks_for_no_day_on_which_nothing_changed(store: Store) -> None:
+    groups = store.do("status", "--json").assert_code(0).document["groups"]
+    assert {group["group"]: group["run"] for group in groups} == {
+        "item_feature": [],
+        "user_activity": [],
+        "user_profile": [],
+    }
+
+
+def test_a_not_a_number_is_refused_with_its_key(tmp_path: Path, store: Store) -> None:
+    project = Recommendation(tmp_path / "project", now=NOW)
+    seed = project.folder / "seeds" / "activity.csv"
+    seed.write_text(seed.read_text() + "7,101,2024-02-29 12:00:00,nan,0\n")
+    project.dbt("deps").assert_done()
+    project.dbt("build").assert_done()
+
+    done = Store(project, store.redis_url).do("publish", "--group", "user_activity").assert_code(1)
+
+    assert done.err == (
+        "user_activity: column duration_sec of 7, 101 is NaN or infinite, which JSON cannot hold; "
+        "make it null in the model\n"
+    )
