@@ -136,3 +136,32 @@ def test_an_input_that_is_not_named_is_an_error_that_says_what_to_write(tmp_path
         "knows_no_future of running_count: inputs lacks stg_events; write the SQL of the time from "
         "which its rows are known, or null when they always were" in run.output
     )
+
+
+def test_a_group_without_its_gate_stops_the_command_and_is_told_what_to_paste(
+    tmp_path: Path,
+) -> None:
+    models = {"running_count": HONEST["running_count"]}
+    project = _project(tmp_path / "store", models)
+    listed = project.folder / "dbt_project" / "models" / "features" / "planted.yml"
+    listed.write_text(
+        listed.read_text().replace(
+            "      materialized: table\n",
+            "      materialized: table\n      meta: {feature_group: {entity: [user_id]}}\n",
+        )
+    )
+
+    run = _build(project, models)
+
+    assert run.code == 1
+    assert (
+        "dbt_project/models/features/running_count.sql: model running_count: its gate lacks tests; "
+        "add to the model:" in run.output
+    )
+    # dbt indents what it prints of an error.
+    assert (
+        "- feature_store.is_as_built: name: running_count_is_as_built config: {tags: [gate]}"
+        in " ".join(run.output.split())
+    )
+    assert "inputs: {stg_events: <its time column>}" in run.output
+    assert "running_count" not in run.statuses

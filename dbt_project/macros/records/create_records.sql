@@ -2,6 +2,7 @@
     them like any other. -#}
 {% macro create_records() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
+        {%- if flags.WHICH in ['build', 'run', 'test'] -%} {%- do feature_store.require_gate_tests() -%} {%- endif -%}
         {%- set plan = source('records', 'build_plan') -%}
         {%- do adapter.create_schema(api.Relation.create(database=plan.database, schema=plan.schema)) -%}
         {%- do feature_store._create_record(plan, {

@@ -1,0 +1,54 @@
+{#- At the start of a command, so that a group without its gate is told before anything is built, with the YAML
+    to paste. What a test proves is its own affair; here it only must be there. -#}
+{% macro require_gate_tests() %}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
+        {%- set group = node.config.meta.get('feature_group') -%}
+        {%- set wanted = {} -%}
+        {%- if group is mapping -%}
+            {%- set entity = '[' ~ (group.get('entity') or []) | join(', ') ~ ']' -%}
+            {%- do wanted.update({
+                'unique_snapshot': ['is_unique', '{entity: ' ~ entity ~ '}'],
+                'is_as_built': ['is_as_built', none],
+                'knows_no_future': ['knows_no_future', '{entity: ' ~ entity ~ ', inputs: {'
+                    ~ feature_store._inputs_to_name(node) | join(', ') ~ '}}'],
+            }) -%}
+        {%- elif node.config.meta.get('training_set') is mapping -%}
+            {%- set labels = node.config.meta['training_set'].get('labels') -%}
+            {%- do wanted.update({
+                'conserves': ['conserves_' ~ labels, '{columns: [<columns of the labels>], of: ref(' ~ "'" ~ labels ~ "')}"],
+            }) -%}
+        {%- endif -%}
+        {%- if wanted -%} {%- do feature_store._require(node, wanted) -%} {%- endif -%}
+    {%- endfor -%}
+{% endmacro %}
+
+{% macro _require(node, wanted) %}
+    {%- set there = [] -%}
+    {%- for test in graph.nodes.values()
+        if test.resource_type == 'test' and 'gate' in test.tags and node.unique_id in test.depends_on.nodes -%}
+        {#- A test that is no generic one is an oracle, which shows more than knows_no_future does. -#}
+        {%- do there.append(test.test_metadata.name if test.test_metadata else 'knows_no_future') -%}
+    {%- endfor -%}
+    {%- set yaml = [] -%}
+    {%- for kind, parts in wanted.items() if kind not in there -%}
+        {%- do yaml.append(
+            '      - feature_store.' ~ kind ~ ':\n          name: ' ~ node.name ~ '_' ~ parts[0]
+            ~ ('\n          arguments: ' ~ parts[1] if parts[1] else '') ~ '\n          config: {tags: [gate]}'
+        ) -%}
+    {%- endfor -%}
+    {%- if yaml -%}
+        {{ exceptions.raise_compiler_error(
+            node.original_file_path ~ ': model ' ~ node.name ~ ': its gate lacks tests; add to the model:\n'
+            ~ '    data_tests:\n' ~ yaml | join('\n')
+        ) }}
+    {%- endif -%}
+{% endmacro %}
+
+{% macro _inputs_to_name(node) %}
+    {%- set named = [] -%}
+    {%- for id in node.depends_on.nodes -%}
+        {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
+        {%- if input.get('source_name') != 'records' -%} {%- do named.append(input.name ~ ': <its time column>') -%} {%- endif -%}
+    {%- endfor -%}
+    {{ return(named) }}
+{% endmacro %}
