@@ -86,22 +86,9 @@ def test_the_table_of_mutants_has_every_other_one_with_the_test_that_catches_it(
 
 # The judgement
 
-GATE = Mutant(
-    name="caught",
-    why="",
-    file="materializer/gate.py",
-    find="if not guarding:",
-    replace="if not tests:",
-    caught_by="tests/materializer/test_gate.py::test_a_model_that_no_test_guards_does_not_go_out",
-)
-MODEL = Mutant(
-    name="caught_by_dbt",
-    why="",
-    file="dbt_project/models/training/training_data.sql",
-    find="labels as (\n    select\n",
-    replace="labels as (\n    select distinct\n",
-    caught_by="training_data_conserves_labels",
-)
+BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
+GATE = BY_NAME["unguarded_model_published"]
+JOIN = BY_NAME["inner_for_left_join"]
 
 
 def test_only_the_named_test_turned_red_by_what_it_checks_is_a_catch(
@@ -109,41 +96,40 @@ def test_only_the_named_test_turned_red_by_what_it_checks_is_a_catch(
 ) -> None:
     mutants = [
         GATE,
-        replace(GATE, name="changes_nothing", replace="if not guarding:  # as before"),
+        replace(GATE, name="changes_nothing", replace=f"{GATE.find}  # as before"),
         replace(GATE, name="no_python", replace="if not guarding"),
         replace(GATE, name="falls_over", replace="if not guarding.nothing:"),
-        replace(GATE, name="fits_nowhere", find="if not guarding at all:"),
-        MODEL,
-        replace(MODEL, name="seen_by_another_test", caught_by="training_data_sees_no_future"),
-        replace(MODEL, name="no_sql", replace="labels as (\n    select nothing,\n"),
+        replace(GATE, name="fits_nowhere", find=f"{GATE.find} at all"),
+        JOIN,
+        replace(JOIN, name="seen_by_another_test", caught_by="training_data_sees_no_future"),
+        replace(JOIN, name="no_sql", replace="left join of any kind"),
     ]
 
-    code = run(mutants, jobs=2, as_json=True)
+    code = run(mutants, jobs=2, as_json=False)
 
-    [document] = capsys.readouterr().out.splitlines()
-    assert {found["name"]: found["outcome"] for found in json.loads(document)["mutants"]} == {
-        "caught": "caught",
-        "changes_nothing": "survived",
-        "no_python": "broken",
-        "falls_over": "broken",
-        "fits_nowhere": "misfit",
-        "caught_by_dbt": "caught",
-        "seen_by_another_test": "survived",
-        "no_sql": "broken",
+    lines = capsys.readouterr().out.splitlines()
+    told = [re.match(r"(\w+) \d/8 (\w+) ", line) for line in lines]
+    assert {found[2]: found[1] for found in told if found} == {
+        GATE.name: "caught",
+        "changes_nothing": "SURVIVED",
+        "no_python": "BROKEN",
+        "falls_over": "BROKEN",
+        "fits_nowhere": "MISFIT",
+        JOIN.name: "caught",
+        "seen_by_another_test": "SURVIVED",
+        "no_sql": "BROKEN",
     }
+    # In the end once more, what is to be looked at.
+    [survivor] = [line for line in lines if re.match(r"SURVIVED \d/6 changes_nothing ", line)]
+    assert survivor.endswith(f" in {GATE.file}: {GATE.caught_by} stayed green")
     assert code == 1
 
 
-def test_a_survivor_is_told_in_one_line_with_its_file_and_the_test_that_stayed_green(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    survivor = replace(GATE, name="survivor", replace="if not guarding:  # as before")
+def test_every_mutant_caught_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([GATE], jobs=1, as_json=True) == 0
 
-    assert run([survivor], jobs=1, as_json=False) == 1
-
-    assert capsys.readouterr().out.splitlines()[-1] == (
-        f"SURVIVED 1/1 survivor in materializer/gate.py: {GATE.caught_by} stayed green"
-    )
+    [document] = capsys.readouterr().out.splitlines()
+    assert json.loads(document)["mutants"][0]["outcome"] == "caught"
 
 
 def test_nothing_is_proved_by_a_test_that_is_red_without_any_mutant(
@@ -154,9 +140,3 @@ def test_nothing_is_proved_by_a_test_that_is_red_without_any_mutant(
     assert run([nowhere], jobs=1, as_json=False) == 1
 
     assert capsys.readouterr().out.startswith("nothing is proved, the project itself is not green")
-
-
-def test_every_mutant_caught_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([GATE], jobs=1, as_json=False) == 0
-
-    assert "caught 1 of 1 mutants" in capsys.readouterr().out
