@@ -297,7 +297,7 @@ def test_a_frozen_day_is_not_among_the_commands() -> None:
         _day("2024-03-29", None, "old"),
         _day("2024-03-30", None),
     ]
-    standing = Standing(days=days, frozen=[days[0].day])
+    standing = Standing(days=days, first_event=days[0].day, frozen=[days[0].day])
 
     assert standing.commands(datetime(2024, 3, 31, tzinfo=timezone.utc)) == [
         "dbt build --vars '{start_date: 2024-03-29, end_date: 2024-03-29}'  # built by older SQL"
