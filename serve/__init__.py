@@ -36,7 +36,7 @@ def create_app(
     """
     from flask import Flask
 
-    from serve import batch, bodies, errors, health, ids, listing, offline, online
+    from serve import batch, bodies, errors, health, ids, listing, metrics, offline, online
     from serve import token as tokens
     from serve.stores import Stores
 
@@ -48,12 +48,14 @@ def create_app(
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["MAX_CONTENT_LENGTH"] = bodies.MOST_BYTES
     app.json = _json(app)
-    app.extensions["stores"] = stores or Stores(settings or Settings.from_env())
+    here = stores or Stores(settings or Settings.from_env())
+    app.extensions["stores"] = here
+    metrics.init_app(app, here)
     ids.init_app(app)
     errors.init_app(app)
     tokens.init_app(app, token)
     app.after_request(_uncached)
-    for module in (online, offline, batch, listing, health):
+    for module in (online, offline, batch, listing, health, metrics):
         app.register_blueprint(module.blueprint)
     return app
 

@@ -13,9 +13,11 @@ import errno
 import ipaddress
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -199,6 +201,9 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
         log_level=LogLevels.error,
     )
     first = multiprocessing.Lock()
+    # The workers count into files of this folder, so that any of them can tell the sum.
+    folder = tempfile.TemporaryDirectory(prefix=f"{NAME}-", ignore_cleanup_errors=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
     try:
         server.serve(
             target_loader=partial(
@@ -208,6 +213,8 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
         )
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else FAILED
+    finally:
+        folder.cleanup()
     _say("stopped")
     return DONE
 
@@ -252,6 +259,7 @@ def _end_with(parent: int) -> None:
     """End this worker soon after its parent was killed; else it would keep the port for ever."""
     while os.getppid() == parent:
         time.sleep(PARENT_WATCH)
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

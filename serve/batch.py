@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from flask import Blueprint, request
 
 from materializer.config import format_time
 from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
 from materializer.registry import FeatureGroup
-from serve import stores
+from serve import metrics, stores
 from serve.answers import as_time, is_expired, is_stale, value_as_json
 from serve.bodies import read_batch, read_times
-from serve.errors import translate
 from serve.online import require_online
 
 Found: TypeAlias = "Mapping[str, Any] | LookupMiss"
@@ -54,7 +53,7 @@ def online(group: str) -> dict[str, Any]:
         "group": known.name,
         "source": "online",
         "as_of": format_time(now),
-        **_lists(known, batch.features, found, [now] * len(found)),
+        **_lists(known, "online", batch.features, found, [now] * len(found)),
     }
 
 
@@ -77,12 +76,13 @@ def offline(group: str) -> dict[str, Any]:
         "group": known.name,
         "source": "offline",
         "as_of": [format_time(moment) for moment in times],
-        **_lists(known, batch.features, found, times),
+        **_lists(known, "offline", batch.features, found, times),
     }
 
 
 def _lists(
     group: FeatureGroup,
+    source: Literal["online", "offline"],
     features: Sequence[str],
     found: Sequence[Found],
     times: Sequence[datetime],
@@ -92,6 +92,7 @@ def _lists(
 
     Args:
         group: The group they are of.
+        source: The store they came from.
         features: The features to tell, c of them; one that a row of an older contract lacks is
             null.
         found: n rows, or why there is none.
@@ -107,7 +108,7 @@ def _lists(
             rows.append(nothing)
             available.append(None)
             stale.append(None)
-            missing.append(translate(row).code)
+            missing.append(metrics.missed(group.name, source, row))
             continue
         available_at = as_time(row[group.available_at])
         rows.append([value_as_json(row.get(name)) for name in features])

@@ -21,6 +21,7 @@ from materializer.errors import (
     NotYetAvailable,
     StoreUnavailable,
     UnknownEntity,
+    UnknownGroup,
 )
 
 CODES: dict[str, tuple[int, str]] = {
@@ -47,6 +48,7 @@ CODES: dict[str, tuple[int, str]] = {
 # The first that fits decides.
 _KINDS: tuple[tuple[type[FeatureStoreError], str], ...] = (
     (UnknownEntity, "unknown_entity"),
+    (UnknownGroup, "unknown_group"),
     (NotYetAvailable, "not_yet_available"),
     (Expired, "expired"),
     (NotPublished, "not_materialized"),

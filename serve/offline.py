@@ -12,8 +12,9 @@ from typing import Any
 
 from flask import Blueprint, request
 
+from materializer.errors import LookupMiss
 from materializer.registry import FeatureGroup
-from serve import stores
+from serve import metrics, stores
 from serve.answers import lookup_answer
 from serve.ids import check_id
 from serve.keys import read_query
@@ -77,7 +78,11 @@ def answer(
         LookupMiss: There is no such row.
         StoreUnavailable: The store cannot be reached, or was never filled.
     """
-    row = stores.current().offline.lookup(group.name, key, as_of)
+    try:
+        row = stores.current().offline.lookup(group.name, key, as_of)
+    except LookupMiss as miss:
+        metrics.missed(group.name, "offline", miss)
+        raise
     # What online answers too. Just after a publish the row may be of a newer contract.
     names = [column.name for column in group.contract.columns if column.name in row]
     shown = {name: row[name] for name in names}

@@ -14,7 +14,7 @@ from flask import Blueprint, request
 
 from materializer.errors import NotMaterialized, UnknownEntity
 from materializer.registry import FeatureGroup
-from serve import stores
+from serve import metrics, stores
 from serve.answers import as_time, is_expired, lookup_answer
 from serve.errors import ApiError
 from serve.ids import check_id
@@ -84,7 +84,9 @@ def answer(
         require_online(group)
         raise NotMaterialized(group.name)
     if row is None or is_expired(group, as_time(row[group.available_at]), now):
-        raise UnknownEntity(group.name, key)
+        miss = UnknownEntity(group.name, key)
+        metrics.missed(group.name, "online", miss)
+        raise miss
     return lookup_answer(group, key, row, as_of=now, source="online", features=features)
 
 

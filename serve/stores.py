@@ -8,11 +8,12 @@ missing, also when no store is there.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property, partial
 from typing import Any, TypeVar, cast
 
@@ -126,6 +127,21 @@ class OnlineStore:
         """
         return self._get(codec.meta_key(group)) is not None
 
+    def newest_day(self, group: str) -> date | None:
+        """
+        Tell the newest day that is online, None when there is none or nothing was pushed.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached.
+            UnreadableValue: What is stored there is not ours.
+        """
+        raw = self._get(codec.meta_key(group))
+        try:
+            day = None if raw is None else json.loads(raw)["day"]
+            return None if day is None else date.fromisoformat(day)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UnreadableValue(f"not the state of a group ({error})") from None
+
     def ping(self) -> None:
         """
         Ask the server for a sign of life.
@@ -219,14 +235,18 @@ class OfflineStore:
         """
         return cast("Groups", self._call(self._groups_of))
 
-    def state(self, group: str) -> State:
+    def state(self, group: str, until: date | None = None) -> State:
         """
         Tell how far the published data of a group reaches.
+
+        Args:
+            group: Group name.
+            until: Tell of the newest day up to this one; None: of the newest.
 
         Raises:
             StoreUnavailable: The store cannot be read, or the group was never published.
         """
-        return cast("State", self._call(lambda reader: reader.state(group)))
+        return cast("State", self._call(lambda reader: reader.state(group, until)))
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class State:
 
     Attributes:
         snapshot_id: The group's snapshot.
-        day: Its newest day, None when it holds no row.
+        day: Its newest day, or the newest up to the day asked for; None when there is none.
         available_at: Since when the newest row of that day may be used [UTC, naive]; None when the
             files do not say.
     """
@@ -115,15 +116,20 @@ class OfflineReader:
                 groups[name] = self._view(name).group
         return groups
 
-    def state(self, group: str) -> State:
+    def state(self, group: str, until: date | None = None) -> State:
         """
         Tell which state of a group lookups answer from, and how far it reaches.
+
+        Args:
+            group: Group name.
+            until: Tell of the newest day up to this one; None: of the newest.
 
         Raises:
             UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
         """
         view = self._view(group)
-        day = view.order[-1] if view.order else None
+        reached = len(view.order) if until is None else bisect_right(view.order, until)
+        day = view.order[reached - 1] if reached else None
         latest = None if day is None else view.days[day].latest
         return State(view.snapshot_id, day, None if latest == datetime.max else latest)
 

@@ -141,9 +141,14 @@ def test_after_the_holder_of_the_lock_was_killed_the_next_run_works(store: Store
     assert store.online() == newest(expected())
 
 
+def hear_interrupts() -> None:
+    """Undo what a shell does to the commands it starts in the background: ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_run_says_so_in_one_line(store: Store) -> None:
     with held_warehouse(store):
-        process = store.start("run", "--wait", "60")
+        process = store.start("run", "--wait", "60", preexec_fn=hear_interrupts)
         assert process.stderr is not None
         assert process.stderr.readline().startswith("waiting up to 60 s")
         process.send_signal(signal.SIGINT)

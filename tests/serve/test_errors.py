@@ -63,7 +63,7 @@ ASKED = {
         "/features/online",
         "/features/nearline/user1",
         "/features//online/user1",
-        "/metrics",
+        "/metric",
         "/%FF",
     ],
 }

@@ -1,0 +1,162 @@
+"""
+`GET /metrics`: what the server did, and how old its data is, for Prometheus.
+
+Owns every metric and its labels. Labels are bounded: routes by their template, unmatched paths as
+one, groups by the registry. Counts are those of all worker processes together, from files that
+prometheus-client keeps in PROMETHEUS_MULTIPROC_DIR when that is set; ages are computed by the
+worker that is asked. Refuses to know what a request was about.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from flask import Blueprint, Flask, Response, current_app, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from materializer.errors import LookupMiss
+from serve import stores
+from serve.ages import Ages
+from serve.errors import translate
+
+UNMATCHED = "unmatched"
+OTHER = "other"
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+# An online lookup takes about a millisecond, a batch offline up to a minute [s].
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STARTED = "feature_server.started"
+# A converter names what the page calls the part: the id of `<id:user_id>`.
+_CONVERTER = re.compile(r"<(\w+):\w+>")
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """The metrics of one kind of answer, looked up by its labels once."""
+
+    requests: Counter
+    seconds: Histogram
+
+
+class Metrics:
+    """The counts of one worker; thread-safe."""
+
+    def __init__(self, ages: Collector) -> None:
+        """
+        Start at nothing.
+
+        Args:
+            ages: Told beside the counts.
+        """
+        self._ages = ages
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "feature_server_requests",
+            "Requests answered.",
+            ["route", "method", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "feature_server_request_seconds",
+            "Time from a request's arrival at the application to its answer.",
+            ["route", "method"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._misses = Counter(
+            "feature_server_misses",
+            "Rows that were asked for and not there, of single lookups and of batches.",
+            ["group", "source", "reason"],
+            registry=self._registry,
+        )
+        self._kinds: dict[tuple[str | None, str, int], _Kind] = {}
+
+    def answered(self, rule: str | None, method: str, status: int, seconds: float) -> None:
+        """
+        Count one answer.
+
+        Args:
+            rule: The route's template, None when no route fits.
+            method: HTTP method, any text.
+            status: HTTP status.
+            seconds: Time it took [s].
+        """
+        if method not in _METHODS:
+            method = OTHER
+        kind = self._kinds.get((rule, method, status))
+        if kind is None:
+            route = UNMATCHED if rule is None else _CONVERTER.sub(r"<\1>", rule)
+            kind = _Kind(
+                self._requests.labels(route, method, str(status)),
+                self._seconds.labels(route, method),
+            )
+            self._kinds[rule, method, status] = kind
+        kind.requests.inc()
+        kind.seconds.observe(seconds)
+
+    def missed(self, group: str, source: Literal["online", "offline"], reason: str) -> None:
+        """Count a row that is not there."""
+        self._misses.labels(group, source, reason).inc()
+
+    def registry(self) -> CollectorRegistry:
+        """Give what a scrape reads: the counts of all workers, and the ages."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
+            counts: Collector = self._registry
+        else:
+            counts = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+        both = CollectorRegistry()
+        both.register(counts)
+        both.register(self._ages)
+        return both
+
+
+def init_app(app: Flask, here: stores.Stores) -> None:
+    """Count every answer of *app*. Call it before anything that may refuse a request."""
+    metrics = Metrics(Ages(here))
+    app.extensions["metrics"] = metrics
+
+    def begin() -> None:
+        request.environ[_STARTED] = time.perf_counter()
+
+    def end(response: Response) -> Response:
+        started = request.environ.get(_STARTED)
+        if started is not None:
+            rule = request.url_rule
+            metrics.answered(
+                None if rule is None else rule.rule,
+                request.method,
+                response.status_code,
+                time.perf_counter() - started,
+            )
+        return response
+
+    app.before_request(begin)
+    app.after_request(end)
+
+
+def missed(group: str, source: Literal["online", "offline"], miss: LookupMiss) -> str:
+    """Count a row that the request asked for and that is not there, and tell the code of why."""
+    code = translate(miss).code
+    _current().missed(group, source, code)
+    return code
+
+
+@blueprint.get("/metrics")
+def scrape() -> Response:
+    """Answer the metrics, in the form that the scraper asks for."""
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(_current().registry()), content_type=content_type)
+
+
+def _current() -> Metrics:
+    return cast("Metrics", current_app.extensions["metrics"])

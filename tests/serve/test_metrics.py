@@ -1,0 +1,284 @@
+"""`GET /metrics`: counts of all workers together, misses by reason, ages of the data."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.serve.support import ROOT, FeatureServer, ask, environment, until
+from tests.serve.test_server import alive, children
+from tests.support.server import Server
+
+TOKEN = "s3cret-of-the-scraper"
+HOUR = 3600
+# What the parser and the library add to a histogram or a counter.
+SUFFIXES = re.compile(r"_(total|created|bucket|count|sum)$")
+
+Scraped = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture
+def counted(filled: tuple[Path, Server]) -> Iterator[FeatureServer]:
+    """Give a server that answered nothing yet."""
+    home, running = filled
+    with FeatureServer(home, running.url) as server:
+        yield server
+
+
+def scrape(port: int, **headers: str) -> Scraped:
+    """Read every sample by its name and its labels, in order."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", "/metrics", headers=headers)
+        response = connection.getresponse()
+        text = response.read().decode()
+    finally:
+        connection.close()
+    assert response.status == 200, text
+    assert str(response.headers["Content-Type"]).startswith("text/plain; version=")
+    assert response.headers["Cache-Control"] == "no-store"
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def sample(scraped: Scraped, name: str, **labels: str) -> float | None:
+    return scraped.get((name, tuple(sorted(labels.items()))))
+
+
+def of(scraped: Scraped, name: str) -> dict[tuple[str, ...], float]:
+    """The samples of a name, by the values of their labels in order of the labels' names."""
+    return {
+        tuple(value for _, value in labels): number
+        for (found, labels), number in scraped.items()
+        if found == name
+    }
+
+
+def test_the_page_tells_every_metric_with_its_labels(counted: FeatureServer) -> None:
+    counted.online("nobody")
+    counted.online("user1")
+    page = (ROOT / "docs" / "http.md").read_text()
+    told = {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for name, labels in re.findall(r"^\| `(feature_\w+)` \| ([^|]*) \|", page, re.M)
+    }
+
+    found: dict[str, set[str]] = {}
+    for name, labels in scrape(counted.port):
+        if not name.endswith("_created"):
+            known = found.setdefault(SUFFIXES.sub("", name), set())
+            known.update({label for label, _ in labels} - {"le"})
+
+    assert {SUFFIXES.sub("", name): labels for name, labels in told.items()} == found
+
+
+def test_answers_are_counted_by_route_method_and_status(counted: FeatureServer) -> None:
+    for _ in range(3):
+        counted.online("user1")
+    counted.online("nobody")
+    counted.get("/features/online/user1", method="HEAD")
+    counted.get("/nothing/here")
+    counted.get("/nothing/else")
+    counted.get("/health", method="BREW")
+    counted.post("/feature-groups/features_daily/online", b"no json")
+
+    scraped = scrape(counted.port)
+
+    short = "/features/online/<id>"
+    assert of(scraped, "feature_server_requests_total") == {
+        # In order of the labels' names: method, route, status.
+        ("GET", short, "200"): 3,
+        ("GET", short, "404"): 1,
+        ("HEAD", short, "200"): 1,
+        ("GET", "unmatched", "404"): 2,
+        ("other", "unmatched", "405"): 1,
+        ("POST", "/feature-groups/<group>/online", "400"): 1,
+    }
+    assert of(scraped, "feature_server_request_seconds_count")["GET", short] == 4
+    total = of(scraped, "feature_server_request_seconds_sum")["GET", short]
+    assert 0 < total < 20
+    buckets = of(scraped, "feature_server_request_seconds_bucket")
+    assert buckets["+Inf", "GET", short] == 4
+
+
+def test_ids_never_become_labels(counted: FeatureServer) -> None:
+    for n in range(20):
+        counted.online(f"nobody{n}")
+        counted.get(f"/feature-groups/group{n}/online?user_id=1")
+
+    assert "nobody" not in str(scrape(counted.port))
+    assert "group1" not in str(scrape(counted.port))
+
+
+def test_misses_are_counted_by_reason_in_single_lookups_and_batches(
+    counted: FeatureServer,
+) -> None:
+    counted.online("nobody")
+    counted.offline("late", "2024-01-02T00:00:00Z")
+    counted.offline("late", "2024-01-07T00:00:00Z")
+    counted.get("/feature-groups/pairs/offline?user_id=old&item_id=1&as_of=2024-01-07")
+    keys = [{"user_id": "nobody"}, {"user_id": "user1"}, {"user_id": "nobody2"}]
+    counted.post("/feature-groups/features_daily/online", {"keys": keys})
+    late = [{"user_id": "late"}]
+    counted.post(
+        "/feature-groups/features_daily/offline", {"keys": late, "as_of": "2024-01-02T00:00:00Z"}
+    )
+
+    # In order of the labels' names: group, reason, source.
+    assert of(scrape(counted.port), "feature_server_misses_total") == {
+        ("features_daily", "unknown_entity", "online"): 3,
+        ("features_daily", "not_yet_available", "offline"): 2,
+        ("pairs", "expired", "offline"): 1,
+    }
+
+
+def test_ages_are_those_of_the_newest_row_at_the_time_of_asking(counted: FeatureServer) -> None:
+    scraped = scrape(counted.port)
+
+    # The newest day ends twelve hours before the clock of the tests; pairs wait six hours more.
+    assert of(scraped, "feature_store_published_age_seconds") == {
+        ("features_daily",): 12 * HOUR,
+        ("pairs",): 6 * HOUR,
+    }
+    assert of(scraped, "feature_store_pushed_age_seconds") == {
+        ("features_daily",): 12 * HOUR,
+        ("pairs",): 6 * HOUR,
+    }
+    assert of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 1}
+
+
+def test_a_store_that_is_away_is_told_and_its_ages_are_not(
+    filled: tuple[Path, Server], tmp_path: Path, redis_server: Server
+) -> None:
+    home, _ = filled
+    with FeatureServer(home, redis_server.url) as server:
+        redis_server.kill()
+        scraped = scrape(server.port)
+    with FeatureServer(tmp_path / "empty", filled[1].url) as server:
+        empty = scrape(server.port)
+
+    assert of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 0}
+    assert sorted(of(scraped, "feature_store_published_age_seconds")) == [
+        ("features_daily",),
+        ("pairs",),
+    ]
+    assert of(scraped, "feature_store_pushed_age_seconds") == {}
+    assert of(empty, "feature_store_published_age_seconds") == {}
+
+
+def test_any_worker_tells_the_sum_of_all(filled: tuple[Path, Server]) -> None:
+    home, running = filled
+    with FeatureServer(home, running.url, "--workers", "2") as server:
+        workers = children(server.pid)
+        for _ in range(60):
+            server.online("user1")
+        told = [
+            sample(
+                scrape(server.port),
+                "feature_server_requests_total",
+                route="/features/online/<id>",
+                method="GET",
+                status="200",
+            )
+            for _ in range(10)
+        ]
+        folders = {path for worker in workers for path in counting(worker)}
+
+    assert told == [60] * 10
+    # Both counted, each into files of its own.
+    assert len(workers) == 2
+    assert {int(re.findall(r"_(\d+)\.db$", path)[0]) for path in folders} == set(workers)
+
+
+def counting(worker: int) -> set[str]:
+    """The files that a worker counts into."""
+    maps = Path(f"/proc/{worker}/maps")
+    if not maps.exists():
+        pytest.skip("no /proc here")
+    return set(re.findall(r"\S+/feature-server-\S+\.db", maps.read_text()))
+
+
+def test_counts_of_a_replaced_worker_are_kept_until_the_server_ends(
+    filled: tuple[Path, Server],
+) -> None:
+    home, running = filled
+    with FeatureServer(home, running.url) as server:
+        server.online("user1")
+        (worker,) = children(server.pid)
+        folder = Path(next(iter(counting(worker)))).parent
+        os.kill(worker, 9)
+
+        def answers() -> bool:
+            try:
+                return server.online("user1").status == 200
+            except OSError:
+                return False
+
+        until(lambda: children(server.pid) not in ([], [worker]), seconds=10)
+        until(answers, seconds=10)
+        counts = of(scrape(server.port), "feature_server_requests_total")
+        assert folder.is_dir()
+
+    assert counts["GET", "/features/online/<id>", "200"] >= 2
+    assert not folder.exists()
+
+
+def test_nothing_is_left_of_a_killed_server(filled: tuple[Path, Server]) -> None:
+    home, running = filled
+    server = FeatureServer(home, running.url)
+    server.online("user1")
+    (worker,) = children(server.pid)
+    folder = Path(next(iter(counting(worker)))).parent
+
+    server.kill()
+
+    until(lambda: not alive(worker), seconds=10)
+    server.join()
+    assert not folder.exists()
+
+
+def test_the_token_guards_them_and_what_it_refuses_is_counted(filled: tuple[Path, Server]) -> None:
+    home, running = filled
+    with FeatureServer(home, running.url, FEATURE_SERVER_TOKEN=TOKEN) as server:
+        refused = ask(server.port, "/metrics")
+        scraped = scrape(server.port, Authorization=f"Bearer {TOKEN}")
+
+    assert refused.status == 401
+    assert of(scraped, "feature_server_requests_total") == {("GET", "/metrics", "401"): 1}
+
+
+def test_openmetrics_is_given_to_those_who_ask_for_it(counted: FeatureServer) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", counted.port, timeout=20)
+    connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
+    response = connection.getresponse()
+    text = response.read().decode()
+    connection.close()
+
+    assert str(response.headers["Content-Type"]).startswith("application/openmetrics-text")
+    assert text.endswith("# EOF\n")
+
+
+def test_the_environment_of_the_caller_is_not_counted_into(
+    filled: tuple[Path, Server], tmp_path: Path
+) -> None:
+    home, running = filled
+    old = tmp_path / "of another server"
+    old.mkdir()
+    assert "PROMETHEUS_MULTIPROC_DIR" not in environment(home, running.url)
+    with FeatureServer(home, running.url, PROMETHEUS_MULTIPROC_DIR=str(old)) as server:
+        server.online("user1")
+        scraped = scrape(server.port)
+
+    assert list(old.iterdir()) == []
+    assert of(scraped, "feature_server_requests_total") == {
+        ("GET", "/features/online/<id>", "200"): 1
+    }
