@@ -227,18 +227,20 @@ def _load(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # Not in the parent; see the package.
-    from serve.errors import ApiError
+    from serve.errors import ApiError, translate
     from serve.stores import Stores
 
     stores = Stores(settings)
     app = create_app(settings, stores=stores, token=token)
     curl = "curl" if token is None else 'curl -H "Authorization: Bearer $FEATURE_SERVER_TOKEN"'
-    line = f"listening on {url}; try: {curl} {url}/features/online/user1"
+    line = f"listening on {url}; try: {curl} {url}/feature-groups"
     try:
         # Opens the catalog and reads the registry, so that the first request need not.
         stores.directory.default()
+        line = f"listening on {url}; try: {curl} {url}/features/online/user1"
     except (ApiError, StoreUnavailable) as error:
-        line = f"listening on {url}, not ready: {error}; ask again: {curl} {url}/ready"
+        if translate(error).code != "unknown_group":
+            line = f"listening on {url}, not ready: {error}; ask again: {curl} {url}/ready"
     if first.acquire(block=False):
         threading.Thread(target=_say_when_open, args=(address, line), daemon=True).start()
     return app

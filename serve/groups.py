@@ -38,7 +38,7 @@ def default_group(groups: Groups) -> FeatureGroup:
         if group.key_prefix == DEFAULT_PREFIX and len(group.entity) == 1:
             return group
     if not groups:
-        raise _nothing()
+        raise nothing_published()
     raise ApiError(
         "unknown_group",
         f"no published group has one key column and key_prefix {DEFAULT_PREFIX!r}, which this "
@@ -56,14 +56,15 @@ def named_group(groups: Groups, name: str) -> FeatureGroup:
     if name in groups:
         return groups[name]
     if not groups:
-        raise _nothing()
+        raise nothing_published()
     raise ApiError(
         "unknown_group",
         f"no feature group {short(name)} was published; published: {', '.join(sorted(groups))}",
     )
 
 
-def _nothing() -> ApiError:
+def nothing_published() -> ApiError:
+    """Make the error of a store without data."""
     return ApiError("not_materialized", "nothing was published yet; run: materializer publish")
 
 

@@ -14,7 +14,7 @@ from flask import Blueprint
 from materializer.errors import NotMaterialized, StoreUnavailable
 from serve import stores
 from serve.errors import ApiError, translate
-from serve.groups import default_group
+from serve.groups import Groups, nothing_published
 
 blueprint = Blueprint("health", __name__)
 
@@ -28,23 +28,29 @@ def health() -> dict[str, str]:
 @blueprint.get("/ready")
 def ready() -> dict[str, str]:
     """
-    Answer whether both stores can be reached and hold the group of the lookups.
+    Answer whether both stores can be reached and hold something to answer from.
+
+    One online group that was pushed is enough: a group that is new, and whose first push is still
+    to come, must not take the others away from their callers.
 
     Raises:
         ApiError: `store_unavailable` or `not_materialized`, naming each store that is not ready.
     """
     here = stores.current()
-    group = None
+    known: Groups = {}
     problems: dict[str, ApiError] = {}
     try:
-        group = default_group(here.directory.refresh())
+        known = here.directory.refresh()
+        if not known:
+            raise nothing_published()
     except (ApiError, StoreUnavailable) as error:
         problems["offline"] = translate(error)
+    wanted = [group.name for group in known.values() if group.online]
     try:
-        if group is None:
+        if not wanted:
             here.online.ping()
-        elif not here.online.holds(group.name):
-            raise NotMaterialized(group.name)
+        elif not here.online.holds_any(wanted):
+            raise NotMaterialized(wanted[0])
     except (ApiError, StoreUnavailable) as error:
         problems["online"] = translate(error)
     if problems:

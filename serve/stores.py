@@ -127,6 +127,16 @@ class OnlineStore:
         """
         return self._get(codec.meta_key(group)) is not None
 
+    def holds_any(self, groups: Sequence[str]) -> bool:
+        """
+        Tell whether a push of any of these groups ever ended.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached.
+        """
+        names = [codec.meta_key(group) for group in groups]
+        return bool(self._call(lambda client: client.exists(*names)))
+
     def newest_day(self, group: str) -> date | None:
         """
         Tell the newest day that is online, None when there is none or nothing was pushed.

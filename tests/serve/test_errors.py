@@ -11,10 +11,13 @@ from materializer.config import Settings
 from materializer.online.connection import connect
 from serve.errors import CODES
 from tests.serve.support import (
+    PAIRS,
+    PAIRS_SCHEMA,
     Application,
     FeatureServer,
     days_of,
     free_port,
+    pair,
     publish,
     push_all,
     until,
@@ -160,15 +163,41 @@ def test_a_project_without_the_routes_group_is_told_so(
     tmp_path: Path, redis_server: Server
 ) -> None:
     home = tmp_path / "home"
-    publish(home, days_of("a"), with_meta(key_prefix="features:daily"))
+    other = with_meta(key_prefix="features:daily")
+    publish(home, days_of("a"), other)
     with Application(home, redis_server.url) as http:
         answers = [http.online("a"), http.offline("a", "2024-01-05")]
-        ready = http.get("/ready")
+        ready = [http.get("/ready").status]
+        push_all(home, redis_server.client(), other)
+        ready.append(http.get("/ready").status)
 
     for answer in answers:
         assert (answer.status, answer.code) == (404, "unknown_group")
         assert GROUP.name in answer.message
-    assert (ready.status, ready.code) == (503, "not_materialized")
+    # Ready is the server, for the groups that there are.
+    assert ready == [503, 200]
+
+
+def test_a_new_group_does_not_make_the_server_unready(tmp_path: Path, redis_server: Server) -> None:
+    home = tmp_path / "home"
+    publish(home, days_of("a"))
+    push_all(home, redis_server.client())
+    publish(home, [pair("a", 1, date(2024, 1, 5))], PAIRS, PAIRS_SCHEMA)
+    with Application(home, redis_server.url) as http:
+        answers = [http.get("/ready").status, http.online("a").status]
+        new = http.get("/feature-groups/pairs/online?user_id=a&item_id=1")
+
+    assert answers == [200, 200]
+    assert new.code == "not_materialized"
+
+
+def test_a_store_whose_groups_are_offline_only_is_ready(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    publish(home, days_of("a"), with_meta(online=False))
+    with Application(home, redis_server.url) as http:
+        assert http.get("/ready").status == 200
 
 
 def test_a_value_that_is_not_ours_is_an_internal_error(

@@ -14,6 +14,9 @@ import pytest
 
 from serve.stores import ONLINE_TIMEOUT
 from tests.serve.support import (
+    FIRST,
+    PAIRS,
+    PAIRS_SCHEMA,
     ROOT,
     Answer,
     FeatureServer,
@@ -21,6 +24,7 @@ from tests.serve.support import (
     days_of,
     environment,
     free_port,
+    pair,
     publish,
     push_all,
     until,
@@ -108,6 +112,19 @@ def test_an_empty_home_is_served_and_told(tmp_path: Path, redis_server: Server) 
 
     assert "materializer publish" in output
     assert answers == [200, 503]
+
+
+def test_a_store_without_the_group_of_the_short_routes_is_served(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    publish(home, [pair("a", 1, FIRST)], PAIRS, PAIRS_SCHEMA)
+    with FeatureServer(home, redis_server.url) as http:
+        (line,) = (line for line in http.output if "listening on" in line)
+        target = line.split()[-1].split(str(http.port))[1]
+
+        assert "not ready" not in line
+        assert [group["name"] for group in http.get(target).body["feature_groups"]] == ["pairs"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])
