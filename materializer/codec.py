@@ -1,10 +1,10 @@
 """
 The online format: how a key is written, and how a row becomes one value and back.
 
-Owns every online key and every byte of a value, in both directions: the texts that Python makes and
-reads, and the DuckDB expressions that make the same texts for millions of rows. Each expression is
-vectorised and ends in whole Redis commands. Refuses to know a group by name, to read a table, or to
-touch a connection.
+Owns every online key and every byte of a value, the state of a group included, in both directions:
+the texts that Python makes and reads, and the DuckDB expressions that make the same texts for
+millions of rows. Each expression is vectorised and ends in whole Redis commands. Refuses to know a
+group by name, to read a table, or to touch a connection.
 
     key      <prefix>:<part>[:<part>...]     parts percent-encoded, RFC 3986
     value    [<contract id>, v1, v2, ...]    one JSON array
@@ -18,9 +18,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
 from typing import TypeAlias
 from urllib.parse import quote
 
+from materializer.config import parse_time
 from materializer.errors import ContractMismatch, UnreadableValue
 from materializer.registry import Column, Contract
 from materializer.types import element_type
@@ -29,6 +32,59 @@ Scalar: TypeAlias = "bool | int | float | str | None"
 JSON: TypeAlias = "Scalar | list[Scalar]"
 
 RESERVED_PREFIX = "features:_"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """
+    The state of one group online.
+
+    Attributes:
+        store_id: The offline store whose rows these are.
+        snapshot_id: Iceberg snapshot of the group's table, as a decimal text.
+        day: Newest partition with a row that was available, or None.
+        rows: Rows written by the last push that wrote any.
+        contract: Id of the contract those rows were written with.
+        pushed_at: Clock of the last push, an ISO time in UTC.
+        key_prefix: Prefix of the group's keys.
+        ttl_days: The group's `ttl_days` at that push.
+        unfinished: A push began after this was written and did not end: rows may be newer.
+    """
+
+    store_id: str
+    snapshot_id: str
+    day: str | None
+    rows: int
+    contract: str
+    pushed_at: str
+    key_prefix: str
+    ttl_days: int | None
+    unfinished: bool = False
+
+    def to_json(self) -> str:
+        """Write the text that is stored; `unfinished` only when it is so."""
+        body = asdict(self)
+        if not self.unfinished:
+            del body["unfinished"]
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Meta:
+        """
+        Read what `to_json` wrote.
+
+        Raises:
+            UnreadableValue: It is something else.
+        """
+        try:
+            meta = cls(**json.loads(raw))
+            int(meta.snapshot_id)
+            parse_time(meta.pushed_at)
+            if meta.day is not None:
+                date.fromisoformat(meta.day)
+            return meta
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UnreadableValue(str(error)) from None
 
 
 def key(prefix: str, parts: Sequence[str]) -> str:

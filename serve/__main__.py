@@ -53,6 +53,8 @@ OPEN_PATIENCE = 30.0
 OPEN_WATCH = 0.01
 # Time [s] between two looks at whether the parent lives.
 PARENT_WATCH = 1.0
+# Files here never reach a disk; Linux has it.
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of mkdtemp in it is nobody else's
 # Time [s] to wait for one answer of the online store before starting without it.
 WAKE_TIMEOUT = 1.0
 
@@ -201,8 +203,11 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
         log_level=LogLevels.error,
     )
     first = multiprocessing.Lock()
-    # The workers count into files of this folder, so that any of them can tell the sum.
-    folder = tempfile.TemporaryDirectory(prefix=f"{NAME}-", ignore_cleanup_errors=True)
+    try:
+        folder = _counts_folder()
+    except OSError as error:
+        _complain(f"no folder for the workers' counts can be made: {error}; make room in TMPDIR")
+        return FAILED
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
     try:
         server.serve(
@@ -217,6 +222,13 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
         folder.cleanup()
     _say("stopped")
     return DONE
+
+
+def _counts_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make the folder into whose files the workers count, so that any of them can tell the sum."""
+    # The files are mapped into memory, and a disk that fills up would end a worker that counts.
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    return tempfile.TemporaryDirectory(prefix=f"{NAME}-", dir=place, ignore_cleanup_errors=True)
 
 
 def _load(

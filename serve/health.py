@@ -49,7 +49,7 @@ def ready() -> dict[str, str]:
     try:
         if not wanted:
             here.online.ping()
-        elif not here.online.holds_any(wanted):
+        elif not here.online.holds(*wanted):
             raise NotMaterialized(wanted[0])
     except (ApiError, StoreUnavailable) as error:
         problems["online"] = translate(error)

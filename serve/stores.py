@@ -8,7 +8,6 @@ missing, also when no store is there.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -118,16 +117,7 @@ class OnlineStore:
             rows.append(codec.row(self._contract(contract_id), values))
         return rows, meta is not None
 
-    def holds(self, group: str) -> bool:
-        """
-        Tell whether a push of the group ever ended.
-
-        Raises:
-            StoreUnavailable: The server cannot be reached.
-        """
-        return self._get(codec.meta_key(group)) is not None
-
-    def holds_any(self, groups: Sequence[str]) -> bool:
+    def holds(self, *groups: str) -> bool:
         """
         Tell whether a push of any of these groups ever ended.
 
@@ -146,11 +136,8 @@ class OnlineStore:
             UnreadableValue: What is stored there is not ours.
         """
         raw = self._get(codec.meta_key(group))
-        try:
-            day = None if raw is None else json.loads(raw)["day"]
-            return None if day is None else date.fromisoformat(day)
-        except (ValueError, TypeError, KeyError) as error:
-            raise UnreadableValue(f"not the state of a group ({error})") from None
+        day = None if raw is None else codec.Meta.from_json(raw).day
+        return None if day is None else date.fromisoformat(day)
 
     def ping(self) -> None:
         """

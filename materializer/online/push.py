@@ -22,11 +22,12 @@ import redis
 from pyiceberg.catalog import Catalog
 
 from materializer import codec
+from materializer.codec import Meta
 from materializer.config import format_time, parse_time
 from materializer.errors import ContractCollision, PushRefused, UnreadableValue
 from materializer.online.bulk import Sent, send
 from materializer.online.connection import place, talking
-from materializer.online.meta import Meta, mark_unfinished, read_meta, write_meta
+from materializer.online.meta import mark_unfinished, read_meta, write_meta
 from materializer.online.selection import Selection
 from materializer.online.source import File, Source, micros, open_source, stirred, waves
 from materializer.online.sweep import sweep

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 import pyarrow as pa
 import redis
 
@@ -355,3 +356,29 @@ def until(
 
 def with_meta(**changed: Any) -> FeatureGroup:
     return replace(GROUP, **changed)
+
+
+def children(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill_worker(server: FeatureServer) -> None:
+    """Kill the one worker of a server, and wait until another answers."""
+    (worker,) = children(server.pid)
+    os.kill(worker, 9)
+
+    def answers() -> bool:
+        try:
+            return server.online("user1").status == 200
+        except OSError:
+            return False
+
+    until(lambda: children(server.pid) not in ([], [worker]), seconds=10)
+    until(answers, seconds=10)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,16 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serve.support import ROOT, FeatureServer, ask, environment, until
-from tests.serve.test_server import alive, children
+from tests.serve.support import (
+    ROOT,
+    FeatureServer,
+    alive,
+    ask,
+    children,
+    environment,
+    kill_worker,
+    until,
+)
 from tests.support.server import Server
 
 TOKEN = "s3cret-of-the-scraper"
@@ -215,21 +222,23 @@ def test_counts_of_a_replaced_worker_are_kept_until_the_server_ends(
         server.online("user1")
         (worker,) = children(server.pid)
         folder = Path(next(iter(counting(worker)))).parent
-        os.kill(worker, 9)
-
-        def answers() -> bool:
-            try:
-                return server.online("user1").status == 200
-            except OSError:
-                return False
-
-        until(lambda: children(server.pid) not in ([], [worker]), seconds=10)
-        until(answers, seconds=10)
+        kill_worker(server)
+        server.online("user1")
         counts = of(scrape(server.port), "feature_server_requests_total")
         assert folder.is_dir()
 
     assert counts["GET", "/features/online/<id>", "200"] >= 2
     assert not folder.exists()
+
+
+def test_a_full_disk_cannot_end_a_worker_that_counts(counted: FeatureServer) -> None:
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("no memory to count into here")
+    counted.online("user1")
+    (worker,) = children(counted.pid)
+
+    assert counting(worker)
+    assert all(path.startswith("/dev/shm/") for path in counting(worker))
 
 
 def test_nothing_is_left_of_a_killed_server(filled: tuple[Path, Server]) -> None:

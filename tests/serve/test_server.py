@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from serve.stores import ONLINE_TIMEOUT
@@ -20,10 +18,13 @@ from tests.serve.support import (
     ROOT,
     Answer,
     FeatureServer,
+    alive,
     ask,
+    children,
     days_of,
     environment,
     free_port,
+    kill_worker,
     pair,
     publish,
     push_all,
@@ -192,26 +193,6 @@ def test_workers_end_with_a_killed_parent(filled: tuple[Path, Server]) -> None:
 def test_a_killed_worker_is_replaced(filled: tuple[Path, Server]) -> None:
     home, running = filled
     with FeatureServer(home, running.url) as http:
-        (worker,) = children(http.pid)
+        kill_worker(http)
 
-        os.kill(worker, 9)
-
-        def answers() -> bool:
-            try:
-                return http.online("user1").status == 200
-            except OSError:
-                return False
-
-        until(lambda: children(http.pid) not in ([], [worker]), seconds=10)
-        until(answers, seconds=10)
-
-
-def children(pid: int) -> list[int]:
-    return [child.pid for child in psutil.Process(pid).children()]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        assert http.online("user1").status == 200
