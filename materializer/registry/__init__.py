@@ -4,6 +4,8 @@ The registry: what feature groups there are, read from dbt's artifacts, never wr
     values       the typed values, and the JSON form in which a group is published with its data
     meta         the keys that `meta` may have, and what each may hold
     groups       a model becomes a group or a training set, or is refused
+    view         the values of a feature view, and the form in which a version of it is kept
+    views        a model becomes a feature view, or is refused
     lineage      where the rows of a model come from
     artifacts    what the warehouse and the last run said, where dbt has written it
     manifest     a whole project
@@ -23,15 +25,21 @@ from materializer.registry.values import (
     Registry,
     TrainingSet,
 )
+from materializer.registry.view import Feature, FeatureView, FittedStep, Join, ViewVersion
 
 __all__ = [
     "Column",
     "Contract",
+    "Feature",
     "FeatureGroup",
+    "FeatureView",
+    "FittedStep",
     "GateTest",
+    "Join",
     "LastRun",
     "Origin",
     "Registry",
     "TrainingSet",
+    "ViewVersion",
     "read_manifest",
 ]

@@ -18,8 +18,9 @@ from materializer.errors import UsageError
 from materializer.registry.artifacts import read_runs, read_types
 from materializer.registry.groups import read_group, read_training_set, refuse_collisions
 from materializer.registry.lineage import RECORDS
-from materializer.registry.meta import FEATURE_GROUP, TRAINING_SET, Place, kinds
+from materializer.registry.meta import FEATURE_GROUP, FEATURE_VIEW, TRAINING_SET, Place, kinds
 from materializer.registry.values import GateTest, Registry
+from materializer.registry.views import read_view
 
 Node = Mapping[str, Any]
 
@@ -51,20 +52,26 @@ def read_manifest(path: Path) -> Registry:
             f"{path} is not a whole manifest; when no dbt command is writing it, run: dbt parse"
         ) from None
     graph = {**nodes, **sources}
-    groups, training_sets = [], []
+    groups, training_sets, views = [], [], []
     for node, place in _models(nodes):
         declared = kinds(node)
         if len(declared) > 1:
-            raise place.bad(TRAINING_SET, "a feature group cannot be a training set too")
+            raise place.bad(list(declared)[1], f"a model cannot be a {' and a '.join(declared)}")
         if FEATURE_GROUP in declared:
             groups.append((read_group(node, declared[FEATURE_GROUP], graph), place))
         if TRAINING_SET in declared:
             training_sets.append(read_training_set(node, declared[TRAINING_SET], graph))
+        if FEATURE_VIEW in declared:
+            views.append((node, declared[FEATURE_VIEW]))
     refuse_collisions(groups)
+    by_id = {group.unique_id: group for group, _ in groups}
+    sets = {one.name: one for one in training_sets}
+    read_views = [read_view(node, given, graph, by_id, sets) for node, given in views]
     records = {name: node for name, node in sources.items() if node["source_name"] == RECORDS}
     return Registry(
         groups={group.name: group for group, _ in groups},
-        training_sets={one.name: one for one in training_sets},
+        training_sets=sets,
+        views={view.name: view for view in read_views},
         gate=tuple(_gate_tests(nodes)),
         records={node["name"]: node["relation_name"] for node in records.values()},
         windows=dict(_windows(nodes)),

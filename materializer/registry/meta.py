@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from materializer.errors import BadRegistry
@@ -20,8 +21,8 @@ Node = Mapping[str, Any]
 
 FEATURE_GROUP = "feature_group"
 TRAINING_SET = "training_set"
-# A feature view is read elsewhere; its name is known, so that it is no misspelt group.
-_KINDS = (FEATURE_GROUP, TRAINING_SET, "feature_view")
+FEATURE_VIEW = "feature_view"
+KINDS = (FEATURE_GROUP, TRAINING_SET, FEATURE_VIEW)
 
 # As far from a known key as a slip of the finger.
 _LIKENESS = 0.8
@@ -88,6 +89,21 @@ def _names(value: object) -> str | None:
     return "is not a list of columns"
 
 
+def _moment(value: object) -> str | None:
+    # Whether it is one is for the view to say; YAML makes a date of an unquoted one.
+    return None if isinstance(value, str | date) else "is no date or time; write 2024-02-15"
+
+
+def _mapping(value: object) -> str | None:
+    return None if isinstance(value, Mapping) else "is not a mapping"
+
+
+def _steps(value: object) -> str | None:
+    if isinstance(value, list) and all(isinstance(step, Mapping) for step in value):
+        return None
+    return "is not a list; write - {type: scale, column: <name>}"
+
+
 Check = Callable[[object], "str | None"]
 
 GROUP_KEYS: Mapping[str, Check] = {
@@ -104,6 +120,18 @@ GROUP_KEYS: Mapping[str, Check] = {
     "owner": _text,
 }
 TRAINING_KEYS: Mapping[str, Check] = {"labels": _text}
+VIEW_KEYS: Mapping[str, Check] = {
+    "training_set": _text,
+    "label": _text,
+    "train_until": _moment,
+    "features": _names,
+    "transforms": _steps,
+    "missing": _mapping,
+    "keep_versions": _counted,
+    "owner": _text,
+}
+# Of a step, beside the options of its type.
+TRANSFORM = ("type", "column")
 COLUMN_KEYS: Mapping[str, Check] = {
     "online": _boolean,
     "unit": _text,
@@ -120,8 +148,8 @@ def kinds(node: Node) -> Mapping[str, Any]:
         BadRegistry: A key of `meta` is a misspelt kind.
     """
     meta = node["config"].get("meta") or {}
-    _refuse_misspelt(meta, _KINDS, Place.of(node), "")
-    return {kind: meta[kind] for kind in (FEATURE_GROUP, TRAINING_SET) if kind in meta}
+    _refuse_misspelt(meta, KINDS, Place.of(node), "")
+    return {kind: meta[kind] for kind in KINDS if kind in meta}
 
 
 def read_keys(
@@ -131,7 +159,7 @@ def read_keys(
     Check the keys of one kind.
 
     Args:
-        kind: `feature_group` or `training_set`.
+        kind: `feature_group`, `training_set` or `feature_view`.
         given: What stands under it.
         known: Its keys.
         place: Where it is declared.

@@ -11,7 +11,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from materializer.registry.view import FeatureView
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +277,7 @@ class Registry:
         runs: What the newest dbt command said, by dbt's id of the model.
         warehouse_types: Type of each column as `dbt docs generate` found it, by dbt's id of the
             model and column name.
+        views: Feature views by name.
     """
 
     groups: Mapping[str, FeatureGroup]
@@ -285,6 +289,7 @@ class Registry:
     place: tuple[str, str] | None = None
     runs: Mapping[str, LastRun] = field(default_factory=dict)
     warehouse_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    views: Mapping[str, FeatureView] = field(default_factory=dict)
 
     def guarding(self, unique_id: str) -> tuple[GateTest, ...]:
         """Return the gate tests that guard a model."""

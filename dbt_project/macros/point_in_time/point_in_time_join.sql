@@ -1,6 +1,8 @@
 {#- What a group's rows mean in time stands in its own meta, so that a training set, a lookup and a push agree:
     the column that says from when a row may be used, how long it may be, and which row stays true. -#}
 {% macro point_in_time_join(spine, time, columns, groups) %}
+    {#- Into the manifest, so that who serves a model trained on these rows finds the same groups in the same way. -#}
+    {%- do config(meta={'point_in_time': {'time': time, 'columns': columns, 'groups': groups}}) -%}
     {%- set joined = [] -%}
     {%- for group in groups -%}
         {%- do joined.append(feature_store._joined_group(group, time, loop.index)) -%}

@@ -3,15 +3,21 @@
 {% macro content_of_rows(model_name=none) %}
     {%- set node = graph.nodes[feature_store.model_id(model_name)] if model_name and execute else model -%}
     {%- set values = [] -%}
-    {%- for column in node.columns.values() -%}
+    {%- for column in node.columns.values() or feature_store._columns_in_warehouse(node) -%}
         {%- set declared = column.data_type | lower -%}
         {%- set scalar = declared[:-2] if declared.endswith('[]') else declared -%}
         {%- set published = 'bigint' if scalar in ['tinyint', 'smallint', 'int', 'integer']
             else 'varchar' if scalar == 'uuid' else none -%}
         {%- set published = published ~ '[]' if published and declared.endswith('[]') else published -%}
-        {%- do values.append('cast(' ~ column.name ~ ' as ' ~ published ~ ')' if published else column.name) -%}
+        {%- set name = adapter.quote(column.name) -%}
+        {%- do values.append('cast(' ~ name ~ ' as ' ~ published ~ ')' if published else name) -%}
     {%- endfor -%}
     {{ return(
         "concat(cast(count(*) as varchar), ':', cast(coalesce(sum(" ~ feature_store.row_hash(values) ~ "), 0) as varchar))"
     ) }}
+{% endmacro %}
+
+{#- The columns of a feature view are known once its parameters are. -#}
+{% macro _columns_in_warehouse(node) %}
+    {{ return(adapter.get_columns_in_relation(this) if execute and node.unique_id == model.unique_id else []) }}
 {% endmacro %}

@@ -1,0 +1,140 @@
+"""
+Vectors: what a model is given, made of a view's features by one version of its parameters.
+
+Owns the names, types and order of what comes out, and the way of a row through its chains. Pure:
+values in, values out. Refuses a value it cannot read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from materializer.registry import Column, Feature, FeatureView, FittedStep, ViewVersion
+from materializer.transforms import ONE_HOT, TRANSFORMS, finite, kind_for, reader, type_after
+
+# One feature's way: from its value to one value, or of one_hot_encode to one a category.
+Chain: TypeAlias = Callable[[Any], Any]
+
+
+def outputs(version: ViewVersion) -> tuple[Column, ...]:
+    """
+    Name the columns of a vector, in order.
+
+    A feature keeps its name and its place. One that ends in `one_hot_encode` becomes a column a
+    category, `<feature>__<category>`, in the order of the categories.
+    """
+    columns: list[Column] = []
+    for feature in version.features:
+        kind = feature.type
+        for step in feature.steps:
+            kind = type_after(TRANSFORMS[step.transform], kind)
+        if feature.steps and feature.steps[-1].transform == ONE_HOT:
+            categories = feature.steps[-1].parameters["categories"]
+            columns += [Column(f"{feature.name}__{category}", kind) for category in categories]
+        else:
+            columns.append(Column(feature.name, kind))
+    return tuple(columns)
+
+
+class Vectors:
+    """
+    Makes the vectors of one version. Safe for threads.
+
+    Attributes:
+        version: The version.
+        columns: Names and types of what comes out, c of them.
+    """
+
+    def __init__(self, version: ViewVersion) -> None:
+        self.version = version
+        self.columns = outputs(version)
+        self._chains = [(_chain(feature), _is_one_hot(feature)) for feature in version.features]
+
+    def make(self, values: Sequence[Any]) -> list[Any]:
+        """
+        Make one vector.
+
+        Args:
+            values: One value a feature, in the order of the version; None where there is none.
+
+        Returns:
+            c values.
+
+        Raises:
+            ValueError: A value is not of its feature's type.
+        """
+        vector: list[Any] = []
+        for (chain, is_one_hot), value in zip(self._chains, values, strict=True):
+            if is_one_hot:
+                vector += chain(value)
+            else:
+                vector.append(chain(value))
+        return vector
+
+
+def _is_one_hot(feature: Feature) -> bool:
+    return bool(feature.steps) and feature.steps[-1].transform == ONE_HOT
+
+
+def _chain(feature: Feature) -> Chain:
+    if not feature.steps:
+        return _finite_or_as_is if feature.type == "double" else _as_is
+    links: list[Chain] = []
+    kind = feature.type
+    for step in feature.steps:
+        transform = TRANSFORMS[step.transform]
+        links += [reader(kind, kind_for(transform, kind)), transform.step(step.parameters)]
+        kind = type_after(transform, kind)
+
+    def chain(value: Any) -> Any:
+        for link in links:
+            value = link(value)
+        return value
+
+    return chain
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _finite_or_as_is(value: Any) -> Any:
+    return None if value is None else finite(value)
+
+
+def fitted(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
+    """
+    Put the parameters that the warehouse holds into a declared view.
+
+    Args:
+        view: The view.
+        rows: The model of its parameters: `feature`, `transform`, `parameters` (read from JSON) and
+            `fitted_on_rows`, in the order of position and step.
+
+    Raises:
+        ValueError: They are not those of this view; it was not built since it was changed.
+    """
+    steps: dict[str, list[FittedStep]] = {}
+    for row in rows:
+        chain = steps.setdefault(row["feature"], [])
+        if row["transform"] is not None:
+            chain.append(FittedStep(row["transform"], row["parameters"]))
+    names = [feature.name for feature in view.features]
+    if list(steps) != names:
+        raise ValueError(f"its parameters are of {', '.join(steps) or 'nothing'}")
+    return ViewVersion(
+        view=view.name,
+        description=view.description,
+        owner=view.owner,
+        training_set=view.training_set,
+        label=view.label,
+        train_until=view.train_until,
+        fitted_on_rows=rows[0]["fitted_on_rows"],
+        keys=view.keys,
+        joins=view.joins,
+        features=tuple(
+            replace(feature, steps=tuple(steps[feature.name])) for feature in view.features
+        ),
+    )
