@@ -114,6 +114,7 @@ def _push(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> in
             everything=arguments.all,
             take_over=arguments.take_over,
             allow_older=arguments.allow_older,
+            views=[] if arguments.group else list(registry.views.values()),
         )
     voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
@@ -145,7 +146,13 @@ def _run(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
             if outcome.code == DONE or _was_published(settings, group)
         ]
         outcomes += push(
-            settings, published, voice, everything=False, take_over=False, allow_older=False
+            settings,
+            published,
+            voice,
+            everything=False,
+            take_over=False,
+            allow_older=False,
+            views=[] if arguments.group else list(registry.views.values()),
         )
     voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)

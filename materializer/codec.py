@@ -1,7 +1,7 @@
 """
 The online format: how a key is written, and how a row becomes one value and back.
 
-Owns every online key and every byte of a value, the state of a group included, in both directions:
+Owns every online key and every byte of a value, the states of groups and views included, both ways:
 the texts that Python makes and reads, and the DuckDB expressions that make the same texts for
 millions of rows. Each expression is vectorised and ends in whole Redis commands. Refuses to know a
 group by name, to read a table, or to touch a connection.
@@ -87,6 +87,42 @@ class Meta:
             raise UnreadableValue(str(error)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class ViewMeta:
+    """
+    The state of one feature view online.
+
+    Attributes:
+        store_id: The offline store whose versions these are.
+        version: The newest version, which a request without one is answered by.
+        versions: Every version that is online, the newest last.
+        pushed_at: Clock of the last push that changed it, an ISO time in UTC.
+    """
+
+    store_id: str
+    version: str
+    versions: tuple[str, ...]
+    pushed_at: str
+
+    def to_json(self) -> str:
+        """Write the text that is stored."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> ViewMeta:
+        """
+        Read what `to_json` wrote.
+
+        Raises:
+            UnreadableValue: It is something else.
+        """
+        try:
+            body = json.loads(raw)
+            return cls(**{**body, "versions": tuple(body["versions"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise UnreadableValue(str(error)) from None
+
+
 def key(prefix: str, parts: Sequence[str]) -> str:
     """
     Make the online key of one entity.
@@ -109,6 +145,16 @@ def contract_key(contract_id: str) -> str:
 def meta_key(group: str) -> str:
     """Make the key that says which snapshot of a group is online."""
     return f"{RESERVED_PREFIX}meta:{group}"
+
+
+def view_key(view: str) -> str:
+    """Make the key that says which versions of a feature view are online."""
+    return f"{RESERVED_PREFIX}view:{view}"
+
+
+def version_key(view: str, version: str) -> str:
+    """Make the key under which one version of a feature view is kept."""
+    return f"{view_key(view)}:{version}"
 
 
 def decode_value(raw: bytes) -> tuple[str, list[JSON]]:

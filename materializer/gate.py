@@ -15,7 +15,7 @@ from datetime import date
 from materializer.days import runs
 from materializer.errors import GateRed
 from materializer.records import BuiltDay, Verdict
-from materializer.registry import FeatureGroup, GateTest, Registry
+from materializer.registry import Column, FeatureGroup, GateTest, Registry
 from materializer.warehouse import Warehouse
 
 _GOOD = frozenset({"pass", "warn"})
@@ -27,22 +27,32 @@ def require_green(name: str, unique_id: str, registry: Registry, warehouse: Ware
     """
     Stop unless every gate test that guards a model has passed on its newest build.
 
-    A training set goes out whole, so its rows are compared here too; days of a group that go out
-    are for `require_as_built`.
-
     Raises:
         GateRed: It names each test that failed, was skipped, is missing or spoke of an older build.
     """
     reasons = objections(unique_id, registry.gate, warehouse.verdicts(), warehouse.sequences())
-    if not reasons:
-        for training_set in registry.training_sets.values():
-            if training_set.unique_id == unique_id:
-                found = warehouse.content_of(training_set.relation_name, training_set.columns)
-                built = warehouse.built_whole(unique_id)
-                change = _change(None if built is None else built.content, found)
-                reasons = [] if change is None else [f"its rows {change}; run: dbt build"]
     if reasons:
         raise GateRed(model=name, reasons=reasons)
+
+
+def require_whole_as_built(
+    name: str,
+    unique_id: str,
+    relation_name: str,
+    columns: Sequence[Column],
+    warehouse: Warehouse,
+) -> None:
+    """
+    Stop unless the rows of a model that is not built by day are those that its build wrote.
+
+    Raises:
+        GateRed: They are not.
+    """
+    built = warehouse.built_whole(unique_id)
+    found = warehouse.content_of(relation_name, columns)
+    change = _change(None if built is None else built.content, found)
+    if change is not None:
+        raise GateRed(model=name, reasons=[f"its rows {change}; run: dbt build"])
 
 
 def require_as_built(group: FeatureGroup, days: Sequence[BuiltDay], warehouse: Warehouse) -> None:

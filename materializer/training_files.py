@@ -59,6 +59,13 @@ class TrainingFiles:
             return False
         return self.parquet.is_file() and bool(named == snapshot_id)
 
+    def current_tag(self) -> str | None:
+        """Tell the build whose rows these are, None when there are none."""
+        try:
+            return str(json.loads(self.receipt.read_text(encoding="utf-8"))["tag"])
+        except (OSError, ValueError, KeyError):
+            return None
+
     def write_rows(self, rows: pa.Table) -> str:
         """Write the rows beside the old ones, and tell the SHA-256 of the file."""
         self.folder.mkdir(parents=True, exist_ok=True)

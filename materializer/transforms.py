@@ -25,6 +25,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["number", "category", "any"]
@@ -195,7 +196,7 @@ def _bucketize_problem(options: Options) -> str | None:
     boundaries = options.get("boundaries")
     if not isinstance(boundaries, list) or not boundaries or not all(map(is_number, boundaries)):
         return "needs boundaries, a list of numbers"
-    ascending = all(a < b for a, b in zip(boundaries, boundaries[1:], strict=False))
+    ascending = all(low < high for low, high in pairwise(boundaries))
     return None if ascending else "boundaries must ascend"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeAlias
 
 from materializer.registry import Column, Feature, FeatureView, FittedStep, ViewVersion
@@ -110,8 +111,8 @@ def fitted(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
 
     Args:
         view: The view.
-        rows: The model of its parameters: `feature`, `transform`, `parameters` (read from JSON) and
-            `fitted_on_rows`, in the order of position and step.
+        rows: The model of its parameters: `feature`, `transform`, `parameters` (read from JSON),
+            `fitted_on_rows` and `train_until`, in the order of position and step.
 
     Raises:
         ValueError: They are not those of this view; it was not built since it was changed.
@@ -124,6 +125,8 @@ def fitted(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
     names = [feature.name for feature in view.features]
     if list(steps) != names:
         raise ValueError(f"its parameters are of {', '.join(steps) or 'nothing'}")
+    if rows[0]["train_until"] != datetime.fromisoformat(view.train_until):
+        raise ValueError(f"its parameters were fitted on the rows before {rows[0]['train_until']}")
     return ViewVersion(
         view=view.name,
         description=view.description,

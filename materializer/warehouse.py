@@ -227,6 +227,10 @@ class Warehouse:
         names = ", ".join(f'"{column.name}"' for column in columns)
         return self._arrow(f"select {names} from {relation}")
 
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Read the rows of a query as Python values."""
+        return self._found(query).fetchall()
+
     def _record(self, name: str) -> str:
         try:
             return self._registry.records[name]

@@ -8,7 +8,7 @@ days over. Refuses a model whose gate is not green; the store then keeps its las
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -18,6 +18,8 @@ from pyiceberg.catalog import Catalog
 
 from materializer.commands.outcome import Outcome, attempt
 from materializer.commands.training import publish_training_set
+from materializer.commands.views import publish_view
+from materializer.commands.whole import Publishing
 from materializer.config import Settings
 from materializer.errors import DONE, GateRed
 from materializer.gate import require_as_built, require_green
@@ -41,7 +43,7 @@ def publish(
     project_dir: Path = Path(),
 ) -> list[Outcome]:
     """
-    Publish groups, and the training sets of the project. Call it under the run lock.
+    Publish groups, and the project's training sets and feature views. Call it under the run lock.
 
     Args:
         settings: Where warehouse and offline store are.
@@ -50,7 +52,7 @@ def publish(
         voice: Told what happens.
         wait: How long to wait for a build that holds the warehouse [s].
         allow_removals: Remove days and entities without asking.
-        training_sets: Publish those too.
+        training_sets: Publish those and the feature views too.
         project_dir: The project; its commit goes into the receipts.
 
     Returns:
@@ -62,37 +64,27 @@ def publish(
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
     catalog = open_catalog(settings)
+    refused: set[str] = set()
+    outcomes: list[Outcome] = []
+
+    def step(name: str, work: Callable[[], Outcome]) -> None:
+        outcome = attempt("publish", name, voice, work)
+        outcomes.append(outcome)
+        if outcome.code != DONE:
+            refused.add(name)
+
     with open_warehouse(settings.warehouse, registry, wait=wait, on_wait=voice.note) as warehouse:
-        outcomes = [
-            attempt(
-                "publish",
+        for group in groups:
+            step(
                 group.name,
-                voice,
                 partial(_publish_group, group, registry, warehouse, catalog, voice, allow_removals),
             )
-            for group in groups
-        ]
-        refused = {outcome.model for outcome in outcomes if outcome.code != DONE}
         if training_sets:
-            outcomes += [
-                attempt(
-                    "publish",
-                    training_set.name,
-                    voice,
-                    partial(
-                        publish_training_set,
-                        training_set,
-                        registry,
-                        warehouse,
-                        catalog,
-                        settings,
-                        voice,
-                        project_dir,
-                        refused,
-                    ),
-                )
-                for training_set in registry.training_sets.values()
-            ]
+            work = Publishing(registry, warehouse, catalog, settings, voice, project_dir, refused)
+            for training_set in registry.training_sets.values():
+                step(training_set.name, partial(publish_training_set, training_set, work))
+            for view in registry.views.values():
+                step(view.name, partial(publish_view, view, work))
     return outcomes
 
 

@@ -1,5 +1,5 @@
 """
-`materializer push`: the newest published row of every entity goes online.
+`materializer push`: the newest published row of every entity goes online, and the views.
 
 Owns nothing but the words; `materializer.online.push` does the work.
 """
@@ -15,11 +15,13 @@ from pyiceberg.catalog import Catalog
 from materializer.commands.outcome import Outcome, attempt
 from materializer.config import Settings
 from materializer.errors import DONE, OnlineStoreUnavailable
-from materializer.offline.catalog import open_catalog
+from materializer.offline.catalog import open_catalog, store_id
+from materializer.offline.versions import Published, versions
 from materializer.online.connection import connect, place
 from materializer.online.push import push as push_group
+from materializer.online.views import push_view
 from materializer.progress import Voice
-from materializer.registry import FeatureGroup
+from materializer.registry import FeatureGroup, FeatureView
 
 
 def push(
@@ -30,9 +32,10 @@ def push(
     everything: bool,
     take_over: bool,
     allow_older: bool,
+    views: Sequence[FeatureView] = (),
 ) -> list[Outcome]:
     """
-    Push groups. Call it under the run lock.
+    Push groups and feature views. Call it under the run lock.
 
     Args:
         settings: Where the two stores are.
@@ -41,25 +44,31 @@ def push(
         everything: Push every entity, not only what changed.
         take_over: Write over another store's rows.
         allow_older: Write over newer rows.
+        views: Which views; of one that was never published nothing is said.
 
     Returns:
-        One outcome a group; a server that cannot be reached is one too, for what was published
-        before stays told.
+        One outcome a group or view; a server that cannot be reached is one too, for what was
+        published before stays told.
 
     Raises:
         UsageError: `REDIS_URL` is not the address of a Redis server.
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
     online = [group for group in groups if group.online]
-    if not online:
+    if not online and not views:
         return []
     catalog = open_catalog(settings)
+    known = versions(catalog) if views else []
+    published = {view.name: [one for one in known if one.view == view.name] for view in views}
+    names = [group.name for group in online] + [name for name, some in published.items() if some]
+    if not names:
+        return []
     try:
         client = connect(settings, announce=voice.note)
     except OnlineStoreUnavailable as error:
         voice.error(str(error))
-        return [Outcome("push", group.name, error.exit_code, str(error)) for group in online]
-    return [
+        return [Outcome("push", name, error.exit_code, str(error)) for name in names]
+    outcomes = [
         attempt(
             "push",
             group.name,
@@ -70,6 +79,14 @@ def push(
         )
         for group in online
     ]
+    store = store_id(catalog) or ""
+    for name, some in published.items():
+        if some:
+            work = partial(
+                _push_view, name, some, client, settings, voice, store, everything, take_over
+            )
+            outcomes.append(attempt("push", name, voice, work))
+    return outcomes
 
 
 def _push(
@@ -115,3 +132,32 @@ def _push(
             "rows_per_second": round(report.rows_per_second),
         },
     )
+
+
+def _push_view(
+    name: str,
+    published: Sequence[Published],
+    client: redis.Redis,
+    settings: Settings,
+    voice: Voice,
+    store: str,
+    everything: bool,
+    take_over: bool,
+) -> Outcome:
+    report = push_view(
+        name,
+        published,
+        client,
+        store_id=store,
+        now=settings.now(),
+        everything=everything,
+        take_over=take_over,
+    )
+    facts: dict[str, object] = {"version": report.version, "versions": report.versions}
+    if report.up_to_date:
+        voice.say(f"pushed {name}: up to date, version {report.version}")
+        return Outcome("push", name, DONE, "up to date", facts)
+    voice.say(
+        f"pushed {name}: version {report.version}, {report.versions:,} in all -> {place(client)}"
+    )
+    return Outcome("push", name, DONE, "done", facts)

@@ -25,7 +25,7 @@ from materializer.online.connection import connect
 from materializer.online.meta import read_meta
 from materializer.progress import Voice
 from materializer.records import BuiltDay
-from materializer.registry import FeatureGroup, Registry
+from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.warehouse import open_warehouse
 
 _DAY = timedelta(days=1)
@@ -87,7 +87,7 @@ def status(
     training_sets: bool = True,
 ) -> int:
     """
-    Say where every group and every training set stands.
+    Say where every group, every training set and every feature view stands.
 
     Args:
         settings: Where the stores are.
@@ -122,10 +122,10 @@ def status(
                 f"{max_age.total_seconds() / 3600:g} h: {stations[-1].describe(now)}"
             )
         documents.append(_document(group, stations, standing, publication, now, old))
-    sets = [
-        describe(settings, registry, training_set, voice, wait)
-        for training_set in (registry.training_sets.values() if training_sets else ())
-    ]
+    wholes: list[TrainingSet | FeatureView] = []
+    if training_sets:
+        wholes = [*registry.training_sets.values(), *registry.views.values()]
+    sets = [describe(settings, registry, one, voice, wait) for one in wholes]
     voice.result({"now": format_time(now), "groups": documents, "training_sets": sets})
     return FAILED if too_old else DONE
 

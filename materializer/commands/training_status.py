@@ -1,5 +1,5 @@
 """
-`materializer status` of a training set: built, gated, published, and under which receipt.
+`materializer status` of a training set or a view: built, gated, published, under which receipt.
 
 Owns these lines. Reads no rows: records, snapshot properties and the receipt tell it all.
 """
@@ -17,7 +17,7 @@ from materializer.offline.publish import last_published
 from materializer.progress import Voice
 from materializer.receipt import read_receipt
 from materializer.records import BuiltWhole
-from materializer.registry import Registry, TrainingSet
+from materializer.registry import FeatureView, Registry, TrainingSet
 from materializer.training_files import TrainingFiles
 from materializer.warehouse import Warehouse, open_warehouse
 
@@ -43,7 +43,11 @@ class _Standing:
 
 
 def describe(
-    settings: Settings, registry: Registry, training_set: TrainingSet, voice: Voice, wait: float
+    settings: Settings,
+    registry: Registry,
+    training_set: TrainingSet | FeatureView,
+    voice: Voice,
+    wait: float,
 ) -> dict[str, object]:
     """
     Say where a training set stands.
@@ -98,7 +102,9 @@ def say_gate(voice: Voice, gate: Sequence[str] | None, sample_share: float = 1.0
         voice.say(f"    {reason}")
 
 
-def _ask(training_set: TrainingSet, registry: Registry, warehouse: Warehouse) -> _Standing:
+def _ask(
+    training_set: TrainingSet | FeatureView, registry: Registry, warehouse: Warehouse
+) -> _Standing:
     model = training_set.unique_id
     verdicts = warehouse.verdicts()
     guarding = {test.unique_id for test in registry.guarding(model)}
@@ -110,7 +116,9 @@ def _ask(training_set: TrainingSet, registry: Registry, warehouse: Warehouse) ->
     )
 
 
-def _published(settings: Settings, training_set: TrainingSet, standing: _Standing) -> str:
+def _published(
+    settings: Settings, training_set: TrainingSet | FeatureView, standing: _Standing
+) -> str:
     try:
         last = last_published(open_catalog(settings), training_set.name)
     except FeatureStoreError as error:
@@ -129,7 +137,7 @@ def _published(settings: Settings, training_set: TrainingSet, standing: _Standin
     return said
 
 
-def _tag(settings: Settings, training_set: TrainingSet) -> str | None:
+def _tag(settings: Settings, training_set: TrainingSet | FeatureView) -> str | None:
     try:
         return read_receipt(
             TrainingFiles(settings.home / "training", training_set.name).receipt

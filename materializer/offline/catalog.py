@@ -53,6 +53,11 @@ def table_name(group: str) -> str:
     return f"{NAMESPACE}.{group}"
 
 
+def labels_name(training_set: str) -> str:
+    """Name the table of a training set's labels, without the namespace."""
+    return LABELS if training_set == TRAINING_DATA else f"_{LABELS}_{training_set}"
+
+
 def spans_name(group: str) -> str:
     """Name the table of a group's activity spans."""
     return f"{NAMESPACE}.{_SPANS}{group}"

@@ -85,6 +85,38 @@ def commit(
     return snapshot
 
 
+def take_columns(table: Table, schema: Schema) -> None:
+    """
+    Give a table exactly the columns of *schema*, in its order, as one commit of its own.
+
+    Snapshots keep the columns they were written with. A column that stays keeps its id; one whose
+    type is another is a new one.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog cannot be written.
+    """
+    wanted = {field.name: field.field_type for field in schema.fields}
+    there = {field.name: field.field_type for field in table.schema().fields}
+    if [*wanted.items()] == [*there.items()]:
+        return
+    with (
+        reaching(".".join(table.name())),
+        table.update_schema(allow_incompatible_changes=True) as change,
+    ):
+        for name, type_ in there.items():
+            if wanted.get(name) != type_:
+                change.delete_column((name,))
+        for name, type_ in wanted.items():
+            if there.get(name) != type_:
+                change.add_column((name,), type_)
+    with (
+        reaching(".".join(table.name())),
+        table.update_schema(allow_incompatible_changes=True) as change,
+    ):
+        for name in reversed(wanted):
+            change.move_first((name,))
+
+
 def _merge_manifests(
     table: Table, transaction: Transaction, snapshot_properties: Mapping[str, str]
 ) -> None:

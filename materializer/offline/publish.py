@@ -34,7 +34,7 @@ from materializer.offline.catalog import (
     spans_name,
     table_name,
 )
-from materializer.offline.commit import commit, open_table
+from materializer.offline.commit import commit, open_table, take_columns
 from materializer.offline.files import (
     count_rows,
     data_files,
@@ -235,6 +235,7 @@ def publish_table(
     *,
     columns: Sequence[Column],
     snapshot_properties: Mapping[str, str],
+    columns_may_change: bool = False,
 ) -> int:
     """
     Replace the whole of an unpartitioned table, such as the labels, in one commit.
@@ -245,6 +246,8 @@ def publish_table(
         rows: Consumed once, streaming, in the order they are to be stored.
         columns: Their names and types.
         snapshot_properties: Kept with the snapshot.
+        columns_may_change: Give the table these columns, whatever it had; its older snapshots keep
+            theirs.
 
     Returns:
         The id of the new snapshot.
@@ -256,6 +259,8 @@ def publish_table(
     ensure_store(catalog)
     schema = iceberg_schema(columns, rows.schema)
     table = open_table(catalog, table_name(name), schema)
+    if columns_may_change:
+        take_columns(table, schema)
     check_columns(name, table, columns)
     with reaching(table_name(name)):
         old = data_files(table)

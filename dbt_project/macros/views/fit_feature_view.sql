@@ -78,7 +78,8 @@ select
     cast(step as integer) as step,
     transform,
     parameters,
-    fitted_on_rows
+    fitted_on_rows,
+    {{ definition['train_until'] }} as train_until
 from fitted
 {% endmacro %}
 
