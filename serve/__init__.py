@@ -36,7 +36,19 @@ def create_app(
     """
     from flask import Flask
 
-    from serve import batch, bodies, errors, health, ids, listing, metrics, offline, online
+    from serve import (
+        batch,
+        bodies,
+        errors,
+        health,
+        ids,
+        listing,
+        metrics,
+        offline,
+        online,
+        vector,
+        views,
+    )
     from serve import token as tokens
     from serve.stores import Stores
 
@@ -55,7 +67,7 @@ def create_app(
     errors.init_app(app)
     tokens.init_app(app, token)
     app.after_request(_uncached)
-    for module in (online, offline, batch, listing, health, metrics):
+    for module in (online, offline, batch, vector, listing, views, health, metrics):
         app.register_blueprint(module.blueprint)
     return app
 

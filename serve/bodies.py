@@ -60,7 +60,7 @@ def read_batch(group: FeatureGroup, request: Request, *, timed: bool) -> Batch:
         ApiError: `too_many_rows`; `bad_request`: the body is not JSON, too large, or says what it
             may not.
     """
-    body = _body(request)
+    body = read_json(request)
     known = [KEYS, FEATURES, *([AS_OF] if timed else [])]
     for name in body:
         if name == AS_OF and not timed:
@@ -119,7 +119,13 @@ def read_times(batch: Batch, *, now: datetime) -> list[datetime]:
     return moments
 
 
-def _body(request: Request) -> Mapping[str, Any]:
+def read_json(request: Request) -> Mapping[str, Any]:
+    """
+    Read the JSON object that a batch sends.
+
+    Raises:
+        ApiError: `bad_request`: there is none, it is too large, or there are parameters too.
+    """
     if request.query_string:
         raise ApiError("bad_request", "a batch takes its keys in the body, and no parameters")
     if not request.is_json:
@@ -167,10 +173,22 @@ def _key(
                     "bad_request",
                     f"{KEYS}[{number}] has an unknown field {short(name)}; send {_example(group)}",
                 )
-    return tuple([_part(f"{KEYS}[{number}]", name, type_, sent) for name, type_ in types])
+    return tuple([key_part(f"{KEYS}[{number}]", name, type_, sent) for name, type_ in types])
 
 
-def _part(where: str, name: str, type_: str, sent: Mapping[str, object]) -> str:
+def key_part(where: str, name: str, type_: str, sent: Mapping[str, object]) -> str:
+    """
+    Read the value of one key column as text.
+
+    Args:
+        where: What holds it, in words.
+        name: The column.
+        type_: Its type.
+        sent: What holds it.
+
+    Raises:
+        ApiError: `bad_request`: it is missing, empty, or of another type.
+    """
     value = sent.get(name)
     if isinstance(value, str):
         if not value:

@@ -35,11 +35,13 @@ CODES: dict[str, tuple[int, str]] = {
     "not_yet_available": (404, "the id is known, but its first row is available later than as_of"),
     "expired": (404, "the newest row at as_of is older than the group's ttl_days (offline only)"),
     "unknown_group": (404, "no such group was published, or none that answers this route"),
+    "unknown_view": (404, "no such feature view was pushed"),
     "unknown_route": (404, "no such route"),
     "method_not_allowed": (
         405,
         "the route exists, but answers other methods only",
     ),
+    "version_gone": (409, "the view has no such version of its parameters, or not any more"),
     "internal_error": (500, "a defect of the server, or a value it cannot read; see its log"),
     "store_unavailable": (503, "a store cannot be reached now; try again"),
     "not_materialized": (503, "nothing was pushed, or published, yet"),

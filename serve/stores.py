@@ -32,11 +32,13 @@ from materializer.errors import (
 )
 from materializer.offline.catalog import open_catalog
 from materializer.offline.reader import Asked, OfflineReader, State
+from materializer.offline.versions import Published
 from materializer.online import connection
 from materializer.registry import Contract, FeatureGroup
 from serve.breaker import Breaker, Deadline
 from serve.errors import ApiError
 from serve.groups import Directory, Groups
+from serve.versions import Versions
 
 ONLINE_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2.0
@@ -81,10 +83,7 @@ class OnlineStore:
             UnreadableValue: The key holds something else.
         """
         raw = self._get(codec.key(group.key_prefix, key))
-        if raw is None:
-            return None
-        contract_id, values = codec.decode_value(raw)
-        return codec.row(self._contract(contract_id), values)
+        return None if raw is None else self.decode(raw)
 
     def rows(
         self, group: FeatureGroup, keys: Sequence[Sequence[str]]
@@ -107,15 +106,31 @@ class OnlineStore:
         """
         names = [codec.key(group.key_prefix, key) for key in keys]
         names.append(codec.meta_key(group.name))
-        *raw, meta = self._call(lambda client: client.mget(names))
-        rows: list[Row | None] = []
-        for one in raw:
-            if one is None:
-                rows.append(None)
-                continue
-            contract_id, values = codec.decode_value(one)
-            rows.append(codec.row(self._contract(contract_id), values))
+        *raw, meta = self.read(names)
+        rows = [None if one is None else self.decode(one) for one in raw]
         return rows, meta is not None
+
+    def read(self, keys: Sequence[str]) -> list[bytes | None]:
+        """
+        Read the values of many keys, in one round trip.
+
+        Raises:
+            StoreUnavailable: The server cannot be reached.
+            UnreadableValue: A key holds no text.
+        """
+        return cast("list[bytes | None]", self._call(lambda client: client.mget(keys)))
+
+    def decode(self, raw: bytes) -> Row:
+        """
+        Read one row of any group; see `row`.
+
+        Raises:
+            ApiError: `not_materialized`: the contract of the value is gone.
+            StoreUnavailable: The server cannot be reached.
+            UnreadableValue: It is something else.
+        """
+        contract_id, values = codec.decode_value(raw)
+        return codec.row(self._contract(contract_id), values)
 
     def holds(self, *groups: str) -> bool:
         """
@@ -245,6 +260,15 @@ class OfflineStore:
         """
         return cast("State", self._call(lambda reader: reader.state(group, until)))
 
+    def views(self) -> list[Published]:
+        """
+        Tell every published version of every feature view, the newest of a view last.
+
+        Raises:
+            StoreUnavailable: The store cannot be read.
+        """
+        return cast("list[Published]", self._call(lambda reader: reader.view_versions()))
+
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
         Read the newest row that was available at *as_of*.
@@ -337,6 +361,11 @@ class Stores:
     def offline(self) -> OfflineStore:
         """The Iceberg side."""
         return OfflineStore(self.settings)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """The pushed versions of the feature views."""
+        return Versions(self.online)
 
     @cached_property
     def directory(self) -> Directory:

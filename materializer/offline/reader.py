@@ -39,6 +39,7 @@ from materializer.offline.catalog import (
 )
 from materializer.offline.rows import RowFinder
 from materializer.offline.search import Row, search, typed_key
+from materializer.offline.versions import VERSIONS, Published, versions
 from materializer.offline.view import View, load_view
 from materializer.registry import FeatureGroup
 
@@ -97,6 +98,8 @@ class OfflineReader:
         self._due: dict[str, float] = {}
         self._names: tuple[str, ...] = ()
         self._names_due = -inf
+        self._versions: list[Published] = []
+        self._versions_at: str | None = None
         self._lock = threading.Lock()
 
     def groups(self) -> Mapping[str, FeatureGroup]:
@@ -115,6 +118,18 @@ class OfflineReader:
             with suppress(NotPublished):
                 groups[name] = self._view(name).group
         return groups
+
+    def view_versions(self) -> list[Published]:
+        """
+        Tell every published version of every feature view, see `versions`.
+
+        Raises:
+            OfflineStoreUnavailable: The store cannot be read.
+        """
+        location = metadata_location(self._catalog, table_name(VERSIONS))
+        if location != self._versions_at:
+            self._versions, self._versions_at = versions(self._catalog), location
+        return self._versions
 
     def state(self, group: str, until: date | None = None) -> State:
         """

@@ -18,8 +18,12 @@ ALLOWED = {
     "materializer.errors",
     "materializer.offline.catalog",
     "materializer.offline.reader",
+    "materializer.offline.versions",
     "materializer.online.connection",
     "materializer.registry",
+    "materializer.registry.view",
+    "materializer.types",
+    "materializer.vector",
 }
 MODULES = sorted((ROOT / "serve").rglob("*.py"))
 

@@ -1,0 +1,223 @@
+"""
+Which vectors a request asks for: keys, values of its own, a time and a version, from a JSON body.
+
+Owns the form of that body and the types of request-time values. Refuses a value that its feature
+cannot have, naming it: a model would take it, and be wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flask import Request
+
+from materializer.config import format_time, parse_time
+from materializer.registry import ViewVersion
+from materializer.types import element_type
+from serve.bodies import KEYS, MOST_ROWS, key_part, read_json
+from serve.errors import ApiError
+from serve.keys import AS_OF, short
+from serve.times import read_moment
+
+VALUES = "values"
+VERSION = "version"
+
+_FIELDS = (KEYS, VALUES, VERSION, AS_OF)
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    A body whose form is right; what it holds is checked against a version.
+
+    Attributes:
+        many: Whether keys are a list.
+        keys: n objects.
+        values: n objects.
+        version: The version asked for, None for the newest.
+        as_of: The time to answer for [aware, UTC], None for now.
+    """
+
+    many: bool
+    keys: Sequence[Mapping[str, Any]]
+    values: Sequence[Mapping[str, Any]]
+    version: str | None
+    as_of: datetime | None
+
+
+def read_asked(request: Request, *, now: datetime) -> Asked:
+    """
+    Read the body of a request for vectors.
+
+    Args:
+        request: The request.
+        now: The clock [aware].
+
+    Raises:
+        ApiError: `bad_request`, `too_many_rows`, `bad_as_of`, `as_of_in_future`.
+    """
+    body = read_json(request)
+    for name in body:
+        if name not in _FIELDS:
+            raise ApiError(
+                "bad_request", f"unknown field {short(name)}; known: {', '.join(_FIELDS)}"
+            )
+    given_keys, given_values = body.get(KEYS), body.get(VALUES)
+    many = isinstance(given_keys, list)
+    keys: list[Any] = given_keys if isinstance(given_keys, list) else [given_keys]
+    values = given_values if many else [given_values]
+    if values is None:
+        values = [None] * len(keys)
+    if len(keys) > MOST_ROWS:
+        raise ApiError("too_many_rows", f"{len(keys)} keys; send {MOST_ROWS} at most in one batch")
+    if not isinstance(values, list) or len(values) != len(keys):
+        raise ApiError("bad_request", f"{VALUES} is not a list as long as {KEYS}")
+    for number, (key, given) in enumerate(zip(keys, values, strict=True)):
+        if not isinstance(key, dict) or not (given is None or isinstance(given, dict)):
+            which = _which(many, KEYS if not isinstance(key, dict) else VALUES, number)
+            raise ApiError("bad_request", f"{which} is not an object")
+    version = body.get(VERSION)
+    if version is not None and not isinstance(version, str):
+        raise ApiError("bad_request", f"{VERSION} is not a text")
+    return Asked(many, keys, [given or {} for given in values], version, _time(body, now))
+
+
+def _which(many: bool, field: str, number: int) -> str:
+    return f"{field}[{number}]" if many else field
+
+
+def _time(body: Mapping[str, Any], now: datetime) -> datetime | None:
+    given = body.get(AS_OF)
+    if given is None:
+        return None
+    if not isinstance(given, str):
+        raise ApiError("bad_as_of", "as_of is not a text")
+    return read_moment(given, now=now, example=f'"{AS_OF}": "{now:%Y-%m-%dT%H:%M:%SZ}"')
+
+
+def keys_of(version: ViewVersion, asked: Asked) -> list[dict[str, str]]:
+    """
+    Read the keys of a request.
+
+    Returns:
+        For each of the n rows, the text of each key column by its name.
+
+    Raises:
+        ApiError: `bad_request`: one is missing, unknown, empty or of another type.
+    """
+    names = [key.name for key in version.keys]
+    read = []
+    for number, sent in enumerate(asked.keys):
+        where = _which(asked.many, KEYS, number)
+        if unknown := next((name for name in sent if name not in names), None):
+            raise ApiError(
+                "bad_request",
+                f"{where} has an unknown field {short(unknown)}; send {', '.join(names)}",
+            )
+        read.append({key.name: key_part(where, key.name, key.type, sent) for key in version.keys})
+    return read
+
+
+def values_of(version: ViewVersion, asked: Asked) -> list[Mapping[str, Any]]:
+    """
+    Check the request-time values of a request.
+
+    Returns:
+        For each of the n rows, a value by the name of a feature; null is a value too.
+
+    Raises:
+        ApiError: `bad_request`: one is of no feature, or of another type.
+    """
+    types = {feature.name: feature.type for feature in version.features}
+    for number, sent in enumerate(asked.values):
+        for name, value in sent.items():
+            where = f"{_which(asked.many, VALUES, number)}: "
+            if name not in types:
+                raise ApiError(
+                    "bad_request",
+                    f"{where}unknown feature {short(name)}; there are {', '.join(types)}",
+                )
+            if not _fits(value, types[name]):
+                raise ApiError("bad_request", f"{where}{name} is not {_form(types[name])}")
+    return [
+        {name: _plain(value, types[name]) for name, value in sent.items()} for sent in asked.values
+    ]
+
+
+def _form(kind: str) -> str:
+    if element_type(kind):
+        return f"a list of type {kind}"
+    texts = {
+        "string": "a text",
+        "int64": "a whole number of 64 bits",
+        "double": "a finite number",
+        "boolean": "true or false",
+        "date": "a date such as 2024-02-29",
+        "timestamp": "a time such as 2024-02-29T12:00:00Z",
+    }
+    return texts.get(kind, f"a {kind}, as a text or a whole number")
+
+
+def _fits(value: object, kind: str) -> bool:
+    element = element_type(kind)
+    if value is None:
+        return True
+    if element is not None:
+        return isinstance(value, list) and all(_fits(one, element) for one in value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if kind == "int64":
+        return whole and value in _INT64
+    if kind == "double":
+        return (whole or isinstance(value, float)) and _is_finite(value)
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind.startswith("decimal("):
+        return whole or (isinstance(value, str) and _is_decimal(value))
+    return isinstance(value, str) and _reads(value, kind)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _is_decimal(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except InvalidOperation:
+        return False
+
+
+def _reads(text: str, kind: str) -> bool:
+    try:
+        if kind == "date":
+            return date.fromisoformat(text).isoformat() == text
+        if kind == "timestamp":
+            parse_time(text)
+        else:
+            text.encode()
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _plain(value: Any, kind: str) -> Any:
+    """Give a value the form that the online store has of it."""
+    element = element_type(kind)
+    if value is None:
+        return None
+    if element is not None:
+        return [_plain(one, element) for one in value]
+    if kind == "double":
+        return float(value)
+    if kind == "timestamp":
+        return format_time(parse_time(value))
+    return str(value) if kind.startswith("decimal(") else value
