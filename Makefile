@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What readers of the store use, for the tests of docs/clients.md. In a folder of its own: PyArrow imports
+# pandas wherever it finds it, and every command would pay for that.
+CLIENTS := pandas polars
 STAMP := $(VENV)/installed
 # dbt starts twice as fast with its bytecode cached.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +23,7 @@ setup: $(STAMP) ## Make .venv with everything in it
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/clients $(CLIENTS) --constraint constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Run the main job on the sample: build, gate, publish, push, look up

@@ -223,7 +223,7 @@ def _make(
 
 
 def _freshness(rows: _Rows, source: Source, as_of: datetime) -> dict[str, list[Any]]:
-    """Tell since when n rows of a group are true, and whether they are stale; or why there is none."""
+    """Tell since when n rows are true and whether they are stale, or why there is none."""
     facts: dict[str, list[Any]] = {"available_at": [], "stale": [], "missing": []}
     told: tuple[str | None, bool | None, str | None]
     for row in rows.found:

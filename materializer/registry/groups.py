@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 from materializer.config import format_time, parse_time
@@ -204,22 +203,40 @@ def refuse_collisions(groups: Sequence[tuple[FeatureGroup, Place]]) -> None:
         BadRegistry: A name is taken, or a prefix is another's, or begins with another's and a
             colon.
     """
-    for (one, _), (other, place) in combinations(groups, 2):
-        if one.name == other.name:
+    names: dict[str, FeatureGroup] = {}
+    prefixes: dict[str, FeatureGroup] = {}
+    below: dict[str, FeatureGroup] = {}
+    for group, place in groups:
+        if one := names.get(group.name):
             raise place.bad("name", f"{one.unique_id} has this name too")
-        if _collide(one, other):
+        if one := _same_keys(group, prefixes, below):
             raise place.bad(
                 "key_prefix",
-                f"{other.key_prefix!r} and {one.key_prefix!r} of {one.name} "
+                f"{group.key_prefix!r} and {one.key_prefix!r} of {one.name} "
                 "could make the same key; set another",
             )
+        names[group.name] = prefixes[group.key_prefix] = group
+        below.update(dict.fromkeys(_above(group.key_prefix), group))
 
 
-def _collide(one: FeatureGroup, other: FeatureGroup) -> bool:
-    short, long = sorted((one, other), key=lambda group: len(group.key_prefix))
-    if short.key_prefix == long.key_prefix:
-        return True
-    if short.key_prefix == _DEFAULT_PREFIX and len(short.entity) == 1:
-        # One part more, and every other key under it has at least two.
-        return False
-    return long.key_prefix.startswith(f"{short.key_prefix}:")
+def _same_keys(
+    group: FeatureGroup,
+    prefixes: Mapping[str, FeatureGroup],
+    below: Mapping[str, FeatureGroup],
+) -> FeatureGroup | None:
+    """Find a group with this prefix, with a part of it from the front, or with more parts."""
+    for prefix in (group.key_prefix, *_above(group.key_prefix)):
+        one = prefixes.get(prefix)
+        if one and (prefix == group.key_prefix or not _may_stand_before(one)):
+            return one
+    return None if _may_stand_before(group) else below.get(group.key_prefix)
+
+
+def _above(prefix: str) -> list[str]:
+    parts = prefix.split(":")
+    return [":".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _may_stand_before(group: FeatureGroup) -> bool:
+    """Tell whether its keys have one part more than its prefix, and all others under it two."""
+    return group.key_prefix == _DEFAULT_PREFIX and len(group.entity) == 1

@@ -19,15 +19,17 @@ RECORDS = "records"
 
 def origins(node: Node, graph: Mapping[str, Node]) -> tuple[Origin, ...]:
     """
-    List the ancestors of a model that have no ancestors themselves.
+    List the ancestors of a model that have no ancestors themselves, and its snapshots.
+
+    A snapshot has ancestors, and rows that they do not have any more.
 
     Args:
         node: The model.
         graph: Nodes and sources of the manifest, by dbt's id.
 
     Returns:
-        Sources, seeds and models that read what dbt does not know, ordered by kind and name; none
-        for a model that has no ancestors.
+        Sources, seeds, snapshots and models that read what dbt does not know, ordered by kind and
+        name; none for a model that has no ancestors.
     """
     waiting = _parents(node, graph)
     seen = set(waiting)
@@ -35,7 +37,7 @@ def origins(node: Node, graph: Mapping[str, Node]) -> tuple[Origin, ...]:
     while waiting:
         one = graph[waiting.pop()]
         parents = _parents(one, graph)
-        if not parents:
+        if not parents or one["resource_type"] == "snapshot":
             found.append(_origin(one))
         waiting += [name for name in parents if name not in seen]
         seen.update(parents)

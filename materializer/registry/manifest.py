@@ -24,6 +24,9 @@ from materializer.registry.views import read_view
 
 Node = Mapping[str, Any]
 
+# What might be taken for a group; of these only models can be one.
+_TABLES = ("model", "seed", "snapshot")
+
 # A model that heals says it in the hook that plans its days.
 _WINDOW = re.compile(r"plan_days\(.*window_days\s*=\s*(\d+)")
 
@@ -53,8 +56,9 @@ def read_manifest(path: Path) -> Registry:
         ) from None
     graph = {**nodes, **sources}
     groups, training_sets, views = [], [], []
-    for node, place in _models(nodes):
+    for node, place in _declaring(nodes):
         declared = kinds(node)
+        _refuse_no_model(node, declared, place)
         if len(declared) > 1:
             raise place.bad(list(declared)[1], f"a model cannot be a {' and a '.join(declared)}")
         if FEATURE_GROUP in declared:
@@ -82,9 +86,16 @@ def read_manifest(path: Path) -> Registry:
     )
 
 
-def _models(nodes: Mapping[str, Node]) -> list[tuple[Node, Place]]:
-    models = [(node, Place.of(node)) for node in nodes.values() if node["resource_type"] == "model"]
-    return sorted(models, key=lambda model: (model[1].file, model[1].model))
+def _declaring(nodes: Mapping[str, Node]) -> list[tuple[Node, Place]]:
+    found = [(node, Place.of(node)) for node in nodes.values() if node["resource_type"] in _TABLES]
+    return sorted(found, key=lambda one: (one[1].file, one[1].model))
+
+
+def _refuse_no_model(node: Node, declared: Mapping[str, Any], place: Place) -> None:
+    kind = node["resource_type"]
+    if declared and kind != "model":
+        problem = f"a {kind} keeps no contract; declare a model that selects from it"
+        raise place.bad(next(iter(declared)), problem)
 
 
 def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:

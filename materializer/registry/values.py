@@ -85,7 +85,7 @@ class Contract:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """
-    Where rows come from: an ancestor of a model that has none itself.
+    Where rows come from: an ancestor of a model that has none itself, or a snapshot.
 
     Attributes:
         unique_id: dbt's id of it.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,17 @@ import pytest
 
 from tests.e2e.conftest import serve
 from tests.serve.support import FeatureServer
+from tests.support import pages
 from tests.support.dbt import ROOT, Project
 from tests.support.server import SERVERS, Server
 from tests.support.store import Store
 
 EXAMPLE = ROOT / "examples" / "recommendation"
 NOW = "2024-03-01T00:00:00Z"
+
+# The stock list as the second run finds it: one row changed, one gone, one new.
+FIRST_SEEN = "2024-02-20T06:00:00Z"
+CHANGED = {"101": "101,9,2", "103": None, "109": "109,5,1"}
 
 Row = dict[str, Any]
 
@@ -44,10 +50,32 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     project = Recommendation(tmp_path_factory.mktemp("example") / "project", now=NOW)
     made = Store(project, running.url)
     project.dbt("deps").assert_done()
+    _see_the_stock_before_it_changes(project)
     project.dbt("build").assert_done()
     made.do("run").assert_code(0)
     yield made
     running.close()
+
+
+def _see_the_stock_before_it_changes(project: Project) -> None:
+    project.now = FIRST_SEEN
+    project.dbt("build", "--select", "stock", "stock_seen").assert_done()
+    project.now = NOW
+    _write_stock(project, CHANGED)
+
+
+def _write_stock(project: Project, changes: dict[str, str | None]) -> None:
+    path = project.folder / "seeds" / "stock.csv"
+    rows = {line.split(",")[0]: line for line in path.read_text().splitlines()} | changes
+    path.write_text("".join(f"{row}\n" for row in rows.values() if row))
+
+
+@pytest.fixture
+def copied(store: Store, tmp_path: Path) -> Project:
+    """Give the project and its warehouse, built, to change."""
+    project = Recommendation(tmp_path / "project", now=NOW)
+    shutil.copytree(store.project.folder, project.folder, symlinks=True, dirs_exist_ok=True)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +189,113 @@ def test_the_training_set_joins_both_groups_as_they_were(store: Store) -> None:
     assert sorted(rows, key=repr) == sorted(expected, key=repr)
 
 
+def test_the_page_shows_the_files_of_the_example() -> None:
+    section = pages.section("registry.md", "A group from a dbt snapshot")
+    blocks = re.findall(r"^```(?:yaml|sql)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    files = "".join(
+        (EXAMPLE / name).read_text()
+        for name in (*pages.files(section), "models/groups.yml", "dbt_project.yml")
+    )
+
+    assert (len(blocks), [block for block in blocks if block not in files]) == (4, [])
+
+
+def _stock(http: FeatureServer, item_id: str, as_of: str) -> Any:
+    answer = http.get(f"/feature-groups/item_stock/offline?item_id={item_id}&as_of={as_of}")
+    return answer.body["features"] if answer.status == 200 else answer.code
+
+
+def test_a_row_of_a_snapshot_is_what_was_known_at_the_time(http: FeatureServer) -> None:
+    before = {"day": "2024-02-20", "is_listed": True, "units": 12, "delivery_days": 2}
+    after = {"day": "2024-03-01", "is_listed": True, "units": 9, "delivery_days": 2}
+
+    assert _stock(http, "101", "2024-02-20T05:59:59Z") == "not_yet_available"
+    assert _stock(http, "101", FIRST_SEEN) == before
+    assert _stock(http, "101", "2024-02-29T23:59:59Z") == before
+    assert _stock(http, "101", NOW) == after
+    assert http.get("/feature-groups/item_stock/online?item_id=101").body["features"] == after
+
+
+def test_a_row_that_left_the_source_is_known_to_have_left(http: FeatureServer) -> None:
+    gone = {"day": "2024-03-01", "is_listed": False, "units": None, "delivery_days": None}
+
+    assert _stock(http, "103", "2024-02-29T23:59:59Z")["units"] == 40
+    assert _stock(http, "103", NOW) == gone
+    assert http.get("/feature-groups/item_stock/online?item_id=103").body["features"] == gone
+
+
+def test_a_row_that_came_later_was_not_known_before(http: FeatureServer) -> None:
+    assert _stock(http, "109", "2024-02-29T23:59:59Z") == "not_yet_available"
+    assert _stock(http, "109", NOW)["units"] == 5
+
+
+def test_a_snapshot_is_told_where_its_rows_come_from(store: Store) -> None:
+    group = store.do("groups", "item_stock", "--json").assert_code(0).document["group"]
+
+    assert [(one["kind"], one["name"]) for one in group["lineage"]] == [
+        ("seed", "stock"),
+        ("snapshot", "stock_seen"),
+    ]
+
+
+def test_the_end_of_a_row_of_a_snapshot_is_a_leak(copied: Project) -> None:
+    model = copied.folder / "models" / "item_stock.sql"
+    honest = model.read_text()
+    leak = honest.replace("dbt_is_deleted = 'False'", "dbt_valid_to is null")
+    assert leak != honest
+    model.write_text(leak)
+
+    run = copied.dbt("build", "--select", "item_stock")
+
+    assert run.statuses["item_stock_knows_no_future"] == "fail", run.output
+    assert (
+        "item_id 103, usable from 2024-02-20 06:00:00, comes out otherwise when the inputs end at "
+        "2024-02-20 06:00:00"
+    ) in run.output
+
+
+def test_a_snapshot_by_the_sources_own_time_tells_a_claim_and_seen_at_what_was_known(
+    copied: Project,
+) -> None:
+    write = {
+        "seeds/news.csv": "item_id,changed_at\n1,2024-02-01 00:00:00\n",
+        "models/news_now.sql": "{{ config(materialized='ephemeral') }}\n"
+        "select *, {{ snapshot_get_time() }} as seen_at from {{ ref('news') }}",
+        "snapshots/news.yml": "snapshots: [{name: news_seen, relation: ref('news_now'), config: "
+        "{unique_key: item_id, strategy: timestamp, updated_at: changed_at}}]",
+    }
+    for second in ("", "2,2024-02-02 00:00:00\n"):
+        for name, text in write.items():
+            (copied.folder / name).write_text(text + (second if name.endswith("csv") else ""))
+        copied.dbt("build", "--select", "news", "news_seen").assert_done()
+        copied.now = "2024-03-09T00:00:00Z"
+
+    rows = copied.query("select item_id, dbt_valid_from, seen_at from feature_store.news_seen")
+
+    assert sorted(rows) == [
+        (1, datetime(2024, 2, 1), datetime(2024, 3, 1)),
+        (2, datetime(2024, 2, 2), datetime(2024, 3, 9)),
+    ]
+
+
+def test_without_a_set_clock_a_snapshot_tells_the_real_time(copied: Project) -> None:
+    copied.now = ""
+    _write_stock(copied, {"101": "101,1,2"})
+    began = datetime.now(timezone.utc).replace(tzinfo=None)
+
+    copied.dbt("build", "--select", "stock", "stock_seen").assert_done()
+
+    ((newest,),) = copied.query("select max(dbt_valid_from) from feature_store.stock_seen")
+    assert isinstance(newest, datetime)
+    assert began <= newest <= datetime.now(timezone.utc).replace(tzinfo=None)
+
+
 def test_a_build_without_changes_publishes_nothing(store: Store) -> None:
     store.project.dbt("build").assert_done()
 
     steps = store.do("publish", "--json").assert_code(0).document["steps"]
 
-    groups = {"item_feature", "user_activity", "user_profile"}
+    groups = {"item_feature", "item_stock", "user_activity", "user_profile"}
     assert {step["model"]: step["status"] for step in steps if step["model"] in groups} == (
         dict.fromkeys(groups, "up to date")
     )
@@ -176,6 +305,7 @@ def test_status_asks_for_no_day_on_which_nothing_changed(store: Store) -> None:
     groups = store.do("status", "--json").assert_code(0).document["groups"]
     assert {group["group"]: group["run"] for group in groups} == {
         "item_feature": [],
+        "item_stock": [],
         "user_activity": [],
         "user_profile": [],
     }

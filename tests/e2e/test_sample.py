@@ -117,6 +117,28 @@ def test_the_published_training_set_is_built_again_from_its_receipt(store: Store
     assert ": identical, 2,000 rows rebuilt from 2 snapshots, " in done.out
 
 
+def test_units_windows_and_nulls_are_told_alike_by_the_registry_and_over_http(
+    store: Store, http: FeatureServer
+) -> None:
+    document = store.do("groups", "features_daily", "--json").assert_code(0).document
+    answer = http.get("/feature-groups/features_daily").body
+
+    for columns in (document["group"]["columns"], answer["columns"]):
+        assert {
+            column["name"]: (column["unit"], column["window_days"], column["null_means"])
+            for column in columns
+        } == {
+            "user_id": (None, None, None),
+            "day": (None, None, None),
+            "event_count_7d": ("events", 7, None),
+            "event_count_30d": ("events", 30, None),
+            "last_event_days_ago": ("days", 30, "no event in the window"),
+            "event_type_counts": ("event types", 30, None),
+            "available_at": ("UTC", None, None),
+            "max_event_ts": ("UTC", 30, "no event in the window"),
+        }
+
+
 def test_status_says_that_everything_is_there(store: Store) -> None:
     done = store.do("status", "--json", "--max-age", "1h").assert_code(0)
     (group,) = done.document["groups"]

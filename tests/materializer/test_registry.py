@@ -438,6 +438,16 @@ def test_a_name_that_no_group_can_have_is_told(changed: Read, name: str, told: s
     assert str(refused.value) == f"{FILE}: model {name}: name: {told}"
 
 
+@pytest.mark.parametrize("kind", ["seed", "snapshot"])
+def test_what_is_no_model_is_no_group_and_is_told(changed: Read, kind: str) -> None:
+    with pytest.raises(BadRegistry) as refused:
+        changed(_node(resource_type=kind))
+    assert str(refused.value) == (
+        f"{FILE}: model features_daily: feature_group: a {kind} keeps no contract; declare a model "
+        "that selects from it"
+    )
+
+
 def test_a_model_without_yaml_is_told_by_its_sql(changed: Read) -> None:
     def configure(body: Manifest) -> None:
         body["nodes"][MODEL]["patch_path"] = None
@@ -591,6 +601,21 @@ def test_a_training_set_names_the_version_it_refs(changed: Read) -> None:
         body["nodes"][TRAINING]["depends_on"]["nodes"].append(_version(body, "clicks", 2))
 
     assert changed(refer).training_sets["training_data"].groups == ("features_daily", "clicks_v2")
+
+
+def test_a_snapshot_is_told_in_the_lineage_beside_what_it_saw(changed: Read) -> None:
+    def look(body: Manifest) -> None:
+        seen = {**body["nodes"]["model.feature_store.stg_labels"], "resource_type": "snapshot"}
+        seen.update(unique_id="snapshot.feature_store.seen", name="seen")
+        seen["depends_on"] = {"nodes": ["model.feature_store.stg_events"]}
+        body["nodes"][seen["unique_id"]] = seen
+        body["nodes"][MODEL]["depends_on"]["nodes"] = [seen["unique_id"]]
+
+    lineage = changed(look).groups["features_daily"].lineage
+    assert [(one.kind, one.name) for one in lineage] == [
+        ("model", "stg_events"),
+        ("snapshot", "seen"),
+    ]
 
 
 def test_lineage_ends_at_sources_and_seeds_without_the_records(changed: Read) -> None:

@@ -12,8 +12,8 @@
             {%- if inputs[input.name] -%}
                 {%- set cut = '_cut_' ~ input.name -%}
                 {%- do sql.given.append(
-                    cut ~ ' as (select * from ' ~ input.relation_name ~ ' where ' ~ inputs[input.name] ~ ' <= '
-                    ~ feature_store._literal(instant) ~ ')'
+                    cut ~ ' as (select ' ~ feature_store._columns_as_of(input, instant) ~ ' from ' ~ input.relation_name
+                    ~ ' where ' ~ inputs[input.name] ~ ' <= ' ~ feature_store._literal(instant) ~ ')'
                 ) -%}
                 {%- set sql.text = sql.text | replace(input.relation_name, cut) -%}
             {%- endif -%}
@@ -37,6 +37,26 @@
         'sql': ('with ' ~ sql.given | join(', ') ~ ' ' if sql.given else '') ~ 'select * from (' ~ sql.text ~ ') as rebuilt',
         'days': newest,
     }) }}
+{% endmacro %}
+
+{#- A row of a dbt snapshot is written to once more, when it ends: before that nobody knew its end. -#}
+{% macro _columns_as_of(input, instant) %}
+    {%- if input.resource_type | string != 'snapshot' -%} {{ return('*') }} {%- endif -%}
+    {%- set ends = (input.config.snapshot_meta_column_names or {}).get('dbt_valid_to') or 'dbt_valid_to' -%}
+    {%- set open = input.config.dbt_valid_to_current or 'null' -%}
+    {%- set columns = [] -%}
+    {%- for name in feature_store.column_types(input.relation_name, 'inputs') -%}
+        {%- set column = adapter.quote(name) -%}
+        {%- if name == ends | lower -%}
+            {%- do columns.append(
+                'case when ' ~ column ~ ' <= ' ~ feature_store._literal(instant) ~ ' then ' ~ column ~ ' else ' ~ open
+                ~ ' end as ' ~ column
+            ) -%}
+        {%- else -%}
+            {%- do columns.append(column) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(columns | join(', ')) }}
 {% endmacro %}
 
 {% macro _built_sql(unique_id) %}

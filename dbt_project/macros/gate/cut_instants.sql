@@ -1,5 +1,5 @@
 {#- Evenly spaced among the times at which rows become usable, where some input is still to come: else there
-    is nothing to find. -#}
+    is nothing to find. All of them when they are few: a snapshot has as many as it has had runs. -#}
 {% macro cut_instants(model, available_at, inputs, count) %}
     {%- for id in graph.nodes[feature_store.model_id(model.identifier)].depends_on.nodes -%}
         {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
@@ -18,7 +18,7 @@
         'select moment from (select moment, row_number() over (order by moment) as n, count(*) over () as total from ('
         ~ 'select distinct ' ~ available_at ~ ' as moment from ' ~ model ~ ') as moments where moment < ('
         ~ 'select max(last) from (' ~ ends | join(' union all ') ~ ') as ends)) as numbered'
-        ~ ' where n * ' ~ (count + 1) ~ ' % total < ' ~ (count + 1) ~ ' and n < total'
+        ~ ' where total <= ' ~ count ~ ' or (n * ' ~ (count + 1) ~ ' % total < ' ~ (count + 1) ~ ' and n < total)'
         ~ ' order by moment limit ' ~ count
     ).columns[0].values() | list -%}
     {%- if not found -%}

@@ -1,6 +1,7 @@
 {#- At the start of a command, so that a group without its gate is told before anything is built, with the YAML
     to paste. What a test proves is its own affair; here it only must be there. -#}
 {% macro require_gate_tests() %}
+    {%- set gate = feature_store._gate_tests() -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
         {%- set group = node.config.meta.get('feature_group') -%}
         {%- set wanted = {} -%}
@@ -18,17 +19,22 @@
                 'conserves': ['conserves_' ~ labels, '{columns: [<columns of the labels>], of: ref(' ~ "'" ~ labels ~ "')}"],
             }) -%}
         {%- endif -%}
-        {%- if wanted -%} {%- do feature_store._require(node, wanted) -%} {%- endif -%}
+        {%- if wanted -%} {%- do feature_store._require(node, wanted, gate.get(node.unique_id, [])) -%} {%- endif -%}
     {%- endfor -%}
 {% endmacro %}
 
-{% macro _require(node, wanted) %}
-    {%- set there = [] -%}
-    {%- for test in graph.nodes.values()
-        if test.resource_type == 'test' and 'gate' in test.tags and node.unique_id in test.depends_on.nodes -%}
+{#- Looked for once: for each model anew it would be every model times every test. -#}
+{% macro _gate_tests() %}
+    {%- set found = {} -%}
+    {%- for test in graph.nodes.values() if test.resource_type == 'test' and 'gate' in test.tags -%}
         {#- A test that is no generic one is an oracle, which shows more than knows_no_future does. -#}
-        {%- do there.append(test.test_metadata.name if test.test_metadata else 'knows_no_future') -%}
+        {%- set kind = test.test_metadata.name if test.test_metadata else 'knows_no_future' -%}
+        {%- for id in test.depends_on.nodes -%} {%- do found.setdefault(id, []).append(kind) -%} {%- endfor -%}
     {%- endfor -%}
+    {{ return(found) }}
+{% endmacro %}
+
+{% macro _require(node, wanted, there) %}
     {%- set yaml = [] -%}
     {%- for kind, parts in wanted.items() if kind not in there -%}
         {%- do yaml.append(

@@ -1,0 +1,23 @@
+-- One row per (item_id, dbt_valid_from): what the stock list said of an item, from when we saw it.
+-- Without dbt_valid_to: that is written into a row later, and tells when the next one came.
+
+with
+
+seen as (
+    select
+        item_id,
+        units,
+        delivery_days,
+        dbt_is_deleted = 'False' as is_listed,
+        dbt_valid_from
+    from {{ ref('stock_seen') }}
+)
+
+select
+    item_id,
+    cast(dbt_valid_from as date) as day,
+    dbt_valid_from,
+    is_listed,
+    case when is_listed then units end as units,
+    case when is_listed then delivery_days end as delivery_days
+from seen
