@@ -46,7 +46,7 @@
     {%- set open = input.config.dbt_valid_to_current or 'null' -%}
     {%- set columns = [] -%}
     {%- for name in feature_store.column_types(input.relation_name, 'inputs') -%}
-        {%- set column = adapter.quote(name) -%}
+        {%- set column = feature_store.quoted(name) -%}
         {%- if name == ends | lower -%}
             {%- do columns.append(
                 'case when ' ~ column ~ ' <= ' ~ feature_store._literal(instant) ~ ' then ' ~ column ~ ' else ' ~ open

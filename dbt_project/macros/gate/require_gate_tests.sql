@@ -18,8 +18,28 @@
             {%- do wanted.update({
                 'conserves': ['conserves_' ~ labels, '{columns: [<columns of the labels>], of: ref(' ~ "'" ~ labels ~ "')}"],
             }) -%}
+        {%- elif node.config.meta.get('feature_view') is mapping -%}
+            {%- do feature_store._require_of_view(node, gate) -%}
         {%- endif -%}
         {%- if wanted -%} {%- do feature_store._require(node, wanted, gate.get(node.unique_id, [])) -%} {%- endif -%}
+    {%- endfor -%}
+{% endmacro %}
+
+{#- The view and the model of its parameters are published by one verdict each. -#}
+{% macro _require_of_view(node, gate) %}
+    {%- set rows = node.config.meta['feature_view'].get('training_set') -%}
+    {%- for id in node.depends_on.nodes if id in graph.nodes -%}
+        {%- set other = graph.nodes[id] -%}
+        {%- set wanted = {} -%}
+        {%- if other.name == rows -%}
+            {%- do feature_store._require(node, {
+                'conserves': ['conserves_' ~ rows, '{columns: [<keys, time and label>], of: ref(' ~ "'" ~ rows ~ "')}"],
+            }, gate.get(node.unique_id, [])) -%}
+        {%- else -%}
+            {%- do feature_store._require(other, {
+                'fitted_on_training_rows': ['fitted_on_training_rows', '{view: ' ~ node.name ~ '}'],
+            }, gate.get(id, [])) -%}
+        {%- endif -%}
     {%- endfor -%}
 {% endmacro %}
 

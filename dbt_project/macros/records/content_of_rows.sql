@@ -9,7 +9,7 @@
         {%- set published = 'bigint' if scalar in ['tinyint', 'smallint', 'int', 'integer']
             else 'varchar' if scalar == 'uuid' else none -%}
         {%- set published = published ~ '[]' if published and declared.endswith('[]') else published -%}
-        {%- set name = adapter.quote(column.name) -%}
+        {%- set name = feature_store.quoted(column.name) -%}
         {%- do values.append('cast(' ~ name ~ ' as ' ~ published ~ ')' if published else name) -%}
     {%- endfor -%}
     {{ return(

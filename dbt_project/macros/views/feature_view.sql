@@ -33,7 +33,7 @@ outputs as (
     select
         {{ carried | join(',\n        ') }}
         {%- for name, output in feature_store._outputs(definition, known).items() %},
-        {{ output }} as {{ adapter.quote(name) }}
+        {{ output }} as {{ feature_store.quoted(name) }}
         {%- endfor %}
     from level_{{ depth }}
 )
@@ -41,7 +41,7 @@ outputs as (
 select
     {{ carried | join(',\n    ') }}
     {%- for name in feature_store._outputs(definition, known) %},
-    {{ adapter.quote(name) }}
+    {{ feature_store.quoted(name) }}
     {%- endfor %}
 from outputs
 {% endmacro %}

@@ -89,6 +89,8 @@
         {%- elif at.type is none -%}
             {{ feature_store._bad_view(node, 'transforms', where ~ 'nothing can follow one_hot_encode') }}
         {%- endif -%}
+        {%- set problem = feature_store._option_problem(step, about['options']) -%}
+        {%- if problem -%} {{ feature_store._bad_view(node, 'transforms', where ~ problem) }} {%- endif -%}
         {%- set kind = about['takes'] -%}
         {%- if kind == 'any' -%}
             {%- set kind = 'category' if at.type | lower in ['varchar', 'string', 'text'] else 'number' -%}
@@ -102,4 +104,20 @@
         {%- set at.type = ('varchar' if kind == 'category' else 'double') if about['gives'] == 'same' else about['gives'] -%}
     {%- endfor -%}
     {{ return(steps) }}
+{% endmacro %}
+
+{#- What would make other SQL than was meant; the materializer looks closer. -#}
+{% macro _option_problem(step, known) %}
+    {%- for name in step if name not in known + ['type', 'column'] -%}
+        {{ return('unknown option ' ~ name ~ '; known: ' ~ (known | join(', ') or 'none')) }}
+    {%- endfor -%}
+    {%- if step['type'] == 'bucketize' and not step.get('boundaries') -%} {{ return('needs boundaries') }}
+    {%- elif step['type'] == 'clip' and step.get('min') is none and step.get('max') is none -%}
+        {{ return('needs min, max or both') }}
+    {%- elif step['type'] == 'impute' -%}
+        {%- set constant = step.get('with') == 'constant' -%}
+        {%- if step.get('with') not in ['mean', 'median', 'constant'] or constant != (step.get('value') is not none) -%}
+            {{ return('with is mean, median or constant, and constant needs value') }}
+        {%- endif -%}
+    {%- endif -%}
 {% endmacro %}

@@ -93,7 +93,7 @@ from fitted
 
 {#- Features without a step go through as they are; JSON has no NaN for them either. -#}
 {% macro _read_feature(feature) %}
-    {%- set column = adapter.quote(feature['name']) -%}
+    {%- set column = feature_store.quoted(feature['name']) -%}
     {%- if feature['steps'] -%}
         {{ return(feature_store.read_as(column, feature['type'], feature['steps'][0]['kind'])) }}
     {%- endif -%}

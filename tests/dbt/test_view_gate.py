@@ -1,0 +1,245 @@
+"""A feature view tells in time what is wrong: a parameter that saw the holdout, a bad meta."""
+
+from __future__ import annotations
+
+import ast
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from materializer.transforms import TRANSFORMS
+from tests.support.dbt import ROOT
+from tests.support.view_project import VIEW, ViewProject
+
+SCALED = [{"type": "scale", "column": "x"}, {"type": "one_hot_encode", "column": "level"}]
+ROWS = [
+    ("2024-01-10", 1.0, "gold"),
+    ("2024-01-20", 3.0, "silver"),
+    # At the boundary, and after it.
+    ("2024-02-01", 100.0, "lead"),
+    ("2024-02-10", 1000.0, "tin"),
+]
+
+
+def _project(folder: Path, rows: list[tuple[str, float, str]]) -> ViewProject:
+    project = ViewProject(folder, columns={"x": "double", "level": "varchar"}, transforms=SCALED)
+    _write(project, rows)
+    project.dbt("deps").assert_done()
+    return project
+
+
+def _write(project: ViewProject, rows: list[tuple[str, float, str]]) -> None:
+    project.write_rows(
+        pa.table(
+            {
+                "id": [str(n) for n in range(len(rows))],
+                "available_at": pa.array(
+                    [datetime.fromisoformat(day) for day, _, _ in rows], pa.timestamp("us")
+                ),
+                "label": [0] * len(rows),
+                "x": pa.array([x for _, x, _ in rows], pa.float64()),
+                "level": pa.array([level for _, _, level in rows], pa.string()),
+            }
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> ViewProject:
+    return _project(tmp_path_factory.mktemp("views") / "project", ROWS)
+
+
+def _break(project: ViewProject, old: str, new: str) -> str:
+    """Change the SQL of the parameters as a hand might, build, and tell what the gate says."""
+    model = project.folder / "models" / f"{VIEW}_parameters.sql"
+    honest = model.read_text()
+    model.write_text(honest.replace(" }}", f' | replace("{old}", "{new}") }}}}'))
+    try:
+        run = project.dbt("build")
+    finally:
+        model.write_text(honest)
+    assert run.statuses[f"{VIEW}_parameters_fitted_on_training_rows"] == "fail", run.output
+    return run.output
+
+
+def test_honest_parameters_pass(project: ViewProject) -> None:
+    run = project.dbt("build").assert_done()
+
+    assert run.statuses[f"{VIEW}_parameters_fitted_on_training_rows"] == "pass"
+    assert [row["parameters"] for row in project.parameters()] == [
+        {"mean": 2.0, "scale": 1.0},
+        {"categories": ["gold", "silver"]},
+    ]
+
+
+def test_parameters_that_saw_every_row_are_red_step_by_step(project: ViewProject) -> None:
+    said = _break(project, "where asked_at <", "where true or asked_at <")
+
+    for step in ("step 1 of feature x", "step 1 of feature level"):
+        assert f"{step} was not fitted on the rows before train_until alone" in said
+
+
+def test_parameters_that_saw_the_row_at_the_boundary_are_red(project: ViewProject) -> None:
+    said = _break(project, "asked_at <", "asked_at <=")
+
+    assert "step 1 of feature x was not fitted on the rows before train_until alone" in said
+
+
+def test_a_view_that_was_not_built_since_train_until_moved_back_is_red(
+    project: ViewProject,
+) -> None:
+    project.dbt("build").assert_done()
+    project.declare(train_until="2024-01-15")
+    try:
+        run = project.dbt("test", "--select", f"{VIEW}_parameters")
+    finally:
+        project.declare()
+
+    assert run.statuses[f"{VIEW}_parameters_fitted_on_training_rows"] == "fail", run.output
+
+
+def test_train_until_may_be_a_var(project: ViewProject) -> None:
+    project.declare(train_until="{{ var('train_until') }}")
+    try:
+        project.dbt("build", train_until="2024-02-05 00:00").assert_done()
+    finally:
+        project.declare()
+
+    assert project.parameters()[0]["parameters"]["mean"] == (1 + 3 + 100) / 3
+    assert project.query(f"select count(*) from feature_store.{VIEW} where split = 'train'") == [
+        (3,)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        (
+            {"train_until": "soon"},
+            "models/measured.sql: model measured: feature_view.train_until: soon is no UTC date or "
+            "time; write 2024-02-15",
+        ),
+        (
+            {"transforms": [{"type": "scale", "column": "y"}]},
+            "models/measured.sql: model measured: feature_view.transforms: scale of y: no such "
+            "feature; there are x, level",
+        ),
+        (
+            {"transforms": [{"type": "sqrt", "column": "x"}]},
+            "feature_view.transforms: sqrt of x: unknown type; known: scale, min_max, log1p,",
+        ),
+        (
+            {"transforms": [{"type": "scale", "column": "level"}]},
+            "feature_view.transforms: scale of level: a number is needed, and the column is "
+            "varchar",
+        ),
+        (
+            {"transforms": [{"type": "one_hot_encode", "column": "x"}]},
+            "feature_view.transforms: one_hot_encode of x: a category is needed, and the column is "
+            "double",
+        ),
+        (
+            {"transforms": [*SCALED, {"type": "impute", "column": "level", "with": "mean"}]},
+            "feature_view.transforms: impute of level: nothing can follow one_hot_encode",
+        ),
+        (
+            {"transforms": [{"type": "bucketize", "column": "x"}]},
+            "feature_view.transforms: bucketize of x: needs boundaries",
+        ),
+        (
+            {"transforms": [{"type": "clip", "column": "x", "low": 0}]},
+            "feature_view.transforms: clip of x: unknown option low; known: min, max",
+        ),
+        (
+            {"transforms": [{"type": "impute", "column": "x", "with": "mode"}]},
+            "feature_view.transforms: impute of x: with is mean, median or constant, and constant "
+            "needs value",
+        ),
+        (
+            {"training_set": "asked"},
+            "feature_view.training_set: asked is not a model this one refs",
+        ),
+    ],
+)
+def test_a_bad_definition_stops_dbt_with_one_line(
+    project: ViewProject, meta: dict[str, Any], said: str
+) -> None:
+    project.declare(**meta)
+    try:
+        run = project.dbt("compile", "--select", f"{VIEW}_parameters", VIEW)
+    finally:
+        project.declare()
+
+    assert run.code != 0
+    assert said in " ".join(run.output.split())
+
+
+def test_a_view_without_a_row_to_fit_on_is_not_built(project: ViewProject) -> None:
+    project.declare(train_until="2024-01-10")
+    try:
+        run = project.dbt("build")
+    finally:
+        project.declare()
+
+    assert (
+        "feature view measured: no row of training is before train_until, cast('2024-01-10' as "
+        "timestamp); there is nothing to fit on"
+    ) in " ".join(run.output.split())
+
+
+def test_two_categories_that_make_one_column_are_told(project: ViewProject) -> None:
+    _write(project, [*ROWS, ("2024-01-15", 2.0, "Gold")])
+    try:
+        run = project.dbt("build")
+    finally:
+        _write(project, ROWS)
+
+    assert (
+        "feature view measured: level__Gold and level__gold would be one column; give "
+        "one_hot_encode its categories, or clean the column before"
+    ) in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [(VIEW, "conserves"), (f"{VIEW}_parameters", "fitted_on_training_rows")],
+)
+def test_a_view_without_its_gate_tests_stops_dbt_with_the_yaml_to_paste(
+    project: ViewProject, model: str, kind: str
+) -> None:
+    models = project.folder / "models" / "models.yml"
+    whole = models.read_text()
+    start = whole.index(f"  - feature_store.{kind}:\n      name: {model}_{kind}")
+    end = whole.find("\n- name:", start)
+    rest = whole[end:] if end != -1 else ""
+    models.write_text(whole[:start].rstrip().removesuffix("data_tests:") + rest)
+    try:
+        run = project.dbt("build")
+    finally:
+        models.write_text(whole)
+
+    assert run.code != 0
+    assert f"model {model}: its gate lacks tests; add to the model:" in run.output
+    assert f"- feature_store.{kind}: name: {model}_{kind}" in " ".join(run.output.split())
+
+
+def test_a_whole_build_leaves_compiling_to_a_fresh_home(tmp_path: Path) -> None:
+    project = _project(tmp_path / "project", ROWS)
+
+    project.dbt("compile").assert_done()
+
+
+def test_sql_and_python_have_the_same_transforms_with_the_same_options() -> None:
+    text = (ROOT / "dbt_project/macros/transforms/transforms.sql").read_text()
+    found = re.search(r"return\((\{.*\})\)", text, re.DOTALL)
+    assert found is not None
+    macro = ast.literal_eval(found[1].replace("none", "None"))
+    types = {"double": "double", "bigint": "int64", "same": None, None: "int64"}
+
+    assert {name: (m["takes"], types[m["gives"]], m["options"]) for name, m in macro.items()} == {
+        name: (t.takes, t.gives, list(t.options)) for name, t in TRANSFORMS.items()
+    }
