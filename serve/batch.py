@@ -13,12 +13,13 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
 from materializer.config import format_time
 from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
 from materializer.registry import FeatureGroup
 from serve import metrics, stores
-from serve.answers import as_time, is_expired, is_stale, value_as_json
+from serve.answers import as_time, is_expired, is_stale, of_group, value_as_json
 from serve.bodies import read_batch, read_times
 from serve.online import require_online
 
@@ -28,7 +29,7 @@ blueprint = Blueprint("batch", __name__)
 
 
 @blueprint.post("/feature-groups/<group>/online")
-def online(group: str) -> dict[str, Any]:
+def online(group: str) -> ResponseReturnValue:
     """
     Answer the newest row of each of many entities, in one round trip to the online store.
 
@@ -49,16 +50,17 @@ def online(group: str) -> dict[str, Any]:
     for key, row in zip(batch.keys, rows, strict=True):
         gone = row is None or is_expired(known, as_time(row[known.available_at]), now)
         found.append(UnknownEntity(known.name, key) if row is None or gone else row)
-    return {
+    answer = {
         "group": known.name,
         "source": "online",
         "as_of": format_time(now),
         **_lists(known, "online", batch.features, found, [now] * len(found)),
     }
+    return of_group(known, answer)
 
 
 @blueprint.post("/feature-groups/<group>/offline")
-def offline(group: str) -> dict[str, Any]:
+def offline(group: str) -> ResponseReturnValue:
     """
     Answer, for each of many entities and times, the row that was available then.
 
@@ -72,12 +74,13 @@ def offline(group: str) -> dict[str, Any]:
     batch = read_batch(known, request, timed=True)
     times = read_times(batch, now=here.settings.now())
     found = here.offline.lookup_many(known.name, list(zip(batch.keys, times, strict=True)))
-    return {
+    answer = {
         "group": known.name,
         "source": "offline",
         "as_of": [format_time(moment) for moment in times],
         **_lists(known, "offline", batch.features, found, times),
     }
+    return of_group(known, answer)
 
 
 def _lists(

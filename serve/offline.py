@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
 from materializer.errors import LookupMiss
 from materializer.registry import FeatureGroup
 from serve import metrics, stores
-from serve.answers import lookup_answer
+from serve.answers import lookup_answer, of_group
 from serve.ids import check_id
 from serve.keys import read_query
 from serve.times import read_as_of
@@ -24,7 +24,7 @@ blueprint = Blueprint("offline", __name__)
 
 
 @blueprint.get("/features/offline/<id:user_id>")
-def lookup(user_id: str) -> dict[str, Any]:
+def lookup(user_id: str) -> ResponseReturnValue:
     """
     Answer the newest row of one entity that was available at `as_of`.
 
@@ -41,7 +41,7 @@ def lookup(user_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/feature-groups/<group>/offline")
-def lookup_in_group(group: str) -> dict[str, Any]:
+def lookup_in_group(group: str) -> ResponseReturnValue:
     """
     Answer the row of one entity of any group that was available at `as_of`, by its key columns.
 
@@ -63,7 +63,7 @@ def answer(
     key: Sequence[str],
     as_of: datetime,
     features: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> ResponseReturnValue:
     """
     Look one entity up.
 
@@ -86,4 +86,5 @@ def answer(
     # What online answers too. Just after a publish the row may be of a newer contract.
     names = [column.name for column in group.contract.columns if column.name in row]
     shown = {name: row[name] for name in names}
-    return lookup_answer(group, key, shown, as_of=as_of, source="offline", features=features)
+    told = lookup_answer(group, key, shown, as_of=as_of, source="offline", features=features)
+    return of_group(group, told)

@@ -8,14 +8,14 @@ offline routes, and is an error here rather than ignored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
 from materializer.errors import NotMaterialized, UnknownEntity
 from materializer.registry import FeatureGroup
 from serve import metrics, stores
-from serve.answers import as_time, is_expired, lookup_answer
+from serve.answers import as_time, is_expired, lookup_answer, of_group
 from serve.errors import ApiError
 from serve.ids import check_id
 from serve.keys import read_query
@@ -24,7 +24,7 @@ blueprint = Blueprint("online", __name__)
 
 
 @blueprint.get("/features/online/<id:user_id>")
-def lookup(user_id: str) -> dict[str, Any]:
+def lookup(user_id: str) -> ResponseReturnValue:
     """
     Answer the newest row of one entity.
 
@@ -42,7 +42,7 @@ def lookup(user_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/feature-groups/<group>/online")
-def lookup_in_group(group: str) -> dict[str, Any]:
+def lookup_in_group(group: str) -> ResponseReturnValue:
     """
     Answer the newest row of one entity of any group, by its key columns.
 
@@ -63,7 +63,7 @@ def lookup_in_group(group: str) -> dict[str, Any]:
 
 def answer(
     group: FeatureGroup, key: Sequence[str], features: Sequence[str] | None = None
-) -> dict[str, Any]:
+) -> ResponseReturnValue:
     """
     Look one entity up.
 
@@ -87,7 +87,8 @@ def answer(
         miss = UnknownEntity(group.name, key)
         metrics.missed(group.name, "online", miss)
         raise miss
-    return lookup_answer(group, key, row, as_of=now, source="online", features=features)
+    told = lookup_answer(group, key, row, as_of=now, source="online", features=features)
+    return of_group(group, told)
 
 
 def require_online(group: FeatureGroup) -> None:
