@@ -16,26 +16,44 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from materializer.config import format_time
-from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
+from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable, UnknownEntity
 from materializer.registry import FeatureGroup
-from serve import metrics, stores
+from serve import metrics, schemas, stores
 from serve.answers import as_time, is_expired, is_stale, of_group, value_as_json
 from serve.bodies import read_batch, read_times
+from serve.errors import codes_of
+from serve.groups import every_group, online_groups
 from serve.online import require_online
+from serve.operations import Operation, described_for_each
+from serve.times import TIME_CODES
 
 Found: TypeAlias = "Mapping[str, Any] | LookupMiss"
 
 blueprint = Blueprint("batch", __name__)
 
 
+def _online(group: FeatureGroup) -> Operation:
+    answer = schemas.batch(group, "online", codes_of(UnknownEntity))
+    return schemas.of_group(group, answer, body=schemas.batch_body(group, timed=False))
+
+
+def _offline(group: FeatureGroup) -> Operation:
+    answer = schemas.batch(group, "offline", codes_of(LookupMiss))
+    return schemas.of_group(group, answer, body=schemas.batch_body(group, timed=True))
+
+
 @blueprint.post("/feature-groups/<group>/online")
+@described_for_each(
+    online_groups,
+    _online,
+    raises=("bad_request", "too_many_rows", "unknown_group", StoreUnavailable),
+)
 def online(group: str) -> ResponseReturnValue:
     """
     Answer the newest row of each of many entities, in one round trip to the online store.
 
     Raises:
-        ApiError: `bad_request`, `too_many_rows`, `not_materialized`, `unknown_group`,
-            `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: A store cannot be reached, or was never filled.
     """
     here = stores.current()
@@ -60,13 +78,17 @@ def online(group: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/feature-groups/<group>/offline")
+@described_for_each(
+    every_group,
+    _offline,
+    raises=("bad_request", "too_many_rows", *TIME_CODES, "unknown_group", StoreUnavailable),
+)
 def offline(group: str) -> ResponseReturnValue:
     """
     Answer, for each of many entities and times, the row that was available then.
 
     Raises:
-        ApiError: `bad_request`, `too_many_rows`, `missing_as_of`, `bad_as_of`, `as_of_in_future`,
-            `not_materialized`, `unknown_group`, `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: The store cannot be reached, or was never filled.
     """
     here = stores.current()

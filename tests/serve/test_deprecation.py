@@ -78,3 +78,25 @@ def test_an_answer_tells_nothing_of_a_group_without_a_date(http: Application, ki
     assert answer.status == 200
     assert "deprecation_date" not in answer.body
     assert "deprecation" not in answer.headers
+
+
+def test_the_document_marks_the_routes_of_a_group_that_has_a_date(http: Application) -> None:
+    paths = http.get("/openapi.json").body["paths"]
+
+    marked = {
+        path
+        for path, methods in paths.items()
+        if any(one.get("deprecated") for one in methods.values())
+    }
+    answer = paths["/features/online/{id}"]["get"]["responses"]["200"]
+    fields = answer["content"]["application/json"]["schema"]
+
+    assert marked == {
+        "/features/online/{id}",
+        "/features/offline/{id}",
+        f"/feature-groups/{GROUP.name}/online",
+        f"/feature-groups/{GROUP.name}/offline",
+    }
+    assert fields["properties"]["deprecation_date"]["const"] == DATE
+    assert "deprecation_date" in fields["required"]
+    assert answer["headers"]["Deprecation"]["required"] is True
