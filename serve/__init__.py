@@ -46,6 +46,7 @@ def create_app(
         metrics,
         offline,
         online,
+        openapi,
         vector,
         views,
     )
@@ -67,7 +68,7 @@ def create_app(
     errors.init_app(app)
     tokens.init_app(app, token)
     app.after_request(_uncached)
-    for module in (online, offline, batch, vector, listing, views, health, metrics):
+    for module in (online, offline, batch, vector, listing, views, health, metrics, openapi):
         app.register_blueprint(module.blueprint)
     return app
 

@@ -1,5 +1,5 @@
 """
-The one shape of a lookup's answer.
+The one shape of a lookup's answer, and what every answer of a retired group says beside it.
 
 Owns names, order and nesting: the key, `as_of`, `features`, `source`, then `available_at` and
 `stale`; and the JSON form of every value. Refuses to compute a feature.
@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Literal
+
+from flask.typing import ResponseReturnValue
 
 from materializer.config import format_time, parse_time
 from materializer.registry import FeatureGroup
@@ -47,6 +49,20 @@ def lookup_answer(
         "available_at": format_time(available_at),
         "stale": is_stale(group, available_at, as_of),
     }
+
+
+def of_group(group: FeatureGroup, answer: dict[str, Any]) -> ResponseReturnValue:
+    """
+    Give an answer about a group; of one with a `deprecation_date`, with that date.
+
+    It is told as a field, and as the header of RFC 9745, which clients and proxies know without
+    knowing us. `Sunset` (RFC 8594) would say that answers end then, which nobody promised.
+    """
+    if group.deprecation_date is None:
+        return answer
+    seconds = int(parse_time(group.deprecation_date).timestamp())
+    told = {**answer, "deprecation_date": group.deprecation_date}
+    return told, {"Deprecation": f"@{seconds}"}
 
 
 def is_stale(group: FeatureGroup, available_at: datetime, as_of: datetime) -> bool:

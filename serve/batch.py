@@ -13,28 +13,47 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
 from materializer.config import format_time
-from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
+from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable, UnknownEntity
 from materializer.registry import FeatureGroup
-from serve import metrics, stores
-from serve.answers import as_time, is_expired, is_stale, value_as_json
+from serve import metrics, schemas, stores
+from serve.answers import as_time, is_expired, is_stale, of_group, value_as_json
 from serve.bodies import read_batch, read_times
+from serve.errors import codes_of
+from serve.groups import every_group, online_groups
 from serve.online import require_online
+from serve.operations import Operation, described_for_each
+from serve.times import TIME_CODES
 
 Found: TypeAlias = "Mapping[str, Any] | LookupMiss"
 
 blueprint = Blueprint("batch", __name__)
 
 
+def _online(group: FeatureGroup) -> Operation:
+    answer = schemas.batch(group, "online", codes_of(UnknownEntity))
+    return schemas.of_group(group, answer, body=schemas.batch_body(group, timed=False))
+
+
+def _offline(group: FeatureGroup) -> Operation:
+    answer = schemas.batch(group, "offline", codes_of(LookupMiss))
+    return schemas.of_group(group, answer, body=schemas.batch_body(group, timed=True))
+
+
 @blueprint.post("/feature-groups/<group>/online")
-def online(group: str) -> dict[str, Any]:
+@described_for_each(
+    online_groups,
+    _online,
+    raises=("bad_request", "too_many_rows", "unknown_group", StoreUnavailable),
+)
+def online(group: str) -> ResponseReturnValue:
     """
     Answer the newest row of each of many entities, in one round trip to the online store.
 
     Raises:
-        ApiError: `bad_request`, `too_many_rows`, `not_materialized`, `unknown_group`,
-            `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: A store cannot be reached, or was never filled.
     """
     here = stores.current()
@@ -49,22 +68,27 @@ def online(group: str) -> dict[str, Any]:
     for key, row in zip(batch.keys, rows, strict=True):
         gone = row is None or is_expired(known, as_time(row[known.available_at]), now)
         found.append(UnknownEntity(known.name, key) if row is None or gone else row)
-    return {
+    answer = {
         "group": known.name,
         "source": "online",
         "as_of": format_time(now),
         **_lists(known, "online", batch.features, found, [now] * len(found)),
     }
+    return of_group(known, answer)
 
 
 @blueprint.post("/feature-groups/<group>/offline")
-def offline(group: str) -> dict[str, Any]:
+@described_for_each(
+    every_group,
+    _offline,
+    raises=("bad_request", "too_many_rows", *TIME_CODES, "unknown_group", StoreUnavailable),
+)
+def offline(group: str) -> ResponseReturnValue:
     """
     Answer, for each of many entities and times, the row that was available then.
 
     Raises:
-        ApiError: `bad_request`, `too_many_rows`, `missing_as_of`, `bad_as_of`, `as_of_in_future`,
-            `not_materialized`, `unknown_group`, `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: The store cannot be reached, or was never filled.
     """
     here = stores.current()
@@ -72,12 +96,13 @@ def offline(group: str) -> dict[str, Any]:
     batch = read_batch(known, request, timed=True)
     times = read_times(batch, now=here.settings.now())
     found = here.offline.lookup_many(known.name, list(zip(batch.keys, times, strict=True)))
-    return {
+    answer = {
         "group": known.name,
         "source": "offline",
         "as_of": [format_time(moment) for moment in times],
         **_lists(known, "offline", batch.features, found, times),
     }
+    return of_group(known, answer)
 
 
 def _lists(

@@ -39,11 +39,13 @@ class Batch:
     Attributes:
         keys: n keys, each the values of the key columns as text, in key order.
         times: n values of `as_of` as they were sent, the row's own or that of all; None for none.
+        shared: The `as_of` of all as it was sent, None for none.
         features: The features asked for, in that order.
     """
 
     keys: list[tuple[str, ...]]
     times: list[object]
+    shared: object
     features: tuple[str, ...]
 
 
@@ -82,7 +84,7 @@ def read_batch(group: FeatureGroup, request: Request, *, timed: bool) -> Batch:
     read = [_key(group, types, one, number, surplus) for number, one in enumerate(keys)]
     shared = body.get(AS_OF)
     times = [one.get(surplus, shared) if surplus else shared for one in keys]
-    return Batch(read, times, _features(group, body))
+    return Batch(read, times, shared, _features(group, body))
 
 
 def read_times(batch: Batch, *, now: datetime) -> list[datetime]:
@@ -97,26 +99,33 @@ def read_times(batch: Batch, *, now: datetime) -> list[datetime]:
         n instants [aware, UTC].
 
     Raises:
-        ApiError: `missing_as_of`, `bad_as_of`, `as_of_in_future`, naming the first such row.
+        ApiError: `missing_as_of`, `bad_as_of`, `as_of_in_future`, naming the first such row; the
+            time of all is read also when no row needs it.
     """
-    example = f'"as_of": "{now:%Y-%m-%dT%H:%M:%SZ}"'
     read: dict[str, datetime] = {}
     moments = []
-    for number, text in enumerate(batch.times):
-        if text is None or text == "":
+    for number, sent in enumerate(batch.times):
+        if sent is None or sent == "":
             raise ApiError(
                 "missing_as_of",
                 f'keys[{number}] has no as_of; give it one, or "as_of" beside "keys" for all',
             )
-        if not isinstance(text, str):
-            raise ApiError("bad_as_of", f"keys[{number}]: as_of is not a string")
-        if text not in read:
-            try:
-                read[text] = read_moment(text, now=now, example=example)
-            except ApiError as error:
-                raise ApiError(error.code, f"keys[{number}]: {error}") from None
-        moments.append(read[text])
+        moments.append(_moment(sent, f"{KEYS}[{number}]: ", now, read))
+    if batch.shared is not None:
+        _moment(batch.shared, "", now, read)
     return moments
+
+
+def _moment(sent: object, where: str, now: datetime, read: dict[str, datetime]) -> datetime:
+    """Read one time, each text once."""
+    if not isinstance(sent, str):
+        raise ApiError("bad_as_of", f"{where}as_of is not a string")
+    if sent not in read:
+        try:
+            read[sent] = read_moment(sent, now=now, example=f'"as_of": "{now:%Y-%m-%dT%H:%M:%SZ}"')
+        except ApiError as error:
+            raise ApiError(error.code, f"{where}{error}") from None
+    return read[sent]
 
 
 def read_json(request: Request) -> Mapping[str, Any]:

@@ -57,6 +57,8 @@ _KINDS: tuple[tuple[type[FeatureStoreError], str], ...] = (
     (NotMaterialized, "not_materialized"),
     (StoreUnavailable, "store_unavailable"),
 )
+# What any route may answer.
+ANYWHERE = "internal_error"
 _HTTP = {
     404: (
         "unknown_route",
@@ -107,6 +109,29 @@ def translate(error: Exception) -> ApiError:
     if isinstance(error, FeatureStoreError):
         return ApiError("internal_error", str(error))
     return ApiError("internal_error", "the server failed; its log says why")
+
+
+def codes_of(*raised: str | type[FeatureStoreError]) -> tuple[str, ...]:
+    """
+    List the codes of errors, each once.
+
+    Args:
+        raised: Codes, and exceptions in the place of the codes that they and those below them are
+            answered with.
+
+    Raises:
+        KeyError: A code is not in the table, or an exception has none of its own.
+    """
+    found: list[str] = []
+    for one in raised:
+        if isinstance(one, str):
+            known = [one] if one in CODES else []
+        else:
+            known = [code for kind, code in _KINDS if issubclass(kind, one)]
+        if not known:
+            raise KeyError(one)
+        found += known
+    return tuple(dict.fromkeys(found))
 
 
 def _http(error: HTTPException) -> ApiError:

@@ -11,11 +11,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from materializer.errors import StoreUnavailable
 from materializer.registry import FeatureGroup
 from serve.errors import ApiError
 from serve.keys import short
+
+if TYPE_CHECKING:
+    from serve.stores import Stores
 
 DEFAULT_PREFIX = "features"
 FRESH_FOR = 2.0
@@ -35,7 +39,7 @@ def default_group(groups: Groups) -> FeatureGroup:
         ApiError: `not_materialized` when nothing is published, `unknown_group` when none fits.
     """
     for group in groups.values():
-        if group.key_prefix == DEFAULT_PREFIX and len(group.entity) == 1:
+        if _has_short_routes(group):
             return group
     if not groups:
         raise nothing_published()
@@ -61,6 +65,30 @@ def named_group(groups: Groups, name: str) -> FeatureGroup:
         "unknown_group",
         f"no feature group {short(name)} was published; published: {', '.join(sorted(groups))}",
     )
+
+
+def every_group(here: Stores) -> Groups:
+    """Tell which groups are published."""
+    return here.directory.groups()
+
+
+def online_groups(here: Stores) -> Groups:
+    """Tell which published groups are pushed."""
+    return {name: group for name, group in every_group(here).items() if group.online}
+
+
+def short_groups(here: Stores) -> Groups:
+    """Tell which published group the short routes serve: one, or none."""
+    return {name: group for name, group in every_group(here).items() if _has_short_routes(group)}
+
+
+def short_online_groups(here: Stores) -> Groups:
+    """Tell which published group the short online route serves: one, or none."""
+    return {name: group for name, group in short_groups(here).items() if group.online}
+
+
+def _has_short_routes(group: FeatureGroup) -> bool:
+    return group.key_prefix == DEFAULT_PREFIX and len(group.entity) == 1
 
 
 def nothing_published() -> ApiError:

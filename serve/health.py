@@ -12,20 +12,26 @@ from collections.abc import Mapping
 from flask import Blueprint
 
 from materializer.errors import NotMaterialized, StoreUnavailable
-from serve import stores
+from serve import schemas, stores
 from serve.errors import ApiError, translate
 from serve.groups import Groups, nothing_published
+from serve.operations import Operation, described
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health")
+@described(lambda: Operation(schemas.of_object({"status": {"const": "ok"}})))
 def health() -> dict[str, str]:
     """Answer that the process is up."""
     return {"status": "ok"}
 
 
 @blueprint.get("/ready")
+@described(
+    lambda: Operation(schemas.of_object({"status": {"const": "ready"}})),
+    raises=(StoreUnavailable,),
+)
 def ready() -> dict[str, str]:
     """
     Answer whether both stores can be reached and hold something to answer from.
@@ -34,7 +40,7 @@ def ready() -> dict[str, str]:
     to come, must not take the others away from their callers.
 
     Raises:
-        ApiError: `store_unavailable` or `not_materialized`, naming each store that is not ready.
+        ApiError: A code named above, for each store that is not ready.
     """
     here = stores.current()
     known: Groups = {}

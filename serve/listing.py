@@ -16,25 +16,64 @@ from enum import Enum
 from typing import Any
 
 from flask import Blueprint
+from pydantic import TypeAdapter
 
 from materializer.config import format_time
+from materializer.errors import StoreUnavailable
 from materializer.registry import FeatureGroup
-from serve import stores
+from serve import schemas, stores
 from serve.answers import as_time
+from serve.operations import Operation, Schema, described
 
 # Names of dbt and of the warehouse, which no reader of the stores can use.
 PRIVATE = {"unique_id", "relation_name"}
 
+_ENTRY = {"$ref": "#/components/schemas/FeatureGroup"}
+
 blueprint = Blueprint("listing", __name__)
 
 
+def _components() -> dict[str, Schema]:
+    """Describe an entry: the fields of the registry, and what is told otherwise here."""
+    known = TypeAdapter(FeatureGroup).json_schema(
+        mode="serialization", ref_template="#/components/schemas/{model}"
+    )
+    parts = known.pop("$defs")
+    key = schemas.of_object({"name": {"type": "string"}, "type": {"type": "string"}})
+    text = {"type": "string"}
+    fields = {
+        **{name: schema for name, schema in known["properties"].items() if name not in PRIVATE},
+        "entity": {"type": "array", "items": key},
+        "features": {"type": "array", "items": text},
+        "published": schemas.of_object(
+            {
+                "snapshot_id": text,
+                "day": {"type": ["string", "null"], "format": "date"},
+                "available_at": {**schemas.TIME, "type": ["string", "null"]},
+            }
+        ),
+    }
+    return {**parts, "FeatureGroup": schemas.of_object(fields)}
+
+
+def _every() -> Operation:
+    answer = schemas.of_object({"feature_groups": {"type": "array", "items": _ENTRY}})
+    return Operation(answer, components=_components())
+
+
+def _one() -> Operation:
+    name = {"name": "group", "in": "path", "schema": {"type": "string", "minLength": 1}}
+    return Operation(_ENTRY, (name,), components=_components())
+
+
 @blueprint.get("/feature-groups")
+@described(_every, raises=(StoreUnavailable,))
 def every() -> dict[str, Any]:
     """
     Answer every published group, by name.
 
     Raises:
-        ApiError: `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: The offline store cannot be read.
     """
     here = stores.current()
@@ -43,12 +82,13 @@ def every() -> dict[str, Any]:
 
 
 @blueprint.get("/feature-groups/<group>")
+@described(_one, raises=("unknown_group", StoreUnavailable))
 def one(group: str) -> dict[str, Any]:
     """
     Answer one published group.
 
     Raises:
-        ApiError: `unknown_group`, `not_materialized`, `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: The offline store cannot be read.
     """
     here = stores.current()

@@ -25,6 +25,7 @@ from materializer.errors import LookupMiss
 from serve import stores
 from serve.ages import Ages
 from serve.errors import translate
+from serve.operations import Operation, described
 
 UNMATCHED = "unmatched"
 OTHER = "other"
@@ -152,6 +153,9 @@ def missed(group: str, source: Literal["online", "offline"], miss: LookupMiss) -
 
 
 @blueprint.get("/metrics")
+@described(
+    lambda: Operation({"type": "string"}, media=("text/plain", "application/openmetrics-text"))
+)
 def scrape() -> Response:
     """Answer the metrics, in the form that the scraper asks for."""
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))

@@ -8,29 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
-from materializer.errors import LookupMiss
+from materializer.errors import LookupMiss, StoreUnavailable
 from materializer.registry import FeatureGroup
-from serve import metrics, stores
-from serve.answers import lookup_answer
+from serve import metrics, schemas, stores
+from serve.answers import lookup_answer, of_group
+from serve.groups import every_group, short_groups
 from serve.ids import check_id
 from serve.keys import read_query
-from serve.times import read_as_of
+from serve.operations import Operation, described_for_each
+from serve.times import TIME_CODES, read_as_of
 
 blueprint = Blueprint("offline", __name__)
 
 
+def _by_path(group: FeatureGroup) -> Operation:
+    parameters = (schemas.path_key(group), *schemas.query_time(group))
+    return schemas.of_group(group, schemas.lookup(group, "offline"), parameters=parameters)
+
+
+def _by_query(group: FeatureGroup) -> Operation:
+    parameters = (*schemas.query_key(group), *schemas.query_time(group))
+    return schemas.of_group(group, schemas.lookup(group, "offline"), parameters=parameters)
+
+
 @blueprint.get("/features/offline/<id:user_id>")
-def lookup(user_id: str) -> dict[str, Any]:
+@described_for_each(
+    short_groups,
+    _by_path,
+    raises=("bad_request", *TIME_CODES, "unknown_group", LookupMiss, StoreUnavailable),
+)
+def lookup(user_id: str) -> ResponseReturnValue:
     """
     Answer the newest row of one entity that was available at `as_of`.
 
     Raises:
-        ApiError: `bad_request`, `missing_as_of`, `bad_as_of`, `as_of_in_future`,
-            `not_materialized`, `unknown_group`, `store_unavailable`.
+        ApiError: A code named above.
         LookupMiss: There is no such row.
         StoreUnavailable: The store cannot be reached, or was never filled.
     """
@@ -41,13 +57,17 @@ def lookup(user_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/feature-groups/<group>/offline")
-def lookup_in_group(group: str) -> dict[str, Any]:
+@described_for_each(
+    every_group,
+    _by_query,
+    raises=("bad_request", *TIME_CODES, "unknown_group", LookupMiss, StoreUnavailable),
+)
+def lookup_in_group(group: str) -> ResponseReturnValue:
     """
     Answer the row of one entity of any group that was available at `as_of`, by its key columns.
 
     Raises:
-        ApiError: `bad_request`, `missing_as_of`, `bad_as_of`, `as_of_in_future`,
-            `not_materialized`, `unknown_group`, `store_unavailable`.
+        ApiError: A code named above.
         LookupMiss: There is no such row.
         StoreUnavailable: The store cannot be reached, or was never filled.
     """
@@ -63,7 +83,7 @@ def answer(
     key: Sequence[str],
     as_of: datetime,
     features: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> ResponseReturnValue:
     """
     Look one entity up.
 
@@ -86,4 +106,5 @@ def answer(
     # What online answers too. Just after a publish the row may be of a newer contract.
     names = [column.name for column in group.contract.columns if column.name in row]
     shown = {name: row[name] for name in names}
-    return lookup_answer(group, key, shown, as_of=as_of, source="offline", features=features)
+    told = lookup_answer(group, key, shown, as_of=as_of, source="offline", features=features)
+    return of_group(group, told)

@@ -8,28 +8,47 @@ offline routes, and is an error here rather than ignored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
 
-from materializer.errors import NotMaterialized, UnknownEntity
+from materializer.errors import NotMaterialized, StoreUnavailable, UnknownEntity
 from materializer.registry import FeatureGroup
-from serve import metrics, stores
-from serve.answers import as_time, is_expired, lookup_answer
+from serve import metrics, schemas, stores
+from serve.answers import as_time, is_expired, lookup_answer, of_group
 from serve.errors import ApiError
+from serve.groups import online_groups, short_online_groups
 from serve.ids import check_id
 from serve.keys import read_query
+from serve.operations import Operation, described_for_each
 
 blueprint = Blueprint("online", __name__)
 
 
+def _by_path(group: FeatureGroup) -> Operation:
+    return schemas.of_group(
+        group, schemas.lookup(group, "online"), parameters=(schemas.path_key(group),)
+    )
+
+
+def _by_query(group: FeatureGroup) -> Operation:
+    return schemas.of_group(
+        group, schemas.lookup(group, "online"), parameters=schemas.query_key(group)
+    )
+
+
 @blueprint.get("/features/online/<id:user_id>")
-def lookup(user_id: str) -> dict[str, Any]:
+@described_for_each(
+    short_online_groups,
+    _by_path,
+    raises=("bad_request", "unknown_group", UnknownEntity, StoreUnavailable),
+)
+def lookup(user_id: str) -> ResponseReturnValue:
     """
     Answer the newest row of one entity.
 
     Raises:
-        ApiError: `bad_request`, `not_materialized`, `unknown_group`, `store_unavailable`.
+        ApiError: A code named above.
         UnknownEntity: There is no such key, or its row is past its `ttl_days`.
         StoreUnavailable: A store cannot be reached, or was never filled.
     """
@@ -42,12 +61,17 @@ def lookup(user_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/feature-groups/<group>/online")
-def lookup_in_group(group: str) -> dict[str, Any]:
+@described_for_each(
+    online_groups,
+    _by_query,
+    raises=("bad_request", "unknown_group", UnknownEntity, StoreUnavailable),
+)
+def lookup_in_group(group: str) -> ResponseReturnValue:
     """
     Answer the newest row of one entity of any group, by its key columns.
 
     Raises:
-        ApiError: `bad_request`, `not_materialized`, `unknown_group`, `store_unavailable`.
+        ApiError: A code named above.
         UnknownEntity: There is no such key, or its row is past its `ttl_days`.
         StoreUnavailable: A store cannot be reached, or was never filled.
     """
@@ -63,7 +87,7 @@ def lookup_in_group(group: str) -> dict[str, Any]:
 
 def answer(
     group: FeatureGroup, key: Sequence[str], features: Sequence[str] | None = None
-) -> dict[str, Any]:
+) -> ResponseReturnValue:
     """
     Look one entity up.
 
@@ -87,7 +111,8 @@ def answer(
         miss = UnknownEntity(group.name, key)
         metrics.missed(group.name, "online", miss)
         raise miss
-    return lookup_answer(group, key, row, as_of=now, source="online", features=features)
+    told = lookup_answer(group, key, row, as_of=now, source="online", features=features)
+    return of_group(group, told)
 
 
 def require_online(group: FeatureGroup) -> None:

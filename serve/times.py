@@ -15,6 +15,9 @@ from serve.keys import short
 
 EXAMPLE = "as_of=2024-01-05T12:00:00Z"
 
+# What is wrong with a time.
+TIME_CODES = ("missing_as_of", "bad_as_of", "as_of_in_future")
+
 # What `+02:00` becomes when its plus is not percent-encoded.
 _LOST_PLUS = re.compile(r"[T ]\S+ \d\d:?(\d\d)?$")
 

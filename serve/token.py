@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _FORM = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 OPEN = {"/health"}
+REFUSAL = "unauthorized"
+_ASKED = "token_is_asked"
 
 
 def read_token(environ: Mapping[str, str] | None = None) -> str | None:
@@ -51,6 +53,7 @@ def init_app(app: Flask, token: str | None) -> None:
 
     from serve.errors import ApiError
 
+    app.extensions[_ASKED] = token is not None
     if token is None:
         return
     wanted = token.encode()
@@ -62,6 +65,11 @@ def init_app(app: Flask, token: str | None) -> None:
         # Bytes: compare_digest takes no text beyond ASCII, and a header may hold it.
         same = hmac.compare_digest(given.strip(" ").encode("utf-8", "surrogateescape"), wanted)
         if scheme.lower() != "bearer" or not same:
-            raise ApiError("unauthorized", "send the header Authorization: Bearer <token>")
+            raise ApiError(REFUSAL, "send the header Authorization: Bearer <token>")
 
     app.before_request(check)
+
+
+def is_asked(app: Flask) -> bool:
+    """Tell whether *app* asks for a token."""
+    return bool(app.extensions[_ASKED])

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.conftest import serve
 from tests.serve.support import FeatureServer
-from tests.support import pages
+from tests.support import conformance, pages
 from tests.support.dbt import ROOT, Project
 from tests.support.server import SERVERS, Server
 from tests.support.store import Store
@@ -154,6 +154,21 @@ def test_an_event_is_found_by_both_parts_of_its_key(http: FeatureServer) -> None
         "duration_sec": float(last["duration_sec"]) if last["duration_sec"] else None,
         "conversion": int(last["conversion"]),
     }
+
+
+def test_every_answer_conforms_to_the_document_of_the_server(
+    http: FeatureServer, tmp_path: Path
+) -> None:
+    last = _read("activity")[-1]
+    known: dict[str, list[Any]] = {
+        "user_id": [int(last["user_id"])],
+        "item_id": [int(last["item_id"])],
+        "group": ["item_feature", "user_activity", "user_profile"],
+        "as_of": [NOW, "2024-03-01", "2024-02-29T22:30:00-00:30"],
+    }
+
+    # The edges are those of the sample; here it is the types.
+    conformance.assert_conforms(http.port, tmp_path, known, phases=("fuzzing",))
 
 
 def test_the_training_set_joins_both_groups_as_they_were(store: Store) -> None:

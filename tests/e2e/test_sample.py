@@ -6,6 +6,7 @@ import csv
 import random
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ import pytest
 from materializer.config import format_time, parse_time
 from tests.e2e.conftest import serve
 from tests.serve.support import FeatureServer
-from tests.support import oracle
+from tests.support import conformance, oracle
 from tests.support.dbt import ROOT, Project
 from tests.support.server import Server
 from tests.support.store import Store, copy
@@ -91,6 +92,16 @@ def test_offline_over_http_says_of_any_time_what_the_events_before_it_say(
             assert answer.body["features"] == _features(known[-1])
         else:
             assert (answer.status, answer.code) == (404, "not_yet_available")
+
+
+def test_every_answer_conforms_to_the_document_of_the_server(
+    http: FeatureServer, rows: History, tmp_path: Path
+) -> None:
+    users = sorted(rows)[:10]
+    times = ["2024-02-01T12:00:00Z", "2024-03-30", "2024-03-31T01:30:00+02:00"]
+    known = {"id": users, "user_id": users, "group": ["features_daily"], "as_of": times}
+
+    conformance.assert_conforms(http.port, tmp_path, known)
 
 
 def test_the_published_training_set_is_what_the_events_say(store: Store, rows: History) -> None:

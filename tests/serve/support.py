@@ -21,6 +21,7 @@ from urllib.parse import quote
 import psutil
 import pyarrow as pa
 import redis
+from werkzeug.test import TestResponse
 
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
@@ -216,19 +217,21 @@ class Application(Asks):
         self._client = create_app(stores=self.stores).test_client()
 
     def get(self, target: str, method: str = "GET") -> Answer:
-        response = self._client.open(target, method=method)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, response.get_json(silent=True))
+        return _answer(self._client.open(target, method=method))
 
     def post(self, target: str, body: object) -> Answer:
-        response = self._client.post(target, json=body)
-        return Answer(response.status_code, {}, response.get_json())
+        return _answer(self._client.post(target, json=body))
 
     def __enter__(self) -> Application:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stores.close()
+
+
+def _answer(response: TestResponse) -> Answer:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, response.get_json(silent=True))
 
 
 class FeatureServer(Asks):

@@ -210,6 +210,8 @@ def test_a_wrong_body_is_refused_whole(http: FeatureServer, store: str, name: st
         ({"keys": [{**PAIR, "as_of": "soon"}]}, "bad_as_of", "keys[0]: as_of 'soon' is not"),
         ({"keys": [PAIR], "as_of": 1704456000}, "bad_as_of", "keys[0]: as_of is not a string"),
         ({"keys": [PAIR], "as_of": "2024-01-09"}, "as_of_in_future", "keys[0]: as_of 2024-01-09"),
+        ({"keys": [], "as_of": "soon"}, "bad_as_of", "as_of 'soon' is not"),
+        ({"keys": [{**PAIR, "as_of": NOW}], "as_of": 5}, "bad_as_of", "as_of is not a string"),
     ],
 )
 def test_a_wrong_time_names_its_row(

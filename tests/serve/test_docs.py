@@ -65,6 +65,12 @@ def test_the_example_of_an_odd_id_finds_it(http: FeatureServer) -> None:
     assert http.get(target).body["user_id"] == "a/b"
 
 
+def test_the_example_of_a_description_is_that_of_the_code() -> None:
+    (shown,) = re.findall(r"```python\n(@blueprint.*?)```", PAGE, re.DOTALL)
+
+    assert shown in (ROOT / "serve" / "online.py").read_text()
+
+
 def test_every_option_in_the_page_exists() -> None:
     known = {option for action in _parser()._actions for option in action.option_strings}
     lines = [line.split("#")[0] for line in PAGE.splitlines() if line.startswith("feature-server")]

@@ -1,0 +1,360 @@
+"""`/openapi.json` is true: every route, its types and its errors; and it is made when asked for."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import jsonschema_rs
+import pytest
+import schemathesis
+
+from materializer.config import Settings
+from materializer.types import _DECLARED
+from serve import create_app
+from serve.bodies import MOST_BYTES, MOST_ROWS
+from serve.errors import CODES, codes_of
+from serve.openapi import document as written
+from serve.schemas import of_type
+from serve.stores import Stores
+from tests.serve.support import (
+    NOW,
+    ROOT,
+    Answer,
+    Application,
+    FeatureServer,
+    days_of,
+    publish,
+    with_meta,
+)
+from tests.serve.test_errors import ASKED
+from tests.support.group import GROUP
+from tests.support.server import Server
+
+Document: TypeAlias = "dict[str, Any]"
+TOKEN = "s3cret-of-the-machine"
+LOOKUPS = ("/features/online/{id}", "/features/offline/{id}")
+
+
+@pytest.fixture(scope="module")
+def document(http: FeatureServer) -> Document:
+    answer = http.get("/openapi.json")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    body: Document = answer.body
+    return body
+
+
+def operation(document: Document, path: str, method: str = "get") -> Document:
+    found: Document = document["paths"][path][method]
+    return found
+
+
+def answers(document: Document, path: str, status: int, method: str = "get") -> Document:
+    """The schema of an answer, with what it refers to."""
+    response = operation(document, path, method)["responses"][str(status)]
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].split("/")[-1]]
+    schema = response["content"]["application/json"]["schema"]
+    return {**schema, "components": document["components"]}
+
+
+def problems(schema: Document, value: object) -> list[str]:
+    validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+    return [str(error) for error in validator.iter_errors(value)]
+
+
+def conforms(document: Document, path: str, answer: Answer, method: str = "get") -> list[str]:
+    return problems(answers(document, path, answer.status, method), answer.body)
+
+
+def test_the_document_is_openapi(document: Document) -> None:
+    schemathesis.openapi.from_dict(document).validate()
+
+
+# Routes
+
+
+def test_every_route_is_in_the_document(document: Document, tmp_path: Path) -> None:
+    app = create_app(Settings(tmp_path))
+    urls = app.url_map.bind("")
+    found = {
+        urls.match(re.sub(r"{\w+}", "x", path), method=method.upper())[0]
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+
+    assert found == set(app.view_functions)
+
+
+def test_a_route_that_says_nothing_of_itself_leaves_no_document(tmp_path: Path) -> None:
+    stores = Stores(Settings(tmp_path))
+    app = create_app(stores=stores)
+
+    def silent() -> str:
+        return ""
+
+    app.add_url_rule("/more", "more", view_func=silent)
+
+    with pytest.raises(LookupError, match="silent has no description"):
+        written(app, stores)
+    stores.close()
+
+
+def test_a_code_that_is_not_in_the_table_cannot_be_described() -> None:
+    with pytest.raises(KeyError, match="no_such_code"):
+        codes_of("bad_request", "no_such_code")
+
+
+def test_every_name_is_given_once(document: Document) -> None:
+    names = [
+        one["operationId"] for methods in document["paths"].values() for one in methods.values()
+    ]
+    assert len(names) == len(set(names))
+
+
+def test_a_group_has_paths_of_its_own_while_it_is_published(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    named = f"/feature-groups/{GROUP.name}"
+    with Application(home, redis_server.url) as http:
+        empty = http.get("/openapi.json").body["paths"]
+    publish(home, days_of("a"), with_meta(online=False))
+    with Application(home, redis_server.url) as http:
+        offline = http.get("/openapi.json").body["paths"]
+    publish(home, days_of("a"), with_meta(key_prefix="features:daily"))
+    with Application(home, redis_server.url) as http:
+        other = http.get("/openapi.json").body["paths"]
+
+    assert set(offline) - set(empty) == {"/features/offline/{id}", f"{named}/offline"}
+    assert set(other) - set(empty) == {f"{named}/online", f"{named}/offline"}
+
+
+# Types
+
+
+def test_a_lookup_tells_keys_time_and_features_with_their_types(document: Document) -> None:
+    found = operation(document, "/feature-groups/pairs/offline")
+
+    assert [(one["name"], one["required"]) for one in found["parameters"][:2]] == [
+        ("user_id", True),
+        ("item_id", True),
+    ]
+    assert [one["schema"] for one in found["parameters"]] == [
+        {"type": "string", "minLength": 1},
+        {"type": "integer", "format": "int64"},
+        {
+            "type": "array",
+            "items": {"enum": ["day", "clicks", "share"]},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+        found["parameters"][3]["schema"],
+    ]
+    assert [one["name"] for one in found["parameters"][2:]] == ["features", "as_of"]
+    assert document["components"]["schemas"]["pairs.features"]["properties"] == {
+        "day": {"type": ["string", "null"], "format": "date"},
+        "clicks": {"type": ["integer", "null"], "format": "int64"},
+        "share": {"type": ["number", "null"], "format": "double"},
+    }
+
+
+def test_every_published_type_has_a_schema() -> None:
+    kinds = {*_DECLARED.values(), "decimal(10,2)"}
+
+    assert [kind for kind in kinds if not of_type(kind)] == []
+    assert of_type("array<int64>") == {
+        "type": "array",
+        "items": {"type": ["integer", "null"], "format": "int64"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("string", "007", 7),
+        ("int64", 2**53 + 1, 1.5),
+        ("double", 0.5, "0.5"),
+        ("boolean", False, 0),
+        ("date", "2024-01-07", "2024-01-07T00:00:00Z"),
+        ("timestamp", "2024-01-08T00:00:00.000001Z", "2024-01-08"),
+        ("decimal(10,2)", "-1.50", -1.5),
+        ("array<string>", ["a", None], ["a", 1]),
+    ],
+)
+def test_a_schema_takes_what_is_published_and_nothing_else(
+    kind: str, good: object, bad: object
+) -> None:
+    assert problems(of_type(kind), good) == []
+    assert problems(of_type(kind), bad) != []
+
+
+def test_the_limits_of_a_batch_are_those_of_the_code(document: Document) -> None:
+    body = operation(document, f"/feature-groups/{GROUP.name}/online", "post")["requestBody"]
+    schema = body["content"]["application/json"]["schema"]
+
+    assert schema["properties"]["keys"]["maxItems"] == MOST_ROWS
+    assert str(MOST_BYTES) in schema["description"]
+
+
+@pytest.mark.parametrize(
+    ("body", "taken"),
+    [
+        ({"keys": []}, True),
+        ({"keys": [{"user_id": "u", "item_id": 1}], "as_of": NOW}, True),
+        ({"keys": [{"user_id": "u", "item_id": "1", "as_of": NOW}]}, True),
+        ({"keys": [{"user_id": "u", "item_id": 1}], "as_of": "2024-01-05", "features": None}, True),
+        ({"keys": [{"user_id": "u", "item_id": 1}]}, False),
+        ({"keys": [{"user_id": "u", "item_id": 1}], "as_of": None}, False),
+        ({"keys": [{"user_id": "u"}], "as_of": NOW}, False),
+        ({"keys": [{"user_id": "u", "item_id": 1.5}], "as_of": NOW}, False),
+        ({"keys": [{"user_id": "", "item_id": 1}], "as_of": NOW}, False),
+        ({"keys": [{"user_id": "u", "item_id": 1, "more": 1}], "as_of": NOW}, False),
+        ({"keys": [], "as_of": "soon"}, False),
+        ({"keys": [], "as_of": 5}, False),
+        ({"keys": [], "features": []}, False),
+        ({"keys": [], "features": ["day", "day"]}, False),
+        ({"keys": [], "more": 1}, False),
+        ({"as_of": NOW}, False),
+    ],
+)
+def test_a_body_is_taken_by_the_server_as_by_its_schema(
+    http: FeatureServer, document: Document, body: Document, taken: bool
+) -> None:
+    path = "/feature-groups/pairs/offline"
+    schema = operation(document, path, "post")["requestBody"]["content"]["application/json"]
+
+    answer = http.post(path, body)
+
+    assert (problems(schema["schema"], body) == []) == taken
+    assert (answer.status == 200) == taken
+    assert conforms(document, path, answer, "post") == []
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/features/online/{id}", "/features/online/user1"),
+        ("/features/online/{id}", "/features/online/nulls"),
+        ("/features/online/{id}", "/features/online/big"),
+        ("/features/offline/{id}", f"/features/offline/user1?as_of={NOW}"),
+        ("/feature-groups/pairs/online", "/feature-groups/pairs/online?user_id=user1&item_id=1"),
+        (
+            "/feature-groups/pairs/offline",
+            f"/feature-groups/pairs/offline?user_id=user1&item_id=1&as_of={NOW}",
+        ),
+        ("/feature-groups", "/feature-groups"),
+        ("/feature-groups/{group}", "/feature-groups/pairs"),
+        ("/health", "/health"),
+        ("/ready", "/ready"),
+        ("/openapi.json", "/openapi.json"),
+    ],
+)
+def test_an_answer_has_the_fields_that_are_told(
+    http: FeatureServer, document: Document, path: str, target: str
+) -> None:
+    answer = http.get(target)
+
+    assert answer.status == 200
+    assert conforms(document, path, answer) == []
+    schema = answers(document, path, 200)
+    assert set(answer.body) - {"info", "paths", "components"} <= set(_properties(schema))
+
+
+def _properties(schema: Document) -> Document:
+    if "$ref" in schema:
+        schema = schema["components"]["schemas"][schema["$ref"].split("/")[-1]]
+    found: Document = schema["properties"]
+    return found
+
+
+@pytest.mark.parametrize("name", [GROUP.name, "pairs"])
+def test_the_features_told_are_those_answered_in_their_order(
+    http: FeatureServer, document: Document, name: str
+) -> None:
+    key = "user_id=user1" if name == GROUP.name else "user_id=user1&item_id=1"
+    features = document["components"]["schemas"][f"{name}.features"]["properties"]
+
+    answer = http.get(f"/feature-groups/{name}/online?{key}")
+
+    assert list(features) == list(answer.body["features"])
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        (path, target)
+        for some in ASKED.values()
+        for target in some
+        for path in LOOKUPS
+        if target.startswith(path.removesuffix("{id}"))
+    ],
+)
+def test_an_error_is_one_that_is_told_of_its_route(
+    http: FeatureServer, document: Document, path: str, target: str
+) -> None:
+    assert conforms(document, path, http.get(target)) == []
+
+
+def test_every_code_is_told_of_some_route_but_those_of_no_route(document: Document) -> None:
+    told = str(document["components"]["responses"])
+
+    assert {code for code in CODES if f"'{code}'" not in told} == {
+        "unknown_route",
+        "method_not_allowed",
+        "unauthorized",
+    }
+
+
+def test_a_code_is_told_with_its_meaning_under_its_status(document: Document) -> None:
+    for name, response in document["components"]["responses"].items():
+        status, *codes = name.split(".")
+        assert {str(CODES[code][0]) for code in codes} == {status}
+        assert response["description"] == "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
+
+
+def test_the_token_is_told_of_every_route_but_health_where_it_is_asked(
+    filled: tuple[Path, Server], document: Document
+) -> None:
+    home, running = filled
+    with FeatureServer(home, running.url, FEATURE_SERVER_TOKEN=TOKEN) as server:
+        refused = server.get("/openapi.json")
+        asks = server.get("/openapi.json", Authorization=f"Bearer {TOKEN}").body
+
+    guarded = {
+        path
+        for path, methods in asks["paths"].items()
+        for one in methods.values()
+        if one.get("security") == [{"token": []}] and "401" in one["responses"]
+    }
+    assert guarded == set(document["paths"]) - {"/health"}
+    assert asks["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert conforms(asks, "/openapi.json", refused) == []
+    assert "security" not in str(document)
+
+
+# Cost
+
+
+def test_a_server_that_is_not_asked_for_it_does_not_load_what_makes_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from serve import create_app;"
+        "from materializer.config import Settings; app = create_app(Settings(Path(sys.argv[1])));"
+        "app.test_client().get('/health');"
+        "print('apispec' in sys.modules); app.test_client().get('/openapi.json');"
+        "print('apispec' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["False", "True"]
