@@ -16,7 +16,6 @@ from enum import Enum
 from typing import Any
 
 from flask import Blueprint
-from pydantic import TypeAdapter
 
 from materializer.config import format_time
 from materializer.errors import StoreUnavailable
@@ -28,23 +27,20 @@ from serve.operations import Operation, Schema, described
 # Names of dbt and of the warehouse, which no reader of the stores can use.
 PRIVATE = {"unique_id", "relation_name"}
 
-_ENTRY = {"$ref": "#/components/schemas/FeatureGroup"}
+_ENTRY = schemas.component("FeatureGroup")
 
 blueprint = Blueprint("listing", __name__)
 
 
 def _components() -> dict[str, Schema]:
     """Describe an entry: the fields of the registry, and what is told otherwise here."""
-    known = TypeAdapter(FeatureGroup).json_schema(
-        mode="serialization", ref_template="#/components/schemas/{model}"
-    )
-    parts = known.pop("$defs")
+    known, parts = schemas.of_dataclass(FeatureGroup)
     key = schemas.of_object({"name": {"type": "string"}, "type": {"type": "string"}})
     text = {"type": "string"}
     fields = {
-        **{name: schema for name, schema in known["properties"].items() if name not in PRIVATE},
-        "entity": {"type": "array", "items": key},
-        "features": {"type": "array", "items": text},
+        **{name: schema for name, schema in known.items() if name not in PRIVATE},
+        "entity": schemas.of_list(key),
+        "features": schemas.of_list(text),
         "published": schemas.of_object(
             {
                 "snapshot_id": text,
@@ -57,13 +53,12 @@ def _components() -> dict[str, Schema]:
 
 
 def _every() -> Operation:
-    answer = schemas.of_object({"feature_groups": {"type": "array", "items": _ENTRY}})
+    answer = schemas.of_object({"feature_groups": schemas.of_list(_ENTRY)})
     return Operation(answer, components=_components())
 
 
 def _one() -> Operation:
-    name = {"name": "group", "in": "path", "schema": {"type": "string", "minLength": 1}}
-    return Operation(_ENTRY, (name,), components=_components())
+    return Operation(_ENTRY, (schemas.path_name("group"),), components=_components())
 
 
 @blueprint.get("/feature-groups")

@@ -8,9 +8,13 @@ older contract are still there, and fields may come beside those that are named.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from materializer.registry import Column, FeatureGroup
+from materializer.types import element_type
 from serve.bodies import KEYS, MOST_BYTES, MOST_ROWS
 from serve.errors import CODES
 from serve.keys import AS_OF, FEATURES
@@ -28,10 +32,11 @@ _TYPES: dict[str, Schema] = {
     "timestamp": TIME,
 }
 _DECIMAL = {"type": "string", "format": "decimal", "pattern": r"^-?\d+(\.\d+)?$"}
+_COMPONENT = "#/components/schemas/{model}"
 # RFC 9651, section 3.3.7.
 _SECONDS: Schema = {"type": "string", "pattern": r"^@-?\d+$"}
 # A time as it may be sent. More is taken, such as one without offset, which has no name here.
-_AS_OF: Schema = {
+AS_OF_SENT: Schema = {
     "type": "string",
     "anyOf": [{"format": "date-time"}, {"format": "date"}],
     "description": "Not later than the server's clock. A day is its first instant in UTC.",
@@ -40,8 +45,8 @@ _AS_OF: Schema = {
 
 def of_type(kind: str) -> Schema:
     """Describe a value of a contract's type; of one that is not known yet, nothing is said."""
-    if kind.startswith("array<"):
-        return {"type": "array", "items": _or_null(of_type(kind[6:-1]))}
+    if element := element_type(kind):
+        return of_list(or_null(of_type(element)))
     return dict(_DECIMAL if kind.startswith("decimal(") else _TYPES.get(kind, {}))
 
 
@@ -52,6 +57,65 @@ def of_object(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) 
         "properties": properties,
         "required": [name for name in properties if name not in optional],
     }
+
+
+def closed(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
+    """Describe an object that has these fields and no others."""
+    return {**of_object(properties, optional=optional), "additionalProperties": False}
+
+
+def of_list(items: Schema) -> Schema:
+    """Describe a list."""
+    return {"type": "array", "items": items}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Let a value be null too."""
+    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else schema
+
+
+def any_of(kinds: Sequence[str]) -> Schema:
+    """Describe a value of one of these types of a contract, or null."""
+    known: list[Schema] = []
+    for kind in kinds:
+        if (schema := of_type(kind)) not in known:
+            known.append(schema)
+    return {"anyOf": [*known, {"type": "null"}]}
+
+
+def component(name: str) -> Schema:
+    """Refer to a schema by its name."""
+    return {"$ref": _COMPONENT.format(model=name)}
+
+
+def of_dataclass(kind: type[Any]) -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """
+    Describe a dataclass as JSON has it.
+
+    Returns:
+        The schemas of its fields, and those of the dataclasses in them by their names.
+    """
+    known = TypeAdapter(kind).json_schema(mode="serialization", ref_template=_COMPONENT)
+    return known["properties"], known.get("$defs", {})
+
+
+def path_name(name: str) -> Schema:
+    """Describe a part of a path that names something."""
+    return {"name": name, "in": "path", "schema": {"type": "string", "minLength": 1}}
+
+
+def sent_key(column: Column) -> Schema:
+    """Describe a key in a body: any text; of an integer, a whole number too."""
+    text = {"type": "string", "minLength": 1}
+    return {**text, "type": ["string", "integer"]} if column.type == "int64" else text
+
+
+def of_sent(kind: str) -> Schema:
+    """Describe a value that a request brings; a decimal may be a whole number too."""
+    if element := element_type(kind):
+        return of_list(or_null(of_sent(element)))
+    known = of_type(kind)
+    return {"anyOf": [known, {"type": "integer"}]} if kind.startswith("decimal(") else known
 
 
 def of_group(
@@ -70,7 +134,7 @@ def of_group(
         parameters,
         body,
         headers={} if retired is None else {"Deprecation": _SECONDS},
-        components={_component(group): _told(group)},
+        components={_features_of(group): _told(group)},
         deprecated=retired is not None,
     )
 
@@ -84,7 +148,7 @@ def lookup(group: FeatureGroup, source: Source) -> dict[str, Schema]:
         # As text, as it was sent.
         **{name: {"type": "string"} for name in group.entity},
         "as_of": TIME,
-        "features": {"$ref": f"#/components/schemas/{_component(group)}"},
+        "features": component(_features_of(group)),
         "source": {"const": source},
         "available_at": TIME,
         "stale": {"type": "boolean"},
@@ -117,7 +181,7 @@ def query_time(group: FeatureGroup) -> tuple[Schema, ...]:
     """Describe the query parameter that says at which time; a key column may take its name."""
     if AS_OF in group.entity:
         return ()
-    return ({"name": AS_OF, "in": "query", "required": True, "schema": _AS_OF},)
+    return ({"name": AS_OF, "in": "query", "required": True, "schema": AS_OF_SENT},)
 
 
 # Many rows
@@ -125,40 +189,34 @@ def query_time(group: FeatureGroup) -> tuple[Schema, ...]:
 
 def batch(group: FeatureGroup, source: Source, misses: tuple[str, ...]) -> dict[str, Schema]:
     """Describe the fields of a batch's answer; every list is as long as the keys asked for."""
-    kinds: list[Schema] = []
-    for column in _features(group):
-        if (kind := of_type(column.type)) not in kinds:
-            kinds.append(kind)
     return {
         "group": {"const": group.name},
         "source": {"const": source},
-        "as_of": TIME if source == "online" else _list(TIME),
-        "columns": _list({"enum": list(group.features)}),
-        "rows": _list(_list({"anyOf": [*kinds, {"type": "null"}]})),
-        "available_at": _list(_or_null(TIME)),
-        "stale": _list({"type": ["boolean", "null"]}),
-        "missing": _list({"enum": [None, *misses]}),
+        "as_of": TIME if source == "online" else of_list(TIME),
+        "columns": of_list({"enum": list(group.features)}),
+        "rows": of_list(of_list(any_of([column.type for column in _features(group)]))),
+        "available_at": of_list(or_null(TIME)),
+        "stale": of_list({"type": ["boolean", "null"]}),
+        "missing": of_list({"enum": [None, *misses]}),
     }
 
 
 def batch_body(group: FeatureGroup, *, timed: bool) -> Schema:
     """Describe the body of a batch; *timed* when rows have an `as_of`."""
     own = timed and AS_OF not in group.entity
-    key = of_object(
+    key = closed(
         {
-            **{column.name: _sent_key(column) for column in group.keys},
-            **({AS_OF: _AS_OF} if own else {}),
+            **{column.name: sent_key(column) for column in group.keys},
+            **({AS_OF: AS_OF_SENT} if own else {}),
         },
         optional=(AS_OF,) if own else (),
     )
-    key["additionalProperties"] = False
     fields: dict[str, Schema] = {
         KEYS: {"type": "array", "maxItems": MOST_ROWS, "items": key},
-        FEATURES: _or_null(_selection(group)),
-        **({AS_OF: {"anyOf": [_AS_OF, {"type": "null"}]}} if timed else {}),
+        FEATURES: or_null(_selection(group)),
+        **({AS_OF: {"anyOf": [AS_OF_SENT, {"type": "null"}]}} if timed else {}),
     }
-    body = of_object(fields, optional=(FEATURES, AS_OF))
-    body["additionalProperties"] = False
+    body = closed(fields, optional=(FEATURES, AS_OF))
     body["description"] = f"At most {MOST_ROWS} keys and {MOST_BYTES} bytes."
     if timed:
         for_all: Schema = {"required": [AS_OF], "properties": {AS_OF: {"type": "string"}}}
@@ -181,7 +239,7 @@ def meanings(codes: list[str]) -> str:
     return "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
 
 
-def _component(group: FeatureGroup) -> str:
+def _features_of(group: FeatureGroup) -> str:
     return f"{group.name}.features"
 
 
@@ -200,7 +258,7 @@ def _features(group: FeatureGroup) -> list[Column]:
 
 def _feature(column: Column) -> Schema:
     said = {"description": column.description} if column.description else {}
-    return {**_or_null(of_type(column.type)), **said}
+    return {**or_null(of_type(column.type)), **said}
 
 
 def _parameter(column: Column, *, name: str, place: Literal["path", "query"]) -> Schema:
@@ -214,20 +272,6 @@ def _parameter(column: Column, *, name: str, place: Literal["path", "query"]) ->
     }
 
 
-def _sent_key(column: Column) -> Schema:
-    # A batch takes any text, and then has no such row; a whole number for an integer too.
-    text = {"type": "string", "minLength": 1}
-    return {**text, "type": ["string", "integer"]} if column.type == "int64" else text
-
-
 def _selection(group: FeatureGroup) -> Schema:
     names = {"enum": list(group.features)}
     return {"type": "array", "items": names, "minItems": 1, "uniqueItems": True}
-
-
-def _list(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def _or_null(schema: Schema) -> Schema:
-    return {**schema, "type": [schema["type"], "null"]} if "type" in schema else schema

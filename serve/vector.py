@@ -17,15 +17,16 @@ from flask import Blueprint, request
 
 from materializer import codec
 from materializer.config import format_time
-from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
+from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable, UnknownEntity
 from materializer.registry import FeatureGroup, Join
 from materializer.registry.view import ERROR
 from materializer.vector import Vectors
-from serve import metrics, stores
+from serve import metrics, stores, view_schemas
 from serve.answers import as_time, is_expired, is_stale, value_as_json
 from serve.asked import Asked, keys_of, read_asked, values_of
 from serve.errors import ApiError, translate
 from serve.keys import short
+from serve.operations import described_for_each
 
 Source: TypeAlias = Literal["online", "offline"]
 Found: TypeAlias = "Mapping[str, Any] | LookupMiss"
@@ -50,13 +51,20 @@ class _Rows:
 
 
 @blueprint.post("/feature-views/<view>/vector")
+@described_for_each(
+    view_schemas.published_views,
+    view_schemas.vectors,
+    raises=(
+        *("bad_request", "too_many_rows", "bad_as_of", "as_of_in_future"),
+        *("unknown_view", "unknown_group", "version_gone", LookupMiss, StoreUnavailable),
+    ),
+)
 def vector(view: str) -> dict[str, Any]:
     """
     Answer the vectors of one or many keys.
 
     Raises:
-        ApiError: `bad_request`, `too_many_rows`, `bad_as_of`, `as_of_in_future`, `unknown_view`,
-            `version_gone`, `not_materialized`, `store_unavailable`.
+        ApiError: A code named above.
         LookupMiss: A group has no row of the one key, and the view needs it.
         StoreUnavailable: A store cannot be reached, or was never filled.
     """

@@ -15,24 +15,27 @@ from typing import Any
 from flask import Blueprint
 
 from materializer.config import format_time
+from materializer.errors import StoreUnavailable
 from materializer.offline.versions import Published
 from materializer.registry import ViewVersion
 from materializer.vector import outputs
-from serve import stores
+from serve import stores, view_schemas
 from serve.answers import as_time
 from serve.errors import ApiError
 from serve.keys import short
+from serve.operations import described
 
 blueprint = Blueprint("views", __name__)
 
 
 @blueprint.get("/feature-views")
+@described(view_schemas.every, raises=(StoreUnavailable,))
 def every() -> dict[str, Any]:
     """
     Answer every published view, by name.
 
     Raises:
-        ApiError: `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: The offline store cannot be read.
     """
     published = stores.current().offline.views()
@@ -44,12 +47,13 @@ def every() -> dict[str, Any]:
 
 
 @blueprint.get("/feature-views/<view>")
+@described(view_schemas.one, raises=("unknown_view", StoreUnavailable))
 def one(view: str) -> dict[str, Any]:
     """
     Answer one published view.
 
     Raises:
-        ApiError: `unknown_view`, `store_unavailable`.
+        ApiError: A code named above.
         StoreUnavailable: The offline store cannot be read.
     """
     published = stores.current().offline.views()

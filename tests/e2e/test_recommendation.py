@@ -164,6 +164,7 @@ def test_every_answer_conforms_to_the_document_of_the_server(
         "user_id": [int(last["user_id"])],
         "item_id": [int(last["item_id"])],
         "group": ["item_feature", "user_activity", "user_profile"],
+        "view": ["recommendation_model_v1"],
         "as_of": [NOW, "2024-03-01", "2024-02-29T22:30:00-00:30"],
     }
 
