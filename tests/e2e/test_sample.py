@@ -6,6 +6,7 @@ import csv
 import random
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -115,6 +116,21 @@ def test_the_published_training_set_is_built_again_from_its_receipt(store: Store
     done = store.command("verify-training", str(receipt)).assert_code(0)
 
     assert ": identical, 2,000 rows rebuilt from 2 snapshots, " in done.out
+
+
+def test_a_training_set_on_demand_is_the_one_that_dbt_built(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "set.parquet"
+    labels = ("--labels", str(ROOT / "seeds" / "labels.csv"), "--groups", "features_daily")
+
+    store.command("training-set", *labels, "--out", str(out)).assert_code(0)
+
+    made = pq.read_table(out)
+    built = pq.read_table(store.home / "training" / "training_data.parquet")
+    assert made.column_names == built.column_names
+    rows = [{**row, "label": float(row["label"])} for row in made.to_pylist()]
+    assert sorted(map(repr, rows)) == sorted(map(repr, built.to_pylist()))
+    receipt = str(tmp_path / "set.parquet.receipt.json")
+    assert ": identical, 2,000 rows " in store.do("verify-training", receipt).assert_code(0).out
 
 
 def test_status_says_that_everything_is_there(store: Store) -> None:

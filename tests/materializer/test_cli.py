@@ -16,7 +16,10 @@ from materializer.errors import EXIT_CODES
 from tests.support.dbt import Project, python
 from tests.support.store import Store, finish
 
-COMMANDS = ("publish", "push", "run", "status", "groups", "get", "verify-training", "stop")
+COMMANDS = (
+    *("publish", "push", "run", "status", "groups", "get"),
+    *("training-set", "verify-training", "stop"),
+)
 ENGINES = {"duckdb", "pyarrow", "pyiceberg", "redis", "hiredis", "dbt", "sqlalchemy", "flask"}
 
 
