@@ -129,8 +129,8 @@ def _compare(
     names = [quoted(name) for name in receipt.columns]
     try:
         # The query may end in a comment.
-        connection.execute(f"create table main.again as (\n{receipt.sql}\n)")
-        [(content,)] = connection.execute(f"select {content_sql(names)} from again").fetchall()
+        connection.execute(f"create table work.again as (\n{receipt.sql}\n)")
+        [(content,)] = connection.execute(f"select {content_sql(names)} from work.again").fetchall()
     except _FORBIDDEN as error:
         raise CannotRebuild(receipt.tag, str(error).split("\n", 1)[0]) from error
     except (duckdb.IOException, duckdb.InvalidInputException) as error:
@@ -154,6 +154,6 @@ def _same_rows(connection: duckdb.DuckDBPyConnection, names: list[str], written:
     columns = ", ".join(names)
     path = literal(str(written.resolve()))
     file = f"select {columns} from read_parquet({path}, hive_partitioning = false)"
-    again = f"select {columns} from again"
+    again = f"select {columns} from work.again"
     query = f"({file} except all {again}) union all ({again} except all {file}) limit 1"
     return not connection.execute(query).fetchall()

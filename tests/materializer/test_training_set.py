@@ -66,7 +66,8 @@ def test_a_label_sees_what_plain_python_says(store: SetStore, kind: str, moments
         if draw.random() < 0.5
     ]
     store.publish(group, history, built)
-    times = [midnight(day) + step for day in DAYS for step in (-MICRO, timedelta(), DAY / 3)]
+    starts = [*map(midnight, DAYS), *(row["available_at"] for row in history)]
+    times = [start + step for start in starts for step in (-MICRO, timedelta(), DAY / 3, DAY)]
     labels = [
         label(draw.choice(["u1", "u2", "u3", "007", "7", "nobody"]), draw.choice(times))
         for _ in range(300)
