@@ -118,7 +118,10 @@ class ViewMeta:
         """
         try:
             body = json.loads(raw)
-            return cls(**{**body, "versions": tuple(body["versions"])})
+            meta = cls(**{**body, "versions": tuple(body["versions"])})
+            if meta.version not in meta.versions:
+                raise ValueError(f"{meta.version} is none of its versions")
+            return meta
         except (ValueError, TypeError, KeyError) as error:
             raise UnreadableValue(str(error)) from None
 

@@ -45,11 +45,13 @@ class Vectors:
 
     Attributes:
         version: The version.
+        version_id: Its id, worked out once.
         columns: Names and types of what comes out, c of them.
     """
 
     def __init__(self, version: ViewVersion) -> None:
         self.version = version
+        self.version_id = version.id
         self.columns = outputs(version)
         self._chains = [(_chain(feature), _is_one_hot(feature)) for feature in version.features]
 

@@ -8,10 +8,12 @@ cannot have, naming it: a model would take it, and be wrong.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal
+from functools import partial
 from typing import Any
 
 from flask import Request
@@ -29,6 +31,9 @@ VERSION = "version"
 
 _FIELDS = (KEYS, VALUES, VERSION, AS_OF)
 _INT64 = range(-(2**63), 2**63)
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+# More digits than any decimal type has, so that nothing is rounded before it is compared.
+_EXACT = Context(prec=100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,10 @@ def values_of(version: ViewVersion, asked: Asked) -> list[Mapping[str, Any]]:
         ApiError: `bad_request`: one is of no feature, or of another type.
     """
     types = {feature.name: feature.type for feature in version.features}
+    readers = {name: _reader(kind) for name, kind in types.items()}
+    read: list[Mapping[str, Any]] = []
     for number, sent in enumerate(asked.values):
+        values: dict[str, Any] = {}
         for name, value in sent.items():
             where = f"{_which(asked.many, VALUES, number)}: "
             if name not in types:
@@ -143,11 +151,14 @@ def values_of(version: ViewVersion, asked: Asked) -> list[Mapping[str, Any]]:
                     "bad_request",
                     f"{where}unknown feature {short(name)}; there are {', '.join(types)}",
                 )
-            if not _fits(value, types[name]):
-                raise ApiError("bad_request", f"{where}{name} is not {_form(types[name])}")
-    return [
-        {name: _plain(value, types[name]) for name, value in sent.items()} for sent in asked.values
-    ]
+            try:
+                values[name] = readers[name](value)
+            except (ValueError, OverflowError):
+                raise ApiError(
+                    "bad_request", f"{where}{name} is not {_form(types[name])}"
+                ) from None
+        read.append(values)
+    return read
 
 
 def _form(kind: str) -> str:
@@ -164,60 +175,83 @@ def _form(kind: str) -> str:
     return texts.get(kind, f"a {kind}, as a text or a whole number")
 
 
-def _fits(value: object, kind: str) -> bool:
+def _reader(kind: str) -> Callable[[Any], Any]:
+    """Make the function that reads a value of a type into the form that the online store has."""
     element = element_type(kind)
-    if value is None:
-        return True
     if element is not None:
-        return isinstance(value, list) and all(_fits(one, element) for one in value)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if kind == "int64":
-        return whole and value in _INT64
-    if kind == "double":
-        return (whole or isinstance(value, float)) and _is_finite(value)
-    if kind == "boolean":
-        return isinstance(value, bool)
+        read = _reader(element)
+        return lambda value: None if value is None else [read(one) for one in _list(value)]
     if kind.startswith("decimal("):
-        return whole or (isinstance(value, str) and _is_decimal(value))
-    return isinstance(value, str) and _reads(value, kind)
+        precision, scale = map(int, kind[len("decimal(") : -1].split(","))
+        read = partial(_decimal, precision, scale)
+    else:
+        read = _READERS[kind]
+    return lambda value: None if value is None else read(value)
 
 
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
+def _list(value: object) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    raise ValueError
 
 
-def _is_decimal(text: str) -> bool:
-    try:
-        return Decimal(text).is_finite()
-    except InvalidOperation:
-        return False
+def _string(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    value.encode()
+    return value
 
 
-def _reads(text: str, kind: str) -> bool:
-    try:
-        if kind == "date":
-            return date.fromisoformat(text).isoformat() == text
-        if kind == "timestamp":
-            parse_time(text)
-        else:
-            text.encode()
-    except (ValueError, OverflowError):
-        return False
-    return True
+def _int64(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value in _INT64:
+        return value
+    raise ValueError
 
 
-def _plain(value: Any, kind: str) -> Any:
-    """Give a value the form that the online store has of it."""
-    element = element_type(kind)
-    if value is None:
-        return None
-    if element is not None:
-        return [_plain(one, element) for one in value]
-    if kind == "double":
+def _double(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)
-    if kind == "timestamp":
-        return format_time(parse_time(value))
-    return str(value) if kind.startswith("decimal(") else value
+    raise ValueError
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError
+
+
+def _date(value: object) -> str:
+    text = _string(value)
+    if date.fromisoformat(text).isoformat() != text:
+        raise ValueError
+    return text
+
+
+def _timestamp(value: object) -> str:
+    return format_time(parse_time(_string(value)))
+
+
+def _decimal(precision: int, scale: int, value: object) -> str:
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            raise ValueError
+    elif isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError
+    number = Decimal(value)
+    if not abs(number) < 10 ** (precision - scale):
+        raise ValueError
+    # The context's sum has no negative zero, which no stored decimal has.
+    fitted = _EXACT.add(number.quantize(Decimal(1).scaleb(-scale), context=_EXACT), Decimal(0))
+    if fitted != number:
+        raise ValueError
+    return f"{fitted:f}"
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "string": _string,
+    "int64": _int64,
+    "double": _double,
+    "boolean": _boolean,
+    "date": _date,
+    "timestamp": _timestamp,
+}

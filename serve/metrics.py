@@ -2,9 +2,9 @@
 `GET /metrics`: what the server did, and how old its data is, for Prometheus.
 
 Owns every metric and its labels. Labels are bounded: routes by their template, unmatched paths as
-one, groups by the registry. Counts are those of all worker processes together, from files that
-prometheus-client keeps in PROMETHEUS_MULTIPROC_DIR when that is set; ages are computed by the
-worker that is asked. Refuses to know what a request was about.
+one, groups by the registry, views and versions by what was pushed. Counts are those of all worker
+processes together, from files that prometheus-client keeps in PROMETHEUS_MULTIPROC_DIR when that is
+set; ages are computed by the worker that is asked. Refuses to know what a request was about.
 """
 
 from __future__ import annotations
@@ -75,8 +75,14 @@ class Metrics:
         )
         self._misses = Counter(
             "feature_server_misses",
-            "Rows that were asked for and not there, of single lookups and of batches.",
+            "Rows that were asked for and not there, of single lookups, batches and vectors.",
             ["group", "source", "reason"],
+            registry=self._registry,
+        )
+        self._vectors = Counter(
+            "feature_server_vectors",
+            "Vectors made, by the version that made them.",
+            ["view", "version", "source"],
             registry=self._registry,
         )
         self._kinds: dict[tuple[str | None, str, int], _Kind] = {}
@@ -107,6 +113,12 @@ class Metrics:
     def missed(self, group: str, source: Literal["online", "offline"], reason: str) -> None:
         """Count a row that is not there."""
         self._misses.labels(group, source, reason).inc()
+
+    def made(
+        self, view: str, version: str, source: Literal["online", "offline"], vectors: int
+    ) -> None:
+        """Count vectors."""
+        self._vectors.labels(view, version, source).inc(vectors)
 
     def registry(self) -> CollectorRegistry:
         """Give what a scrape reads: the counts of all workers, and the ages."""
@@ -150,6 +162,11 @@ def missed(group: str, source: Literal["online", "offline"], miss: LookupMiss) -
     code = translate(miss).code
     _current().missed(group, source, code)
     return code
+
+
+def made(view: str, version: str, source: Literal["online", "offline"], vectors: int) -> None:
+    """Count vectors that one version of a view made."""
+    _current().made(view, version, source, vectors)
 
 
 @blueprint.get("/metrics")

@@ -3,11 +3,13 @@ The versions of the feature views that are online, each read once.
 
 Owns how a request finds its version and the rows it needs in one round trip: the rows are asked for
 by the version that was the newest a moment ago, together with the key that says which is the newest
-now. Refuses to serve a version that this key names no more.
+now. Refuses to serve a version that this key names no more, and to keep anything of what clients
+send: only what was found online, and only while it is named there.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,9 @@ from serve.keys import short
 
 if TYPE_CHECKING:
     from serve.stores import OnlineStore
+
+# A colon would lead from the key of a view to that of a version.
+_VIEW = re.compile(r"[A-Za-z0-9_]+")
 
 # From a version to the keys of the rows that a request needs.
 Keys = Callable[[Vectors], Sequence[str]]
@@ -37,6 +42,10 @@ class Versions:
         self._store = store
         self._known: dict[tuple[str, str], Vectors] = {}
         self._newest: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        """Tell how many versions are kept here."""
+        return len(self._known)
 
     def read(
         self, view: str, wanted: str | None, keys: Keys
@@ -58,6 +67,8 @@ class Versions:
             StoreUnavailable: The server cannot be reached.
             UnreadableValue: What is stored there is not ours.
         """
+        if not _VIEW.fullmatch(view):
+            return None
         while True:
             guess = wanted or self._newest.get(view)
             vectors = self._known.get((view, guess)) if guess else None
@@ -76,6 +87,7 @@ class Versions:
             if vectors is not None and guess == (wanted or meta.version):
                 return vectors, rows
             self._load(view, wanted or meta.version)
+            self._forget(view, meta.versions)
 
     def _load(self, view: str, version: str) -> None:
         if (view, version) in self._known:
@@ -88,5 +100,10 @@ class Versions:
             )
         try:
             self._known[view, version] = Vectors(ViewVersion.from_text(text.decode()))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UnreadableValue(str(error)) from None
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise UnreadableValue(f"version {version} of {view}: {error!r}") from None
+
+    def _forget(self, view: str, named: Sequence[str]) -> None:
+        for known in list(self._known):
+            if known[0] == view and known[1] not in named:
+                self._known.pop(known, None)

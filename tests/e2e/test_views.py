@@ -80,6 +80,20 @@ def test_every_training_row_is_the_vector_of_its_time(
         assert answer.body["vector"] == _features(row)
 
 
+def test_every_pair_has_the_same_vector_from_both_stores(
+    http: FeatureServer, rows: list[dict[str, Any]]
+) -> None:
+    users, items = ({row[name] for row in rows} for name in ("user_id", "item_id"))
+    keys = [{"user_id": user, "item_id": item} for user in users for item in items]
+
+    online, offline = (
+        http.post(ROUTE, {"keys": keys, "as_of": as_of}).body for as_of in (None, NOW)
+    )
+
+    assert len(online["vectors"]) == len(users) * len(items)
+    assert {**online, "source": "offline"} == offline
+
+
 def test_a_value_of_the_request_counts_in_place_of_the_groups(
     http: FeatureServer, rows: list[dict[str, Any]]
 ) -> None:

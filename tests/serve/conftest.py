@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.serve.payments import fill
 from tests.serve.support import (
     FIRST,
     PAIRS,
@@ -95,6 +96,16 @@ def http(filled: tuple[Path, Server]) -> Iterator[FeatureServer]:
     server = FeatureServer(home, running.url)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
+    """Give both stores with a feature view and its groups. Only read them."""
+    folder = tmp_path_factory.mktemp("payments")
+    running = Server(SERVERS["valkey"], folder / "server")
+    fill(folder / "home", running.client())
+    yield folder / "home", running
+    running.close()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.serve.payments import KEY, ROUTE, SENT
 from tests.serve.support import (
     ROOT,
     FeatureServer,
@@ -70,7 +71,9 @@ def of(scraped: Scraped, name: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_page_tells_every_metric_with_its_labels(counted: FeatureServer) -> None:
+def test_the_page_tells_every_metric_with_its_labels(
+    counted: FeatureServer, payments: tuple[Path, Server]
+) -> None:
     counted.online("nobody")
     counted.online("user1")
     page = (ROOT / "docs" / "http.md").read_text()
@@ -79,8 +82,11 @@ def test_the_page_tells_every_metric_with_its_labels(counted: FeatureServer) -> 
         for name, labels in re.findall(r"^\| `(feature_\w+)` \| ([^|]*) \|", page, re.M)
     }
 
+    with FeatureServer(payments[0], payments[1].url) as server:
+        server.post(ROUTE, {"keys": KEY, "values": SENT})
+        scraped = {**scrape(counted.port), **scrape(server.port)}
     found: dict[str, set[str]] = {}
-    for name, labels in scrape(counted.port):
+    for name, labels in scraped:
         if not name.endswith("_created"):
             known = found.setdefault(SUFFIXES.sub("", name), set())
             known.update({label for label, _ in labels} - {"le"})

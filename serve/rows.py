@@ -1,0 +1,178 @@
+"""
+The rows that vectors are made of: of each group that a view joins, one for each key asked for.
+
+Owns the way from keys to rows, from either store, and what is told of a row beside its values. A
+key that is asked for many times is read, and decoded, once. Refuses to take a group whose first
+push did not end for one without rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from materializer import codec
+from materializer.config import format_time
+from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity, UnreadableValue
+from materializer.registry import FeatureGroup, Join
+from materializer.vector import Vectors
+from serve.answers import as_time, is_expired, is_stale, value_as_json
+from serve.asked import Asked, keys_of
+from serve.errors import ApiError
+from serve.keys import short
+from serve.stores import Stores
+
+Source: TypeAlias = Literal["online", "offline"]
+Key: TypeAlias = "tuple[str, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    What was found for one key in one group.
+
+    Attributes:
+        values: By column, as JSON has them; None when there is no row.
+        miss: Why there is none.
+        available_at: Since when it is true, an ISO time in UTC.
+        stale: Whether it is older than the group's `max_age_hours`.
+    """
+
+    values: Mapping[str, Any] | None
+    miss: LookupMiss | None = None
+    available_at: str | None = None
+    stale: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """
+    One group of a view, for n keys.
+
+    Attributes:
+        join: How the view has it.
+        rows: n rows, in the order asked.
+    """
+
+    join: Join
+    rows: Sequence[Row]
+
+
+def online(here: Stores, view: str, asked: Asked, now: datetime) -> tuple[Vectors, list[Joined]]:
+    """
+    Find version and rows in one round trip: of each group its state, then its rows.
+
+    Raises:
+        ApiError: `bad_request`, `unknown_view`, `version_gone`, `unknown_group`,
+            `not_materialized`.
+        StoreUnavailable: A store cannot be reached, or was never filled.
+        UnreadableValue: What is stored there is not ours.
+    """
+    keys: list[list[Key]] = []
+    groups: list[FeatureGroup] = []
+
+    def names(vectors: Vectors) -> list[str]:
+        nonlocal keys, groups
+        version = vectors.version
+        groups = [here.directory.named(join.group) for join in version.joins]
+        sent = keys_of(version, asked)
+        keys = [_keys(*one, sent) for one in zip(version.joins, groups, strict=True)]
+        return [
+            name
+            for group, some in zip(groups, keys, strict=True)
+            for name in (
+                codec.meta_key(group.name),
+                *(codec.key(group.key_prefix, key) for key in dict.fromkeys(some)),
+            )
+        ]
+
+    found = here.versions.read(view, asked.version, names)
+    if found is None:
+        raise _unknown(here, view)
+    vectors, raw = found
+    joined = []
+    for join, group, some in zip(vectors.version.joins, groups, keys, strict=True):
+        distinct = dict.fromkeys(some)
+        pushed, *values = raw[: len(distinct) + 1]
+        raw = raw[len(distinct) + 1 :]
+        if pushed is None and (not values or None in values):
+            raise NotMaterialized(group.name)
+        rows = {
+            key: _online_row(here, group, key, value, now)
+            for key, value in zip(distinct, values, strict=True)
+        }
+        joined.append(Joined(join, [rows[key] for key in some]))
+    return vectors, joined
+
+
+def offline(here: Stores, view: str, asked: Asked, as_of: datetime) -> tuple[Vectors, list[Joined]]:
+    """
+    Find the version online, and in the offline store the rows that were available then.
+
+    Raises:
+        ApiError, StoreUnavailable, UnreadableValue: See `online`.
+    """
+    found = here.versions.read(view, asked.version, lambda vectors: [])
+    if found is None:
+        raise _unknown(here, view)
+    vectors, _ = found
+    sent = keys_of(vectors.version, asked)
+    joined = []
+    for join in vectors.version.joins:
+        group = here.directory.named(join.group)
+        some = _keys(join, group, sent)
+        distinct = list(dict.fromkeys(some))
+        answers = here.offline.lookup_many(group.name, [(key, as_of) for key in distinct])
+        rows = {
+            key: Row(None, answer)
+            if isinstance(answer, LookupMiss)
+            else _row(group, {name: value_as_json(value) for name, value in answer.items()}, as_of)
+            for key, answer in zip(distinct, answers, strict=True)
+        }
+        joined.append(Joined(join, [rows[key] for key in some]))
+    return vectors, joined
+
+
+def _keys(join: Join, group: FeatureGroup, sent: Sequence[Mapping[str, str]]) -> list[Key]:
+    """Tell the key of a group for each row that was asked for."""
+    on = dict(join.on)
+    names = [on[name] for name in group.entity]
+    return [tuple([one[name] for name in names]) for one in sent]
+
+
+def _online_row(
+    here: Stores, group: FeatureGroup, key: Key, raw: bytes | None, now: datetime
+) -> Row:
+    if raw is None:
+        return Row(None, UnknownEntity(group.name, key))
+    values = here.online.decode(raw)
+    try:
+        available_at = as_time(values[group.available_at])
+    except (KeyError, ValueError, AttributeError) as error:
+        raise UnreadableValue(
+            f"{group.available_at} of {', '.join(key)} in {group.name} is no time ({error})"
+        ) from None
+    if is_expired(group, available_at, now):
+        return Row(None, UnknownEntity(group.name, key))
+    return _told(group, values, available_at, now)
+
+
+def _row(group: FeatureGroup, values: Mapping[str, Any], as_of: datetime) -> Row:
+    return _told(group, values, as_time(values[group.available_at]), as_of)
+
+
+def _told(
+    group: FeatureGroup, values: Mapping[str, Any], available_at: datetime, as_of: datetime
+) -> Row:
+    stale = is_stale(group, available_at, as_of)
+    return Row(values, None, format_time(available_at), stale)
+
+
+def _unknown(here: Stores, view: str) -> Exception:
+    known = sorted({one.view for one in here.offline.views()})
+    if view in known:
+        return NotMaterialized(view)
+    told = f"published: {', '.join(known)}" if known else "none was published"
+    return ApiError("unknown_view", f"no feature view {short(view)} was pushed; {told}")
