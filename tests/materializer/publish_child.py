@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from materializer import cli, training_files
-from materializer.commands import training
+from materializer.commands import whole
 from materializer.offline import tags
 
 
@@ -43,7 +43,7 @@ _replace = training_files._replace
 def main() -> None:
     # setattr: the modules do not re-export what they use.
     if sys.argv[1] == "tagging":
-        setattr(training, "tag_snapshots", tag_labels_alone)  # noqa: B010
+        setattr(whole, "tag_snapshots", tag_labels_alone)  # noqa: B010
     if sys.argv[1] == "receipt":
         setattr(training_files.TrainingFiles, "show", lambda *_: stand())  # noqa: B010
     if sys.argv[1] == "files":
