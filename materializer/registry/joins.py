@@ -135,7 +135,7 @@ def _check_key(
     if set(on) != set(group.entity):
         raise bad(
             "training_set",
-            f"it joins {group.name} on {', '.join(on)}, and a row of it is found by "
+            f"it joins {group.name} on {', '.join(on) or 'nothing'}, and a row of it is found by "
             f"{', '.join(group.entity)}",
         )
     for column in group.keys:

@@ -38,7 +38,7 @@ def read_steps(
         kind, column = str(step.get("type")), str(step.get("column"))
         where = f"transforms[{number}]"
         if kind not in TRANSFORMS:
-            raise bad(where, f"unknown type {kind!r}; known: {', '.join(TRANSFORMS)}")
+            raise bad(where, f"unknown type {step.get('type')!r}; known: {', '.join(TRANSFORMS)}")
         if column not in at:
             raise bad(where, f"{kind} of {column!r}: no such feature; there are {', '.join(at)}")
         options = {name: value for name, value in step.items() if name not in TRANSFORM}

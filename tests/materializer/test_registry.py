@@ -361,7 +361,10 @@ KNOWN = (
             f"feature_group: 'yes' is not a mapping; known keys: {KNOWN}",
         ),
         (_kind("feature_groups", {}), "feature_groups: unknown key; did you mean feature_group?"),
-        (_kind("training_set", {}), "training_set: a feature group cannot be a training set too"),
+        (
+            _kind("training_set", {}),
+            "training_set: a model cannot be a feature_group and a training_set",
+        ),
         (_set("entitiy", ["user_id"]), f"entitiy: unknown key; known: {KNOWN}"),
         (_set("entity", []), "entity: name at least one key column"),
         (_set("entity", ["user"]), "entity: 'user' is not a column of the contract"),
