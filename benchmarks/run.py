@@ -18,6 +18,7 @@ FOLDER = Path(__file__).resolve().parent
 BENCHMARKS: dict[str, list[str]] = {
     "push.py": ["--users", "20000", "--days", "5"],
     "offline_lookup.py": ["--users", "20000", "--days", "10"],
+    "training_set.py": ["--users", "20000", "--days", "5", "--labels", "20000", "--runs", "3"],
     "serve.py": ["--seconds", "3"],
     "gate.py": ["--users", "5000", "--events", "200000", "--labels", "20000", "--runs", "3"],
     "registry.py": ["--groups", "1", "20", "--runs", "2"],

@@ -42,6 +42,23 @@ needed, and nothing is written.
 
 It ends with 0 and `identical`, or with 1 and the first input that differs, looked at in this order:
 the SQL, the vars, the labels, each feature group, the built days, the output, the Parquet file.
+
+The receipt of a `materializer training-set` is verified the same way. Its labels are read again
+from the file that it names, which must still be the same.
+"""
+_ABOUT_SETS = """\
+Labels are a Parquet or CSV file with a time and the keys of the groups. Each row comes out once, in
+its place, with the columns of each group as they were known at its time: first all label columns,
+then those of the groups, in the order they are named. What was not known, or not true any more, is
+null. Neither dbt nor the warehouse is needed. Beside the output OUT is OUT.receipt.json, from which
+`materializer verify-training` makes the set again.
+
+  materializer training-set --labels labels.csv --groups features_daily --out train.parquet
+
+Groups that share the name of a column, such as `day`, need --prefix or a choice of columns:
+
+  materializer training-set --labels views.parquet --time viewed_at \\
+      --groups user_profile,item_feature --prefix --on user_id=viewer --out train.parquet
 """
 
 
@@ -204,6 +221,22 @@ def _get(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
     return get(settings, groups[0], arguments.key, voice)
 
 
+def _training_set(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.training_set import training_set
+    from materializer.wanted import Wanted
+
+    wanted = Wanted(
+        groups=arguments.groups,
+        time=arguments.time,
+        on=dict(arguments.on),
+        columns=arguments.columns,
+        prefix=arguments.prefix,
+    )
+    return training_set(
+        settings, arguments.labels, wanted, arguments.out, voice, force=arguments.force
+    )
+
+
 def _verify_training(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
     from materializer.commands.verify_training import verify_training
 
@@ -249,6 +282,22 @@ def _age(text: str) -> timedelta:
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not an age; write 26h, 90m or 2d")
     return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if "" in names or twice:
+        problem = f"names {twice} twice" if twice else "has an empty name"
+        raise argparse.ArgumentTypeError(f"{text!r} {problem}; write a,b")
+    return names
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, column = text.partition("=")
+    if not key or not column:
+        raise argparse.ArgumentTypeError(f"{text!r} is no pair; write user_id=sender_id")
+    return key, column
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -345,6 +394,14 @@ def _parser() -> argparse.ArgumentParser:
     add("groups", _list, "list the feature groups, or tell one of them whole", common, named)
     add("get", _get, "print the online row of one entity", common, groups, keys)
     add(
+        "training-set",
+        _training_set,
+        "join any file of labels with published groups, as they were known at each label's time",
+        common,
+        _training_set_options(),
+        more=_ABOUT_SETS,
+    )
+    add(
         "verify-training",
         _verify_training,
         "build a training set again from its receipt, and say whether it is identical",
@@ -354,6 +411,45 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("stop", _stop, "stop the embedded online store", common)
     return parser
+
+
+def _training_set_options() -> argparse.ArgumentParser:
+    sets = argparse.ArgumentParser(add_help=False)
+    sets.add_argument(
+        "--labels", type=Path, required=True, metavar="FILE", help="the labels, Parquet or CSV"
+    )
+    sets.add_argument(
+        "--groups", type=_names, required=True, metavar="A,B", help="the published groups to join"
+    )
+    sets.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the Parquet file to write"
+    )
+    sets.add_argument(
+        "--time",
+        default="as_of_ts",
+        metavar="COLUMN",
+        help="the label column with the time; UTC unless it has an offset (default: as_of_ts)",
+    )
+    sets.add_argument(
+        "--on",
+        type=_pair,
+        action="append",
+        default=[],
+        metavar="KEY=COLUMN",
+        help="the label column that has a key, where it has another name; may be repeated, and KEY "
+        "may be GROUP.KEY",
+    )
+    sets.add_argument(
+        "--columns",
+        type=_names,
+        metavar="A,B",
+        help="take these columns of the groups; a name may be GROUP.COLUMN (default: all but keys)",
+    )
+    sets.add_argument(
+        "--prefix", action="store_true", help="call each column of a group GROUP__COLUMN"
+    )
+    sets.add_argument("--force", action="store_true", help="write over an existing output")
+    return sets
 
 
 def _common_options() -> argparse.ArgumentParser:

@@ -1,8 +1,8 @@
 """
 Days in words: runs of consecutive ones, and the dbt command that builds a run.
 
-Owns how many days become few lines. Refuses to join two runs: a command must not build a day that
-nobody asked for, for its events may be gone.
+Owns how many days become few lines, and the text of a run, in both directions. Refuses to join two
+runs: a command must not build a day that nobody asked for, for its events may be gone.
 """
 
 from __future__ import annotations
@@ -34,6 +34,17 @@ class Run:
     def __len__(self) -> int:
         """Count the days."""
         return (self.last - self.first).days + 1
+
+    @classmethod
+    def from_text(cls, text: str) -> Run:
+        """
+        Read what `str` wrote.
+
+        Raises:
+            ValueError: It is something else.
+        """
+        first, _, last = text.partition(" to ")
+        return cls(date.fromisoformat(first), date.fromisoformat(last or first))
 
     @property
     def command(self) -> str:

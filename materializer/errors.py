@@ -5,10 +5,12 @@ Every error a user can meet, and the exit code each ends a command with.
     ├── UsageError                    2  the call itself is wrong
     │   ├── UnknownGroup
     │   ├── OtherTarget
+    │   ├── LabelsUnusable
     │   └── ReceiptUnreadable
     ├── Refused                       3  the data may not go out
     │   ├── GateRed
     │   ├── RemovalsRefused
+    │   ├── TrainingSetRefused
     │   └── PushRefused
     ├── StoreUnavailable              4  a store cannot be reached
     │   ├── WarehouseLocked
@@ -16,7 +18,8 @@ Every error a user can meet, and the exit code each ends a command with.
     │   ├── OfflineStoreUnavailable
     │   ├── OnlineStoreUnavailable
     │   ├── NotMaterialized
-    │   └── NotPublished
+    │   ├── NotPublished
+    │   └── BuiltDaysUnknown
     ├── LookupMiss                    1  the stores answer, and hold no usable row
     │   ├── UnknownEntity
     │   ├── NotYetAvailable
@@ -78,6 +81,13 @@ class OtherTarget(UsageError):
             f"the manifest was parsed for another target: it names {'.'.join(found)}, and target "
             f"{target} is {'.'.join(wanted)}; run: dbt parse --target {target}"
         )
+
+
+class LabelsUnusable(UsageError):
+    """A file of labels, or a row in it, cannot be joined."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path.name}: {problem}")
 
 
 class ReceiptUnreadable(UsageError):
@@ -185,6 +195,13 @@ class RemovalsRefused(Refused):
         self.losses = tuple(losses)
 
 
+class TrainingSetRefused(Refused):
+    """A training set made on demand is not what its labels and groups give."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"no training set is written: {problem}")
+
+
 class PushRefused(Refused):
     """A push would move the online store backwards, or over another store's data."""
 
@@ -233,6 +250,16 @@ class NotPublished(StoreUnavailable):
 
     def __init__(self, group: str) -> None:
         super().__init__(f"{group} was never published; run: materializer publish")
+
+
+class BuiltDaysUnknown(StoreUnavailable):
+    """An earlier version published a group, and did not say which of its days are built."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(
+            f"{group} was published by an earlier version, which did not say which days are built, "
+            "so nobody can tell which closing rows are still true; run: materializer publish"
+        )
 
 
 class NotMaterialized(StoreUnavailable):

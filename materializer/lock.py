@@ -20,13 +20,14 @@ from materializer.errors import AnotherRun
 
 
 @contextmanager
-def run_lock(settings: Settings, command: str) -> Iterator[None]:
+def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[None]:
     """
     Hold the run lock of a home.
 
     Args:
         settings: Names the home.
         command: What this run is, for whoever is turned away.
+        wait: How long to wait for somebody else [s].
 
     Raises:
         AnotherRun: Somebody else holds it; the message says who and since when.
@@ -35,7 +36,7 @@ def run_lock(settings: Settings, command: str) -> Iterator[None]:
     note = settings.home / "run.json"
     lock = FileLock(settings.home / "run.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         holder, since = _holder(note)
         raise AnotherRun(holder=holder, since=since) from None

@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +185,7 @@ def _source(body: Mapping[str, Any], snapshots: Mapping[str, str]) -> Source:
         columns=_columns(body["columns"]),
         content=body["content"],
         model=body["model"],
-        built_days=tuple(_run(text) for text in body["built_days"]),
+        built_days=tuple(Run.from_text(text) for text in body["built_days"]),
     )
 
 
@@ -207,11 +206,6 @@ def _columns(body: Sequence[str]) -> tuple[Column, ...]:
 
 def _columns_body(columns: Iterable[Column]) -> list[str]:
     return [f"{column.name} {column.type}" for column in columns]
-
-
-def _run(text: str) -> Run:
-    first, _, last = text.partition(" to ")
-    return Run(date.fromisoformat(first), date.fromisoformat(last or first))
 
 
 def _days_body(source: Source) -> list[str]:

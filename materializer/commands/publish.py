@@ -103,9 +103,10 @@ def _publish_group(
     warehouse_id = warehouse.warehouse_id()
     last = last_published(catalog, group.name)
     whole = last is None or last.warehouse_id != warehouse_id
-    waiting = unpublished(warehouse.built_days(group.unique_id), last, warehouse_id)
+    built = warehouse.built_days(group.unique_id)
+    waiting = unpublished(built, last, warehouse_id)
     require_as_built(group, waiting, warehouse)
-    days = [built.day for built in waiting]
+    days = [one.day for one in waiting]
     done = 0
 
     def progress(day: date, rows: int) -> None:
@@ -120,6 +121,7 @@ def _publish_group(
         rows=lambda day: warehouse.day_of(group, day),
         warehouse_id=warehouse_id,
         ledger_sequence=sequence,
+        built_days=[one.day for one in built],
         whole=whole,
         allow_removals=allow_removals,
         progress=progress,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -19,27 +18,15 @@ import duckdb
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
+from materializer.commands.verdict import Difference, gone, require_store, say_verdict
+from materializer.commands.verify_training_set import verify_training_set
 from materializer.config import Settings
-from materializer.errors import DONE, FAILED, UsageError
-from materializer.offline.catalog import RECEIPT, find_table, open_catalog, store_id, table_name
+from materializer.offline.catalog import RECEIPT, find_table, open_catalog, table_name
 from materializer.offline.rebuild import Rebuild, rebuilding
 from materializer.progress import Voice
 from materializer.receipt import Receipt, read_receipt
+from materializer.set_receipt import read_set_receipt
 from materializer.training_files import sha256_of
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """
-    Why a training set is not what its receipt says.
-
-    Attributes:
-        what: The input, or the part of the receipt, that differs.
-        why: How, in words.
-    """
-
-    what: str
-    why: str
 
 
 def verify_training(settings: Settings, path: Path, voice: Voice) -> int:
@@ -56,45 +43,21 @@ def verify_training(settings: Settings, path: Path, voice: Voice) -> int:
 
     Raises:
         ReceiptUnreadable: There is no such receipt.
-        UsageError: It is the receipt of another store.
+        UsageError: It is the receipt of another store, or its labels cannot be read.
         CannotRebuild: The SQL reads more than a receipt keeps.
         OfflineStoreUnavailable: The store cannot be read.
     """
     started = time.perf_counter()
+    on_demand = read_set_receipt(path)
+    if on_demand is not None:
+        return verify_training_set(settings, path, *on_demand, voice)
     receipt = read_receipt(path)
     catalog = open_catalog(settings)
-    _require_store(receipt, catalog)
+    require_store(receipt.tag, receipt.origin["store_id"], catalog)
     difference = next(_differences(receipt, path, catalog, voice), None)
-    seconds = time.perf_counter() - started
-    if difference is None:
-        voice.say(
-            f"{receipt.tag}: identical, {receipt.rows:,} rows rebuilt from "
-            f"{len(receipt.sources)} snapshots, {seconds:.1f} s"
-        )
-    else:
-        voice.say(f"{receipt.tag}: differs: {difference.what}: {difference.why}")
-    voice.result(
-        {
-            "receipt": str(path),
-            "tag": receipt.tag,
-            "rows": receipt.rows,
-            "verdict": "identical" if difference is None else "differs",
-            "differs": None if difference is None else difference.what,
-            "why": None if difference is None else difference.why,
-            "seconds": round(seconds, 3),
-        }
+    return say_verdict(
+        path, receipt.tag, receipt.rows, len(receipt.sources), difference, started, voice
     )
-    return DONE if difference is None else FAILED
-
-
-def _require_store(receipt: Receipt, catalog: Catalog) -> None:
-    theirs, ours = receipt.origin["store_id"], store_id(catalog)
-    if theirs != ours:
-        raise UsageError(
-            f"{receipt.tag} was published in store {theirs}, and this is "
-            f"{'an empty one' if ours is None else f'store {ours}'}; "
-            "set FEATURE_STORE_HOME, or the catalog"
-        )
 
 
 def _differences(
@@ -105,7 +68,7 @@ def _differences(
     for source in receipt.sources:
         table = find_table(catalog, table_name(source.name))
         if table is None or table.snapshot_by_id(source.snapshot_id) is None:
-            yield _gone(source.name, source.snapshot_id)
+            yield gone(source.name, source.snapshot_id)
         else:
             tables[source.name] = table
     with rebuilding(receipt) as rebuild:
@@ -117,10 +80,6 @@ def _differences(
         yield Difference(receipt.parquet, "the file beside the receipt is another one")
 
 
-def _gone(name: str, snapshot_id: int | None) -> Difference:
-    return Difference(name, f"its snapshot {snapshot_id} is gone")
-
-
 def _damages(receipt: Receipt, catalog: Catalog) -> Iterator[Difference]:
     """List the parts of a receipt that are not those that were published, in order."""
     name, snapshot_id = receipt.training_set, receipt.snapshot_id
@@ -129,7 +88,7 @@ def _damages(receipt: Receipt, catalog: Catalog) -> Iterator[Difference]:
     if table is not None and snapshot_id is not None:
         snapshot = table.snapshot_by_id(snapshot_id)
     if snapshot is None:
-        yield _gone(name, snapshot_id)
+        yield gone(name, snapshot_id)
         return
     text = snapshot.summary and snapshot.summary.additional_properties.get(RECEIPT)
     if not text:

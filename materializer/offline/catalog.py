@@ -34,6 +34,7 @@ REGISTRY = "feature-store.registry"
 LEDGER_SEQUENCE = "feature-store.ledger-sequence"
 WAREHOUSE_ID = "feature-store.warehouse-id"
 NEWEST_DAY = "feature-store.newest-day"
+BUILT_DAYS = "feature-store.built-days"
 GROUP_SNAPSHOT_ID = "feature-store.group-snapshot-id"
 RECEIPT = "feature-store.receipt"
 

@@ -22,8 +22,10 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyiceberg.transforms import IdentityTransform
 
+from materializer.days import runs
 from materializer.errors import BadValue, ContractMismatch
 from materializer.offline.catalog import (
+    BUILT_DAYS,
     LEDGER_SEQUENCE,
     NEWEST_DAY,
     REGISTRY,
@@ -112,7 +114,7 @@ def last_published(catalog: Catalog, group: str) -> Published | None:
     current = None if table is None else table.current_snapshot()
     if table is None or current is None:
         return None
-    summary = _publish_summary(table, current)
+    summary = publish_summary(table, current)
     if summary is None:
         return None
     newest = summary.get(NEWEST_DAY)
@@ -127,7 +129,8 @@ def last_published(catalog: Catalog, group: str) -> Published | None:
     )
 
 
-def _publish_summary(table: Table, current: Snapshot) -> dict[str, str] | None:
+def publish_summary(table: Table, current: Snapshot) -> dict[str, str] | None:
+    """Tell what a publish kept with a snapshot, or with the newest one before it; None without."""
     # Another engine's maintenance commits snapshots too, without our properties.
     for snapshot in ancestors_of(current, table.metadata):
         summary = {} if snapshot.summary is None else snapshot.summary.additional_properties
@@ -144,6 +147,7 @@ def publish_days(
     rows: DayRows,
     warehouse_id: str,
     ledger_sequence: int,
+    built_days: Iterable[date] | None = None,
     whole: bool = False,
     allow_removals: bool = False,
     progress: Progress | None = None,
@@ -161,6 +165,8 @@ def publish_days(
         rows: Called once for each day, in order.
         warehouse_id: Kept with the snapshot, see `last_published`.
         ledger_sequence: Likewise.
+        built_days: Every built day of the group in order, empty ones too. Kept with the snapshot
+            where a closing row rests on them.
         whole: The days are all there are: any other published day is removed.
         allow_removals: Remove days and entities without asking.
         progress: Told each day when it is written.
@@ -200,6 +206,8 @@ def publish_days(
         LEDGER_SEQUENCE: str(ledger_sequence),
         NEWEST_DAY: newest.isoformat() if newest else "",
     }
+    if group.closing_row and built_days is not None:
+        properties[BUILT_DAYS] = ", ".join(map(str, runs(built_days)))
     if new or gone or _is_news(group, table, properties):
         commit(
             table,
@@ -337,7 +345,7 @@ def _refuse_not_finite(group: FeatureGroup, batch: pa.RecordBatch) -> None:
 
 def _is_news(group: FeatureGroup, table: Table, properties: Mapping[str, str]) -> bool:
     current = table.current_snapshot()
-    summary = None if current is None else _publish_summary(table, current)
+    summary = None if current is None else publish_summary(table, current)
     known = summary is not None and all(summary.get(k) == v for k, v in properties.items())
     return not known or table.properties.get(REGISTRY) != group.to_json()
 

@@ -273,13 +273,14 @@ class OfflineReader:
             view = None if location is None else load_view(self._catalog, name)
         if view is None:
             self._views.pop(name, None)
-            raise _missing(self._catalog, name)
+            raise why_missing(self._catalog, name)
         self._due[name] = self._clock() + self._refresh_seconds
         self._views[name] = view
         return view
 
 
-def _missing(catalog: Catalog, name: str) -> UnknownGroup | NotPublished:
+def why_missing(catalog: Catalog, name: str) -> UnknownGroup | NotPublished:
+    """Tell why a group has no published state: no such group, or not the whole of it yet."""
     known = published_groups(catalog)
     table = find_table(catalog, table_name(name))
     begun = table is not None and REGISTRY in table.properties

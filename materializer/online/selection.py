@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from materializer import codec
 from materializer.errors import BadValue, OfflineStoreUnavailable
-from materializer.online.parquet import Parquet
+from materializer.offline.parquet import Parquet
 from materializer.online.source import File, Source
 from materializer.registry import Column, FeatureGroup
 

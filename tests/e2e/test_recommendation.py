@@ -6,7 +6,7 @@ import csv
 import re
 import shutil
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -304,6 +304,50 @@ def test_without_a_set_clock_a_snapshot_tells_the_real_time(copied: Project) -> 
     ((newest,),) = copied.query("select max(dbt_valid_from) from feature_store.stock_seen")
     assert isinstance(newest, datetime)
     assert began <= newest <= datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def test_a_training_set_on_demand_is_the_one_that_dbt_built(store: Store, tmp_path: Path) -> None:
+    training = store.home / "training" / "recommendation_training.parquet"
+    built = pq.read_table(training)
+    labels, out = tmp_path / "labels.parquet", tmp_path / "set.parquet"
+    pq.write_table(built.select(built.column_names[:5]), labels)
+    features = ",".join(built.column_names[5:])
+    call = ("--labels", str(labels), "--time", "available_at", "--out", str(out))
+
+    chosen = ("--groups", "user_profile,item_feature", "--columns", features)
+    store.do("training-set", *call, *chosen).assert_code(0)
+
+    assert pq.read_table(out).to_pylist() == built.to_pylist()
+    receipt = str(tmp_path / "set.parquet.receipt.json")
+    assert ": identical, " in store.do("verify-training", receipt).assert_code(0).out
+
+
+def test_a_training_set_joins_by_a_key_of_two_columns_and_ends_at_the_ttl(
+    store: Store, tmp_path: Path
+) -> None:
+    labels, out = tmp_path / "labels.csv", tmp_path / "set.parquet"
+    view = max(_read("activity"), key=lambda row: _at(row["started_at"]))
+    long_after = _at(view["started_at"]) + timedelta(days=3650)
+    times = [_at(view["started_at"]), long_after - timedelta(microseconds=1), long_after]
+    newest = [
+        _newest([row for row in _read("activity") if _same_key(row, view)], at, "started_at")
+        for at in times[:2]
+    ]
+    lines = [f"{view['user_id']},{view['item_id']},{at}" for at in times]
+    labels.write_text("\n".join(["user_id,item_id,as_of_ts", *lines, ""]))
+
+    store.do(
+        "training-set",
+        *("--labels", str(labels), "--groups", "user_activity", "--out", str(out)),
+    ).assert_code(0)
+
+    rows = pq.read_table(out).to_pylist()
+    expected = [None if row is None else int(row["conversion"]) for row in [*newest, None]]
+    assert [row["conversion"] for row in rows] == expected
+
+
+def _same_key(row: dict[str, str], other: dict[str, str]) -> bool:
+    return all(row[name] == other[name] for name in ("user_id", "item_id"))
 
 
 def test_a_build_without_changes_publishes_nothing(store: Store) -> None:

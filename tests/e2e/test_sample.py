@@ -150,6 +150,21 @@ def test_units_windows_and_nulls_are_told_alike_by_the_registry_and_over_http(
         }
 
 
+def test_a_training_set_on_demand_is_the_one_that_dbt_built(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "set.parquet"
+    labels = ("--labels", str(ROOT / "seeds" / "labels.csv"), "--groups", "features_daily")
+
+    store.command("training-set", *labels, "--out", str(out)).assert_code(0)
+
+    made = pq.read_table(out)
+    built = pq.read_table(store.home / "training" / "training_data.parquet")
+    assert made.column_names == built.column_names
+    rows = [{**row, "label": float(row["label"])} for row in made.to_pylist()]
+    assert sorted(map(repr, rows)) == sorted(map(repr, built.to_pylist()))
+    receipt = str(tmp_path / "set.parquet.receipt.json")
+    assert ": identical, 2,000 rows " in store.do("verify-training", receipt).assert_code(0).out
+
+
 def test_status_says_that_everything_is_there(store: Store) -> None:
     done = store.do("status", "--json", "--max-age", "1h").assert_code(0)
     (group,) = done.document["groups"]

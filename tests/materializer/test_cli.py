@@ -16,7 +16,10 @@ from materializer.errors import EXIT_CODES
 from tests.support.dbt import Project, python
 from tests.support.store import Store, finish
 
-COMMANDS = ("publish", "push", "run", "status", "groups", "get", "verify-training", "stop")
+COMMANDS = (
+    *("publish", "push", "run", "status", "groups", "get"),
+    *("training-set", "verify-training", "stop"),
+)
 ENGINES = {"duckdb", "pyarrow", "pyiceberg", "redis", "hiredis", "dbt", "sqlalchemy", "flask"}
 
 
@@ -188,9 +191,13 @@ def test_what_nobody_foresaw_is_one_line_too(store: Store) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_json_is_one_document_and_nothing_else(published: Store, command: str) -> None:
+def test_json_is_one_document_and_nothing_else(
+    published: Store, command: str, tmp_path: Path
+) -> None:
     receipt = str(published.home / "training" / "training_data.receipt.json")
-    needed = {"get": ["user1"], "verify-training": [receipt]}
+    labels = published.project.folder / "labels.csv"
+    sets = ["--labels", str(labels), "--groups", "features_daily", "--out", str(tmp_path / "set")]
+    needed = {"get": ["user1"], "training-set": sets, "verify-training": [receipt]}
     done = published.do(command, "--json", *needed.get(command, []))
 
     assert isinstance(done.assert_code(0).document, dict)

@@ -40,6 +40,19 @@ def _receipt(store: Store) -> Path:
     return store.home / "training" / "training_data.receipt.json"
 
 
+def test_a_publish_keeps_which_days_are_built_where_a_closing_row_rests_on_them(
+    published: Store,
+) -> None:
+    catalog = open_catalog(published.settings, environ={})
+    table = find_table(catalog, table_name("features_daily"))
+    snapshot = None if table is None else table.current_snapshot()
+    catalog.close()
+
+    assert snapshot is not None
+    assert snapshot.summary is not None
+    assert snapshot.summary["feature-store.built-days"] == f"{ALL_DAYS[0]} to {ALL_DAYS[-1]}"
+
+
 LATER = [*history(), ("user3", "late", datetime(2024, 3, 29, 12))]
 HALF = [event for event in history() if event[0] in USERS[:4]]
 

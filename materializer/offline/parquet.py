@@ -69,6 +69,11 @@ class Parquet:
         self._copies: dict[str, str] = {}
         fields = [_field(group, schema, column) for column in columns]
         self._fields = f"map {{{', '.join(fields)}}}"
+        self._casts = [
+            f"cast({codec.quoted(column.name)} as {duckdb_type(column.type)}) "
+            f"as {codec.quoted(column.name)}"
+            for column in columns
+        ]
         nulls = [
             f"null::{duckdb_type(column.type)} as {codec.quoted(column.name)}" for column in columns
         ]
@@ -86,10 +91,34 @@ class Parquet:
         """
         if not locations:
             return self._empty
-        paths = ", ".join(codec.literal(self._path(location)) for location in locations)
+        paths = ", ".join(codec.literal(self.local(location)) for location in locations)
         return f"read_parquet([{paths}], schema = {self._fields}, hive_partitioning = false)"
 
-    def _path(self, location: str) -> str:
+    def sql_by_name(self, locations: Sequence[str]) -> str:
+        """
+        Write the same relation as `sql`, by the names of the columns where those never changed.
+
+        So read, DuckDB applies the filters of a join while it reads, which takes half the time.
+
+        Args:
+            locations: As for `sql`.
+
+        Raises:
+            OfflineStoreUnavailable: A file from elsewhere cannot be copied.
+        """
+        if not locations or len(self._table.schemas()) > 1:
+            return self.sql(locations)
+        paths = ", ".join(codec.literal(self.local(location)) for location in locations)
+        rows = f"read_parquet([{paths}], hive_partitioning = false)"
+        return f"(select {', '.join(self._casts)} from {rows})"
+
+    def local(self, location: str) -> str:
+        """
+        Tell where a file is on this machine, after it was copied here if need be.
+
+        Raises:
+            OfflineStoreUnavailable: It cannot be copied.
+        """
         if location.startswith("file:"):
             return location.removeprefix("file://").removeprefix("file:")
         if "://" not in location:
