@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +52,16 @@ class TrainingFiles:
         """Tell every build of which a receipt is kept, of any training set."""
         return {path.stem for path in (self.folder / "receipts").glob("*.json")}
 
-    def name_snapshot(self, snapshot_id: str) -> bool:
-        """Tell whether the files are those of a snapshot; a kill can leave older ones."""
+    def name_snapshot(self, snapshot_id: str, facts: Mapping[str, object]) -> bool:
+        """Tell whether the files are those of a snapshot, with these facts in the receipt."""
+        # A kill can leave older ones.
         try:
-            named = json.loads(self.receipt.read_text(encoding="utf-8"))["snapshots"][self.name]
+            receipt = json.loads(self.receipt.read_text(encoding="utf-8"))
+            named = receipt["snapshots"][self.name] == snapshot_id
+            told = {name: receipt[name] for name in facts}
         except (OSError, ValueError, KeyError):
             return False
-        return self.parquet.is_file() and bool(named == snapshot_id)
+        return self.parquet.is_file() and bool(named) and told == facts
 
     def current_tag(self) -> str | None:
         """Tell the build whose rows these are, None when there are none."""

@@ -22,6 +22,7 @@ value in the training rows nothing is known.
 from __future__ import annotations
 
 import math
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def reader(given: str, kind: Kind) -> Step:
     """
     if kind == "number":
         return _number
-    return _text if given in ("int64", "boolean", "date") else _same
+    return category_text if given in ("int64", "boolean", "date") else _same
 
 
 def _same(value: Any) -> Any:
@@ -108,7 +109,8 @@ def _number(value: Any) -> float | None:
     return finite(float(value if isinstance(value, int | float) else str(value)))
 
 
-def _text(value: Any) -> str | None:
+def category_text(value: Any) -> str | None:
+    """Write a value as the category that it is."""
     if value is None:
         return None
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -180,7 +182,9 @@ def _one_hot_encode(parameters: Options) -> Step:
 
 def is_number(value: object) -> bool:
     """Tell whether an option is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Of a NaN both comparisons are false, and an integer may be larger than any double.
+    is_one = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_one and -sys.float_info.max <= value <= sys.float_info.max  # type: ignore[operator]
 
 
 def _clip_problem(options: Options) -> str | None:
@@ -217,7 +221,9 @@ def _categories_problem(options: Options) -> str | None:
         return None
     if not isinstance(categories, list) or not categories:
         return "categories is a list of them"
-    names = [_text(category) for category in categories]
+    if not all(isinstance(category, str | int | float) for category in categories):
+        return "a category is a text, a number, true or false"
+    names = [category_text(category) for category in categories]
     return "a category is named twice" if len(set(names)) < len(names) else None
 
 

@@ -10,10 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from materializer.registry import Column, Feature, FeatureView, FittedStep, ViewVersion
-from materializer.transforms import ONE_HOT, TRANSFORMS, finite, kind_for, reader, type_after
+from materializer.transforms import (
+    ONE_HOT,
+    TRANSFORMS,
+    category_text,
+    finite,
+    kind_for,
+    reader,
+    type_after,
+)
 
 # One feature's way: from its value to one value, or of one_hot_encode to one a category.
 Chain: TypeAlias = Callable[[Any], Any]
@@ -127,6 +136,10 @@ def fitted(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
     names = [feature.name for feature in view.features]
     if list(steps) != names:
         raise ValueError(f"its parameters are of {', '.join(steps) or 'nothing'}")
+    for feature in view.features:
+        for declared, built in zip_longest(feature.steps, steps[feature.name]):
+            if declared is None or built is None or not _is_of(declared, built):
+                raise ValueError(f"its parameters of {feature.name} are those of other transforms")
     if rows[0]["train_until"] != datetime.fromisoformat(view.train_until):
         raise ValueError(f"its parameters were fitted on the rows before {rows[0]['train_until']}")
     return ViewVersion(
@@ -142,4 +155,16 @@ def fitted(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
         features=tuple(
             replace(feature, steps=tuple(steps[feature.name])) for feature in view.features
         ),
+    )
+
+
+def _is_of(declared: FittedStep, built: FittedStep) -> bool:
+    """Tell whether a step was built as it is declared; what it was fitted to may be anything."""
+    options = {
+        name: [category_text(one) for one in value] if name == "categories" else value
+        for name, value in declared.parameters.items()
+        if name in built.parameters and value is not None
+    }
+    return declared.transform == built.transform and all(
+        built.parameters[name] == value for name, value in options.items()
     )

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from materializer.codec import quoted
 from materializer.content import ledger_content
 from materializer.errors import FeatureStoreError, WarehouseLocked, WarehouseMissing
 from materializer.records import BuiltDay, BuiltWhole, LastBuild, Verdict
@@ -217,14 +218,14 @@ class Warehouse:
         Returns:
             n rows, the columns of the group in contract order, times in UTC.
         """
-        columns = ", ".join(f'"{column.name}"' for column in group.columns)
+        columns = ", ".join(quoted(column.name) for column in group.columns)
         return self._arrow(
             f'select {columns} from {group.relation_name} where "{group.partition}" = ?', [day]
         )
 
     def table(self, relation: str, columns: Sequence[Column]) -> pa.Table:
         """Read a whole relation: n rows, the given columns."""
-        names = ", ".join(f'"{column.name}"' for column in columns)
+        names = ", ".join(quoted(column.name) for column in columns)
         return self._arrow(f"select {names} from {relation}")
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:

@@ -20,21 +20,25 @@ from materializer.commands.outcome import Outcome
 from materializer.commands.whole import Publishing, Whole, publish_whole, refuse
 from materializer.content import content_of_rows
 from materializer.errors import NotPublished
-from materializer.gate import require_green
+from materializer.gate import require_green, require_whole_as_built
 from materializer.offline.publish import last_published
 from materializer.offline.versions import Published, record_version
 from materializer.receipt import Source
 from materializer.registry import Column, FeatureView, ViewVersion
+from materializer.registry.view import SPLIT as SPLIT_NAME
 from materializer.training_files import TrainingFiles
 from materializer.vector import Vectors, fitted
 
 # About so many rows are made again at each publish: some 10 ms of work.
 _COMPARED = 2_000
 
-SPLIT = Column("split", "string")
+SPLIT = Column(SPLIT_NAME, "string")
 
+# As the macro makes them.
 _PARAMETERS = (
+    Column("position", "int64"),
     Column("feature", "string"),
+    Column("step", "int64"),
     Column("transform", "string"),
     Column("parameters", "string"),
     Column("fitted_on_rows", "int64"),
@@ -52,7 +56,7 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
         NotPublished: Its training set never was.
         OfflineStoreUnavailable: The store cannot be written.
     """
-    require_green(view.name, view.parameters_id, work.registry, work.warehouse)
+    _require_parameters(view, work)
     version = _version(view, work)
     vectors = Vectors(version)
     training_set = work.registry.training_sets[view.training_set]
@@ -86,7 +90,7 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
         ),
         inputs={
             training_set.name: training_set.unique_id,
-            f"{view.name}_parameters": view.parameters_id,
+            view.parameters: view.parameters_id,
         },
         sources=sources,
         facts={"parameter_version": version.id},
@@ -95,13 +99,31 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     return publish_whole(whole, work)
 
 
+def _require_parameters(view: FeatureView, work: Publishing) -> None:
+    """
+    Stop unless the parameters are those that a green build fitted, on the rows that stand.
+
+    Raises:
+        GateRed: They are not.
+    """
+    name, model, warehouse = view.parameters, view.parameters_id, work.warehouse
+    require_green(name, model, work.registry, warehouse)
+    require_whole_as_built(name, model, view.parameters_relation, _PARAMETERS, warehouse)
+    newest = warehouse.sequences()
+    training_set = work.registry.training_sets[view.training_set]
+    if newest.get(training_set.unique_id, 0) > newest[model]:
+        refuse(
+            name,
+            [
+                f"it was fitted before {training_set.name} was last built; "
+                f"run: dbt build --select {name} {view.name}"
+            ],
+        )
+
+
 def _version(view: FeatureView, work: Publishing) -> ViewVersion:
-    query = f"""(
-        select feature, transform, parameters, fitted_on_rows, train_until
-        from {view.parameters_relation}
-        order by position, step
-    )"""
-    rows = work.warehouse.table(query, _PARAMETERS).to_pylist()
+    rows = work.warehouse.table(view.parameters_relation, _PARAMETERS).to_pylist()
+    rows.sort(key=lambda row: (row["position"], row["step"]))
     for row in rows:
         row["parameters"] = json.loads(row["parameters"])
     try:

@@ -115,7 +115,7 @@ def publish_whole(whole: Whole, work: Publishing) -> Outcome:
     properties = {WAREHOUSE_ID: warehouse.warehouse_id(), LEDGER_SEQUENCE: str(build.sequence)}
     files = TrainingFiles(settings.home / "training", name)
     snapshot = _published(catalog, name, properties, warehouse.last_built_at(whole.unique_id))
-    if snapshot and files.name_snapshot(snapshot):
+    if snapshot and files.name_snapshot(snapshot, whole.facts):
         work.voice.say(f"published {name}: up to date")
         return Outcome("publish", name, DONE, "up to date")
     refuse(name, _staleness(whole, build, warehouse))

@@ -8,8 +8,8 @@ newest again. Refuses to know how a vector is made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -92,9 +92,9 @@ def record_version(catalog: Catalog, new: Published, *, keep: int | None) -> lis
     known = versions(catalog)
     others = [one for one in known if one.view != new.view]
     earlier = [one for one in known if one.view == new.view and one.version != new.version]
-    # Also by a clock that was set back, what was fitted last is the newest.
-    last = max((one.fitted_at for one in earlier), default=new.fitted_at)
-    moved = Published(**{**asdict(new), "fitted_at": max(new.fitted_at, last)})
+    # Also by a clock that stands, or was set back, what was fitted last is the newest.
+    after = [one.fitted_at + timedelta(microseconds=1) for one in earlier]
+    moved = replace(new, fitted_at=max([new.fitted_at, *after]))
     kept = [*earlier, moved][-keep:] if keep else [*earlier, moved]
     _write(catalog, [*others, *kept])
     return [one for one in earlier if one not in kept]

@@ -18,7 +18,7 @@ import redis
 from materializer import codec
 from materializer.codec import ViewMeta
 from materializer.config import format_time
-from materializer.errors import PushRefused
+from materializer.errors import PushRefused, UnreadableValue
 from materializer.offline.versions import Published
 from materializer.online.connection import place, talking
 
@@ -58,18 +58,17 @@ def push_view(
         client: The online store.
         store_id: The offline store they are of.
         now: The clock [aware].
-        everything: Write also what is there.
+        everything: Write also what is there, and over what is no state of a view.
         take_over: Write over another store's view.
 
     Raises:
         PushRefused: Another store's view is there.
-        UnreadableValue: What is stored there is not ours.
+        UnreadableValue: What is stored there is not ours, and not everything is to be written.
         OnlineStoreUnavailable, OnlineWriteFailed: The server is away, or refuses a write.
     """
     names = tuple(one.version for one in published)
     with talking(place(client)):
-        raw = cast("bytes | None", client.get(codec.view_key(view)))
-        known = None if raw is None else ViewMeta.from_json(raw)
+        known = _known(client, view, everything=everything)
         if known is not None and known.store_id != store_id and not take_over:
             raise PushRefused(
                 f"{view}: not pushed: {place(client)} holds the view of another store "
@@ -87,3 +86,13 @@ def push_view(
         for name in gone:
             client.delete(codec.version_key(view, name))
     return ViewReport(names[-1], len(names), up_to_date=False)
+
+
+def _known(client: redis.Redis, view: str, *, everything: bool) -> ViewMeta | None:
+    raw = cast("bytes | None", client.get(codec.view_key(view)))
+    try:
+        return None if raw is None else ViewMeta.from_json(raw)
+    except UnreadableValue:
+        if everything:
+            return None
+        raise

@@ -6,6 +6,8 @@ The registry: what feature groups there are, read from dbt's artifacts, never wr
     groups       a model becomes a group or a training set, or is refused
     view         the values of a feature view, and the form in which a version of it is kept
     views        a model becomes a feature view, or is refused
+    joins        the groups of a view, from what the join noted
+    steps        the chains of a view, from its transforms
     lineage      where the rows of a model come from
     artifacts    what the warehouse and the last run said, where dbt has written it
     manifest     a whole project

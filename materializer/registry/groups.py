@@ -51,7 +51,7 @@ def read_group(node: Node, given: object, graph: Mapping[str, Node]) -> FeatureG
         BadRegistry: The model cannot be a group.
     """
     place = Place.of(node)
-    name = _name(place)
+    name = published_name(place, "group")
     if not node["config"].get("contract", {}).get("enforced"):
         raise place.bad("contract", "a feature group needs contract: {enforced: true}")
     meta = read_keys(FEATURE_GROUP, given, GROUP_KEYS, place)
@@ -82,11 +82,21 @@ def read_group(node: Node, given: object, graph: Mapping[str, Node]) -> FeatureG
     )
 
 
-def _name(place: Place) -> str:
+def published_name(place: Place, what: str) -> str:
+    """
+    Give the name of a model that is published as a table.
+
+    Args:
+        place: Where it is declared.
+        what: What the model is, in a word.
+
+    Raises:
+        BadRegistry: No table and no online key can have it.
+    """
     if place.model.startswith("_"):
-        raise place.bad("name", "a group name cannot begin with an underscore")
+        raise place.bad("name", f"a {what} name cannot begin with an underscore")
     if not _NAME.fullmatch(place.model):
-        raise place.bad("name", "a group name has letters, digits and underscores alone")
+        raise place.bad("name", f"a {what} name has letters, digits and underscores alone")
     if place.model in _TAKEN:
         raise place.bad("name", f"{place.model!r} is the published table of the labels")
     return place.model

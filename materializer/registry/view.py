@@ -17,6 +17,8 @@ from typing import Any
 from materializer.registry.values import Column
 
 IMPUTE, NULL, ERROR = "impute", "null", "error"
+# A view's own column: train or holdout.
+SPLIT = "split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class FittedStep:
 
     Attributes:
         transform: Its type.
-        parameters: What it was fitted to.
+        parameters: What it was fitted to; in a view that is only declared, its options.
     """
 
     transform: str
@@ -63,7 +65,7 @@ class Feature:
         type: Its type there.
         join: Name of the join it comes from, None when only a request can bring it.
         column: Its name in that group, None likewise.
-        steps: Its transforms; empty in a view that is only declared.
+        steps: Its transforms, in order.
     """
 
     name: str
@@ -90,9 +92,11 @@ class FeatureView:
         time: Column with the time of a row.
         train_until: UTC time before which a row is for training; those from it on are held out.
         keys: What a vector is asked for by.
-        joins: The groups, in the order of the training set; its own group first, when it is one.
+        joins: The groups that have a feature of it, in the order of the training set; its own
+            group first, when it is one.
         features: What goes in, in the order in which it comes out.
-        parameters_id: dbt's id of the model with the fitted parameters.
+        parameters: Name of the model with the fitted parameters.
+        parameters_id: dbt's id of it.
         parameters_relation: Its quoted relation in the warehouse.
         keep_versions: How many versions stay, the newest; None keeps all.
     """
@@ -110,6 +114,7 @@ class FeatureView:
     keys: tuple[Column, ...]
     joins: tuple[Join, ...]
     features: tuple[Feature, ...]
+    parameters: str
     parameters_id: str
     parameters_relation: str
     keep_versions: int | None = None

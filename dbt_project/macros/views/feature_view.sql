@@ -93,6 +93,9 @@ from outputs
 {% macro _outputs(definition, known) %}
     {%- set outputs = {} -%}
     {%- set taken = {} -%}
+    {%- for name in definition['keys'] + [definition['time'], definition['label'], 'split'] -%}
+        {%- do taken.update({name | lower: name}) -%}
+    {%- endfor -%}
     {%- for feature in definition['features'] -%}
         {%- set column = 'feature_' ~ loop.index -%}
         {%- set last = feature['steps'][-1] if feature['steps'] else {} -%}

@@ -13,6 +13,13 @@
     {%- endif -%}
     {%- set keys = feature_store._view_keys(rows, join) -%}
     {%- set given = feature_store._view_features(meta, rows, join, keys) -%}
+    {%- for name in given -%}
+        {%- if name not in rows.columns -%}
+            {{ feature_store._bad_view(node, 'features', name ~ ' is not a column of ' ~ rows.name) }}
+        {%- elif name | lower in (keys + [join['time'], meta['label'], 'split']) | map('lower') | list -%}
+            {{ feature_store._bad_view(node, 'features', name ~ ' is a key, the time, the label or the split') }}
+        {%- endif -%}
+    {%- endfor -%}
     {%- set chains = {} -%}
     {%- for step in meta.get('transforms') or [] -%}
         {%- if step.get('column') not in given -%}
