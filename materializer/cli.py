@@ -204,6 +204,15 @@ def _list(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> in
     return groups(registry, arguments.name, voice, settings.now())
 
 
+def _list_views(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+    from materializer.commands.view_list import list_views
+    from materializer.offline.catalog import open_catalog
+    from materializer.offline.versions import versions
+
+    registry = _registry(arguments)
+    return list_views(registry, arguments.name, versions(open_catalog(settings)), voice)
+
+
 def _get(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
     from materializer.commands.get import get
 
@@ -363,7 +372,7 @@ def _parser() -> argparse.ArgumentParser:
         help="exit 1 when a group's newest data are older, e.g. 26h; for alerting",
     )
     named = argparse.ArgumentParser(add_help=False)
-    named.add_argument("name", nargs="?", metavar="NAME", help="the group to tell whole")
+    named.add_argument("name", nargs="?", metavar="NAME", help="the one to tell whole")
     keys = argparse.ArgumentParser(add_help=False)
     keys.add_argument("key", nargs="+", metavar="KEY", help="the entity's key, e.g. user1")
     receipts = argparse.ArgumentParser(add_help=False)
@@ -392,6 +401,7 @@ def _parser() -> argparse.ArgumentParser:
         ages,
     )
     add("groups", _list, "list the feature groups, or tell one of them whole", common, named)
+    add("views", _list_views, "list the feature views, or tell one of them whole", common, named)
     add("get", _get, "print the online row of one entity", common, groups, keys)
     add(
         "training-set",

@@ -4,6 +4,7 @@ Every error a user can meet, and the exit code each ends a command with.
     FeatureStoreError                 1  failed
     ├── UsageError                    2  the call itself is wrong
     │   ├── UnknownGroup
+    │   ├── UnknownView
     │   ├── OtherTarget
     │   ├── LabelsUnusable
     │   └── ReceiptUnreadable
@@ -71,6 +72,13 @@ class UnknownGroup(UsageError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no feature group {name!r}; known: {', '.join(known) or 'none'}")
         self.name = name
+
+
+class UnknownView(UsageError):
+    """No feature view of that name is in the registry."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no feature view {name!r}; known: {', '.join(known) or 'none'}")
 
 
 class OtherTarget(UsageError):

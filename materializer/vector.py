@@ -35,17 +35,18 @@ def outputs(version: ViewVersion) -> tuple[Column, ...]:
     A feature keeps its name and its place. One that ends in `one_hot_encode` becomes a column a
     category, `<feature>__<category>`, in the order of the categories.
     """
-    columns: list[Column] = []
-    for feature in version.features:
-        kind = feature.type
-        for step in feature.steps:
-            kind = type_after(TRANSFORMS[step.transform], kind)
-        if feature.steps and feature.steps[-1].transform == ONE_HOT:
-            categories = feature.steps[-1].parameters["categories"]
-            columns += [Column(f"{feature.name}__{category}", kind) for category in categories]
-        else:
-            columns.append(Column(feature.name, kind))
-    return tuple(columns)
+    return tuple(column for feature in version.features for column in outputs_of(feature))
+
+
+def outputs_of(feature: Feature) -> list[Column]:
+    """Name the columns that a feature with fitted steps becomes, in order."""
+    kind = feature.type
+    for step in feature.steps:
+        kind = type_after(TRANSFORMS[step.transform], kind)
+    if not _is_one_hot(feature):
+        return [Column(feature.name, kind)]
+    categories = feature.steps[-1].parameters["categories"]
+    return [Column(f"{feature.name}__{category}", kind) for category in categories]
 
 
 class Vectors:

@@ -6,11 +6,11 @@ Owns the words and the columns. Reads dbt's artifacts and nothing else: no store
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from materializer.commands.table import aligned
 from materializer.config import parse_time
 from materializer.errors import DONE, UnknownGroup
 from materializer.progress import Voice
@@ -64,7 +64,7 @@ def _list(registry: Registry, now: datetime) -> list[str]:
         )
         for group in registry.groups.values()
     ]
-    return _aligned([header, *rows])
+    return aligned([header, *rows])
 
 
 def _head(group: FeatureGroup, registry: Registry, now: datetime) -> list[str]:
@@ -106,7 +106,7 @@ def _columns(group: FeatureGroup) -> list[str]:
         )
         for column in group.columns
     ]
-    return _aligned([header, *rows])
+    return aligned([header, *rows])
 
 
 def _document(group: FeatureGroup, registry: Registry) -> dict[str, object]:
@@ -155,11 +155,3 @@ def _deprecation(group: FeatureGroup, now: datetime) -> list[str]:
 
 def _yes(true: bool) -> str:
     return "yes" if true else "no"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

@@ -165,6 +165,16 @@ def test_a_rule_that_changes_makes_a_version_of_the_same_rows(store: Store) -> N
     )
 
 
+def test_the_command_tells_what_is_declared_and_what_is_published(asked: Store) -> None:
+    [view] = asked.do("views", "--json").assert_code(0).document["views"]
+
+    assert (view["name"], view["version"]) == (VIEW, version_in(receipt(asked)))
+    assert asked.do("views", VIEW).assert_code(0).out.splitlines()[0] == VIEW
+    assert asked.do("views", "x").assert_code(2).err == (
+        f"materializer: no feature view 'x'; known: {VIEW}\n"
+    )
+
+
 # What is refused
 
 

@@ -1,0 +1,284 @@
+"""`materializer views`: what people and machines are told of the feature views."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from materializer.commands.view_list import list_views
+from materializer.errors import UnknownView
+from materializer.offline.versions import Published
+from materializer.progress import Voice
+from materializer.registry import (
+    Column,
+    Feature,
+    FeatureView,
+    FittedStep,
+    GateTest,
+    Join,
+    Registry,
+    ViewVersion,
+)
+
+FRAUD = FeatureView(
+    name="fraud_v1",
+    unique_id="model.shop.fraud_v1",
+    relation_name='"shop"."store"."fraud_v1"',
+    description="What the fraud model is given.\nAsked at the till.",
+    owner="risk",
+    training_set="payments",
+    label="is_fraud",
+    label_type="int64",
+    time="paid_at",
+    train_until="2024-02-01",
+    keys=(Column("customer", "int64"), Column("shop", "string")),
+    joins=(Join("customers", "customers", (("id", "customer"),), "error"),),
+    features=(
+        Feature(
+            "spent",
+            "decimal(9,2)",
+            "customers",
+            "spent",
+            (FittedStep("impute", {"with": "median"}), FittedStep("scale", {})),
+        ),
+        Feature("level", "string", "customers", "level", (FittedStep("one_hot_encode", {}),)),
+        Feature("amount", "double", None, None),
+    ),
+    parameters="fraud_v1_parameters",
+    parameters_id="model.shop.fraud_v1_parameters",
+    parameters_relation='"shop"."store"."fraud_v1_parameters"',
+    keep_versions=3,
+)
+PLAIN = replace(
+    FRAUD,
+    name="plain",
+    unique_id="model.shop.plain",
+    description="",
+    owner=None,
+    joins=(),
+    features=FRAUD.features[2:],
+    parameters_id="model.shop.plain_parameters",
+    keep_versions=None,
+)
+REGISTRY = Registry(
+    groups={},
+    training_sets={},
+    gate=(
+        GateTest("test.shop.a", "fraud_conserves", (FRAUD.unique_id,)),
+        GateTest("test.shop.b", "fraud_is_fitted", (FRAUD.parameters_id,)),
+    ),
+    records={},
+    windows={},
+    checksum="",
+    views={"fraud_v1": FRAUD, "plain": PLAIN},
+)
+
+
+def fitted(value: float, levels: Sequence[str]) -> ViewVersion:
+    steps = (FittedStep("impute", {"value": value}), FittedStep("scale", {"mean": 2, "scale": 0.5}))
+    return ViewVersion(
+        view="fraud_v1",
+        description=FRAUD.description,
+        owner=FRAUD.owner,
+        training_set="payments",
+        label="is_fraud",
+        train_until="2024-01-01",
+        fitted_on_rows=1200,
+        keys=FRAUD.keys,
+        joins=FRAUD.joins,
+        features=(
+            replace(FRAUD.features[0], steps=steps),
+            replace(
+                FRAUD.features[1], steps=(FittedStep("one_hot_encode", {"categories": levels}),)
+            ),
+            FRAUD.features[2],
+        ),
+    )
+
+
+def published(version: ViewVersion, day: int) -> Published:
+    at = datetime(2024, 2, day, 12)
+    return Published("fraud_v1", version.id, at, f"payments-{day}", version.text)
+
+
+OLD, NEW = fitted(1.5, ["gold"]), fitted(2.5, ["gold", "a\nb"])
+VERSIONS = [published(OLD, 1), published(NEW, 2)]
+
+
+def told(
+    name: str | None = None, versions: Sequence[Published] = VERSIONS, registry: Registry = REGISTRY
+) -> list[str]:
+    out = io.StringIO()
+    assert list_views(registry, name, versions, Voice(out=out)) == 0
+    return out.getvalue().splitlines()
+
+
+def document(name: str | None = None) -> Any:
+    out = io.StringIO()
+    list_views(REGISTRY, name, VERSIONS, Voice(as_json=True, out=out))
+    return json.loads(out.getvalue())
+
+
+def cells(line: str) -> list[str]:
+    """Split a line of a table; how wide its columns are is not what a test is about."""
+    return re.split(r"\s{2,}", line)
+
+
+def test_the_list_has_a_line_for_each_view() -> None:
+    key = "customer (int64), shop (string)"
+    head = ["name", "training set", "label", "key", "features", "columns", "version", "versions"]
+
+    assert [cells(line) for line in told()] == [
+        [*head, "train until", "owner"],
+        ["fraud_v1", "payments", "is_fraud", key, "3", "4", NEW.id, "2", "2024-02-01", "risk"],
+        ["plain", "payments", "is_fraud", key, "1", "-", "-", "0", "2024-02-01", "-"],
+    ]
+
+
+def test_a_project_without_views_says_how_a_model_becomes_one() -> None:
+    assert told(registry=replace(REGISTRY, views={})) == [
+        "no feature view; a model becomes one by meta.feature_view"
+    ]
+
+
+def test_one_view_is_told_whole() -> None:
+    assert told("fraud_v1")[:19] == [
+        "fraud_v1",
+        "What the fraud model is given.",
+        "Asked at the till.",
+        "",
+        "training set   payments",
+        "label          is_fraud (int64)",
+        "key            customer (int64), shop (string)",
+        "time           paid_at",
+        "train until    2024-02-01",
+        "owner          risk",
+        "keeps          3 versions",
+        'relation       "shop"."store"."fraud_v1"',
+        "gate           fraud_conserves, fraud_is_fitted",
+        f"version        {NEW.id}, fitted on 1,200 rows of payments-2",
+        "               at 2024-02-02T12:00:00Z, before 2024-01-01",
+        f"before it      {OLD.id}, at 2024-02-01T12:00:00Z",
+        "",
+        "group      found by                  missing",
+        "customers  customers: id = customer  error",
+    ]
+
+
+def test_each_feature_is_told_with_its_chain_and_what_that_was_fitted_to() -> None:
+    lines = told("fraud_v1")
+    table = lines[lines.index("", 17) + 1 :]
+
+    assert [cells(line) for line in table] == [
+        ["feature", "type", "comes from", "step", "fitted to", "columns"],
+        [
+            *("spent", "decimal(9,2)", "customers.spent", 'impute with "median"', "value 2.5"),
+            "spent",
+        ],
+        ["", "scale", "mean 2, scale 0.5"],
+        [
+            *("level", "string", "customers.level", "one_hot_encode"),
+            'categories ["gold", "a\\nb"]',
+            'level__gold, "level__a\\nb"',
+        ],
+        ["amount", "double", "the request", "-", "-", "amount"],
+    ]
+
+
+def test_a_view_that_was_never_published_is_told_as_it_is_declared() -> None:
+    lines = told("fraud_v1", versions=[])
+
+    assert "version        none is published" in lines
+    assert [line.split()[-2:] for line in lines[-4:]] == [
+        ["-", "-"],
+        ["scale", "-"],
+        ["-", "-"],
+        ["-", "-"],
+    ]
+
+
+def test_a_view_that_says_little_is_told_in_few_lines() -> None:
+    assert told("plain")[:13] == [
+        "plain",
+        "",
+        "training set   payments",
+        "label          is_fraud (int64)",
+        "key            customer (int64), shop (string)",
+        "time           paid_at",
+        "train until    2024-02-01",
+        "owner          -",
+        "keeps          every version",
+        'relation       "shop"."store"."fraud_v1"',
+        "gate           no test, so it is not published",
+        "version        none is published",
+        "",
+    ]
+
+
+def test_a_step_that_was_not_fitted_so_is_not_told_with_the_parameters_of_another() -> None:
+    other = replace(FRAUD.features[0], steps=(FittedStep("clip", {"min": 0}),))
+    changed = replace(FRAUD, features=(other, *FRAUD.features[1:]))
+
+    [line] = [
+        line
+        for line in told("fraud_v1", registry=replace(REGISTRY, views={"fraud_v1": changed}))
+        if line.startswith("spent ")
+    ]
+
+    assert line.split()[3:] == ["clip", "min", "0", "-", "spent"]
+
+
+def test_long_parameters_are_cut_for_people() -> None:
+    many = published(fitted(1.0, [f"level{n}" for n in range(100)]), 3)
+
+    assert max(len(line) for line in told("fraud_v1", versions=[many])) < 200
+
+
+def test_a_machine_gets_the_whole_of_one_view() -> None:
+    view = document("fraud_v1")["view"]
+
+    assert (view["name"], view["version"], view["keep_versions"]) == ("fraud_v1", NEW.id, 3)
+    assert view["keys"] == [
+        {"name": "customer", "type": "int64"},
+        {"name": "shop", "type": "string"},
+    ]
+    assert view["joins"] == [
+        {"name": "customers", "group": "customers", "on": {"id": "customer"}, "missing": "error"}
+    ]
+    assert view["features"][0]["steps"][0] == {
+        "transform": "impute",
+        "parameters": {"with": "median"},
+    }
+    assert view["gate"] == ["fraud_conserves"]
+    assert view["gate_of_parameters"] == ["fraud_is_fitted"]
+    assert view["versions"] == [
+        {
+            "version": one.id,
+            "fitted_at": f"2024-02-0{day}T12:00:00Z",
+            "training_tag": f"payments-{day}",
+        }
+        for day, one in enumerate((OLD, NEW), start=1)
+    ]
+    assert view["published"] == json.loads(NEW.text)
+    assert [column["name"] for column in view["columns"]] == [
+        "spent",
+        "level__gold",
+        "level__a\nb",
+        "amount",
+    ]
+
+
+def test_a_machine_gets_the_whole_of_every_view() -> None:
+    assert document() == {"views": [document("fraud_v1")["view"], document("plain")["view"]]}
+
+
+def test_an_unknown_view_is_told_with_the_known_ones() -> None:
+    with pytest.raises(UnknownView, match="'fraud'; known: fraud_v1, plain"):
+        told("fraud")
