@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "offline_lookup.py": ["--users", "20000", "--days", "10"],
     "training_set.py": ["--users", "20000", "--days", "5", "--labels", "20000", "--runs", "3"],
     "serve.py": ["--seconds", "3"],
+    "vector.py": ["--users", "2000", "--seconds", "1", "--runs", "3"],
     "gate.py": ["--users", "5000", "--events", "200000", "--labels", "20000", "--runs", "3"],
     "registry.py": ["--groups", "1", "20", "--runs", "2"],
     "backfill.py": ["--users", "2000", "--events", "200000", "--runs", "1"],

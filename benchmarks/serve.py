@@ -40,13 +40,21 @@ from tests.support.group import GROUP
 
 IDS = 5000
 
-# Asks for the targets of a file in turn; prints what it saw as one line of JSON.
+# Asks for the targets of a file in turn; prints what it saw as one line of JSON. What follows a tab
+# is a body.
 LUA = """
-local targets, number = {}, 0
-for line in io.lines("%s") do targets[#targets + 1] = line end
+local requests, number = {}, 0
+local json = {["Content-Type"] = "application/json"}
+init = function()
+    for line in io.lines("%s") do
+        local target, body = line:match("^([^\t]+)\t(.+)$")
+        requests[#requests + 1] = target and wrk.format("POST", target, json, body)
+            or wrk.format("GET", line)
+    end
+end
 request = function()
-    number = number %% #targets + 1
-    return wrk.format("GET", targets[number])
+    number = number %% #requests + 1
+    return requests[number]
 end
 done = function(summary, latency, requests)
     local errors = summary.errors
@@ -81,6 +89,12 @@ def command(server: str, port: int, workers: int) -> list[str]:
     """Write the command line of a server."""
     if server == "granian":
         return [sys.executable, "-m", "serve", "--port", str(port), "--workers", str(workers)]
+    if server == "bare":
+        return [
+            *(sys.executable, "-m", "granian", "--interface", "wsgi", "--factory", "--http", "1"),
+            *("--port", str(port), "--workers", str(workers), "--blocking-threads", "8"),
+            *("--log-level", "error", "benchmarks.bare:application"),
+        ]
     return [
         *(sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--threads", "8"),
         *("--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--no-control-socket"),

@@ -171,7 +171,8 @@ def decode_value(raw: bytes) -> tuple[str, list[JSON]]:
         UnreadableValue: The bytes are not a JSON array that begins with a contract id.
     """
     try:
-        decoded = json.loads(raw)
+        # From bytes it would first look for UTF-16.
+        decoded = json.loads(raw.decode())
     except ValueError as error:
         raise UnreadableValue(f"not JSON ({error})") from None
     if not isinstance(decoded, list) or not decoded or not isinstance(decoded[0], str):

@@ -103,8 +103,8 @@ def finite(value: float) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    if value is None:
-        return None
+    if value is None or type(value) is float:
+        return None if value is None else finite(value)
     # A decimal is its text, and float() reads that to the nearest double.
     return finite(float(value if isinstance(value, int | float) else str(value)))
 

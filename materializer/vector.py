@@ -8,8 +8,9 @@ values in, values out. Refuses a value it cannot read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ from materializer.registry import Column, Feature, FeatureView, FittedStep, View
 from materializer.transforms import (
     ONE_HOT,
     TRANSFORMS,
+    Step,
     category_text,
     finite,
     kind_for,
@@ -24,8 +26,9 @@ from materializer.transforms import (
     type_after,
 )
 
-# One feature's way: from its value to one value, or of one_hot_encode to one a category.
-Chain: TypeAlias = Callable[[Any], Any]
+# What one feature becomes: one value, or one a category. Nobody changes it, for it may be shared.
+Part: TypeAlias = Sequence[Any]
+Chain: TypeAlias = Callable[[Any], Part]
 
 
 def outputs(version: ViewVersion) -> tuple[Column, ...]:
@@ -49,6 +52,26 @@ def outputs_of(feature: Feature) -> list[Column]:
     return [Column(f"{feature.name}__{category}", kind) for category in categories]
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """
+    One feature's way into a vector.
+
+    Attributes:
+        name: Name of the feature.
+        chain: From its value to its part of the vector.
+        join: Place of its join in the version, None when only a request can bring it.
+        column: Its name in that group; empty likewise.
+        nth: Its place among the features of that join.
+    """
+
+    name: str
+    chain: Chain
+    join: int | None
+    column: str
+    nth: int
+
+
 class Vectors:
     """
     Makes the vectors of one version. Safe for threads.
@@ -57,13 +80,28 @@ class Vectors:
         version: The version.
         version_id: Its id, worked out once.
         columns: Names and types of what comes out, c of them.
+        names: Their names.
+        types: Their types.
+        ways: The way of each feature, in the order of the version.
     """
 
     def __init__(self, version: ViewVersion) -> None:
         self.version = version
         self.version_id = version.id
         self.columns = outputs(version)
-        self._chains = [(_chain(feature), _is_one_hot(feature)) for feature in version.features]
+        self.names = [column.name for column in self.columns]
+        self.types = [column.type for column in self.columns]
+        joins = [join.name for join in version.joins]
+        of_join: list[list[Way]] = [[] for _ in joins]
+        ways = []
+        for feature in version.features:
+            join = None if feature.join is None else joins.index(feature.join)
+            own = [] if join is None else of_join[join]
+            way = Way(feature.name, _chain(feature), join, feature.column or "", len(own))
+            own.append(way)
+            ways.append(way)
+        self.ways = tuple(ways)
+        self._of_join = of_join
 
     def make(self, values: Sequence[Any]) -> list[Any]:
         """
@@ -79,12 +117,30 @@ class Vectors:
             ValueError: A value is not of its feature's type.
         """
         vector: list[Any] = []
-        for (chain, is_one_hot), value in zip(self._chains, values, strict=True):
-            if is_one_hot:
-                vector += chain(value)
-            else:
-                vector.append(chain(value))
+        for way, value in zip(self.ways, values, strict=True):
+            vector += way.chain(value)
         return vector
+
+    def parts(self, join: int, row: Mapping[str, Any] | None) -> list[Part | None]:
+        """
+        Make what one row of a group becomes in a vector.
+
+        Args:
+            join: Place of the join in the version.
+            row: Its values by column; None when there is no row.
+
+        Returns:
+            The part of each feature of the join, in their order; None where the row does not have
+            its column.
+
+        Raises:
+            TypeError, ValueError: A value is not of its feature's type.
+        """
+        if row is None:
+            return [way.chain(None) for way in self._of_join[join]]
+        return [
+            way.chain(row[way.column]) if way.column in row else None for way in self._of_join[join]
+        ]
 
 
 def _is_one_hot(feature: Feature) -> bool:
@@ -94,27 +150,30 @@ def _is_one_hot(feature: Feature) -> bool:
 def _chain(feature: Feature) -> Chain:
     if not feature.steps:
         return _finite_or_as_is if feature.type == "double" else _as_is
-    links: list[Chain] = []
+    links: list[Step] = []
     kind = feature.type
     for step in feature.steps:
         transform = TRANSFORMS[step.transform]
-        links += [reader(kind, kind_for(transform, kind)), transform.step(step.parameters)]
+        # Between steps only whole numbers have to be read, as in the macro.
+        if not links or kind == "int64":
+            links.append(reader(kind, kind_for(transform, kind)))
+        links.append(transform.step(step.parameters))
         kind = type_after(transform, kind)
 
-    def chain(value: Any) -> Any:
-        for link in links:
-            value = link(value)
-        return value
-
-    return chain
+    through = reduce(_then, links)
+    return through if _is_one_hot(feature) else _then(through, _as_is)
 
 
-def _as_is(value: Any) -> Any:
-    return value
+def _then(first: Step, second: Step) -> Step:
+    return lambda value: second(first(value))
 
 
-def _finite_or_as_is(value: Any) -> Any:
-    return None if value is None else finite(value)
+def _as_is(value: Any) -> Part:
+    return (value,)
+
+
+def _finite_or_as_is(value: Any) -> Part:
+    return (None if value is None else finite(value),)
 
 
 def fitted(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:

@@ -136,7 +136,9 @@ def _lists(
             missing.append(metrics.missed(group.name, source, row))
             continue
         available_at = as_time(row[group.available_at])
-        rows.append([value_as_json(row.get(name)) for name in features])
+        values = [row.get(name) for name in features]
+        # Online they are JSON's already.
+        rows.append(values if source == "online" else [value_as_json(one) for one in values])
         available.append(format_time(available_at))
         stale.append(is_stale(group, available_at, as_of))
         missing.append(None)

@@ -15,9 +15,8 @@ from flask import Blueprint, request
 
 from materializer.config import format_time
 from materializer.errors import LookupMiss, StoreUnavailable, UnreadableValue
-from materializer.registry import Feature
 from materializer.registry.view import ERROR
-from materializer.vector import Vectors
+from materializer.vector import Part, Vectors, Way
 from serve import metrics, rows, stores, view_schemas
 from serve.asked import Asked, read_asked, values_of
 from serve.errors import ApiError, translate
@@ -60,8 +59,8 @@ def vector(view: str) -> dict[str, Any]:
         "version": vectors.version_id,
         "source": source,
         "as_of": format_time(as_of),
-        "columns": [column.name for column in vectors.columns],
-        "dtypes": [column.type for column in vectors.columns],
+        "columns": vectors.names,
+        "dtypes": vectors.types,
     }
     if count := sum(one is not None for one in made):
         metrics.made(view, vectors.version_id, source, count)
@@ -82,55 +81,55 @@ def _make(
             rows of a group are older than a column that the version needs.
         UnreadableValue: A stored value is not of its column's type.
     """
-    places = {one.join.name: place for place, one in enumerate(joined)}
+    parts = [_parts(vectors, place, one.rows) for place, one in enumerate(joined)]
     needed = [one.join.missing == ERROR for one in joined]
-    features = [
-        (feature, -1 if feature.join is None else places[feature.join])
-        for feature in vectors.version.features
-    ]
     made: list[list[Any] | None] = []
     missing: list[LookupMiss | None] = []
     for number, given in enumerate(values):
-        found = [one.rows[number] for one in joined]
-        row: list[Any] = []
+        vector: list[Any] = []
         miss: LookupMiss | None = None
-        for feature, place in features:
-            if feature.name in given:
-                row.append(given[feature.name])
-            elif place < 0:
-                raise ApiError(
-                    "bad_request",
-                    f"no group has {feature.name}: send it in values, null where it is not known",
-                )
-            else:
-                row.append(_value(vectors, feature, joined[place], found[place]))
-                if needed[place]:
-                    miss = miss or found[place].miss
-        made.append(_vector(vectors, row) if miss is None else None)
+        for way in vectors.ways:
+            if way.name in given:
+                vector += way.chain(given[way.name])
+                continue
+            if way.join is None:
+                raise _not_sent(way.name)
+            part = parts[way.join][number][way.nth]
+            if part is None:
+                raise _not_there(vectors, way, joined[way.join])
+            vector += part
+            if needed[way.join]:
+                miss = miss or joined[way.join].rows[number].miss
+        made.append(vector if miss is None else None)
         missing.append(miss)
     return made, missing
 
 
-def _value(vectors: Vectors, feature: Feature, joined: Joined, row: Row) -> Any:
-    if row.values is None:
-        return None
-    try:
-        return row.values[feature.column or ""]
-    except KeyError:
-        raise ApiError(
-            "not_materialized",
-            f"the rows of {joined.join.group} that are there have no column {feature.column}, "
-            f"which version {vectors.version_id} of {vectors.version.view} needs; "
-            "run: materializer push --all",
-        ) from None
+def _parts(vectors: Vectors, place: int, found: Sequence[Row]) -> list[list[Part | None]]:
+    """Tell what each of n rows of a group becomes; worked out once for a row asked for often."""
+    known: dict[int, list[Part | None]] = {}
+    for row in found:
+        if id(row) not in known:
+            try:
+                known[id(row)] = vectors.parts(place, row.values)
+            except (TypeError, ValueError) as error:
+                raise UnreadableValue(str(error)) from None
+    return [known[id(row)] for row in found]
 
 
-def _vector(vectors: Vectors, row: Sequence[Any]) -> list[Any]:
-    # What a request brings was read by its type, so it is a stored value that does not fit.
-    try:
-        return vectors.make(row)
-    except (TypeError, ValueError) as error:
-        raise UnreadableValue(str(error)) from None
+def _not_sent(name: str) -> ApiError:
+    return ApiError(
+        "bad_request", f"no group has {name}: send it in values, null where it is not known"
+    )
+
+
+def _not_there(vectors: Vectors, way: Way, joined: Joined) -> ApiError:
+    return ApiError(
+        "not_materialized",
+        f"the rows of {joined.join.group} that are there have no column {way.column}, which "
+        f"version {vectors.version_id} of {vectors.version.view} needs; "
+        "run: materializer push --all",
+    )
 
 
 def _count_missing(joined: Joined, source: Source) -> None:

@@ -17,7 +17,7 @@ from tests.support.dbt import Project, python
 from tests.support.store import Store, finish
 
 COMMANDS = (
-    *("publish", "push", "run", "status", "groups", "get"),
+    *("publish", "push", "run", "status", "groups", "views", "get"),
     *("training-set", "verify-training", "stop"),
 )
 ENGINES = {"duckdb", "pyarrow", "pyiceberg", "redis", "hiredis", "dbt", "sqlalchemy", "flask"}

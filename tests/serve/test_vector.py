@@ -711,7 +711,8 @@ def test_what_is_no_state_of_a_view_is_told(
 
 
 @pytest.mark.parametrize(
-    ("place", "value"), [(2, "much"), (2, [1]), (2, {}), (4, "1,5"), (8, "noon"), (8, None)]
+    ("place", "value"),
+    [(2, "much"), (2, [1]), (2, {}), (4, "1,5"), (8, "noon"), (8, None), (8, [])],
 )
 def test_a_value_that_its_column_cannot_have_is_told(
     own: tuple[redis.Redis, Application], place: int, value: object
