@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from examples.movielens.prepare import TERMS, prepare
-from examples.walk import Walk, heading, walk
+from examples.steps import heading
+from examples.walk import Walk, walk
 from materializer.config import format_time
 from materializer.errors import FeatureStoreError
 
