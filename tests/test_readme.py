@@ -30,7 +30,9 @@ def checkout(tmp_path: Path) -> Path:
     for name in NEEDED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("data"))
+            # A link to the package would be followed, and the whole copied into itself.
+            ignored = shutil.ignore_patterns("data", ".dbt_packages", ".feature_store", "target")
+            shutil.copytree(source, tmp_path / name, ignore=ignored)
         else:
             shutil.copy2(source, tmp_path / name)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
