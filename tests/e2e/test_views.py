@@ -192,7 +192,7 @@ def test_parameters_fitted_again_on_other_rows_are_a_version_beside_the_first(
     text = yaml.read_text()
     key = _key(rows[0])
     before = http.post(ROUTE, {"keys": key}).body
-    yaml.write_text(text.replace("train_until: 2024-02-10", "train_until: 2024-01-20"))
+    yaml.write_text(text.replace("'2024-02-10'", "'2024-01-20'"))
     try:
         store.project.dbt("build", "--select", f"{VIEW}_parameters", VIEW).assert_done()
         store.do("run").assert_code(0)

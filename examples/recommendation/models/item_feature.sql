@@ -12,7 +12,7 @@ items as (
         tags,
         embedding,
         changed_at
-    from {{ ref('items') }}
+    from {{ ref('stg_items') }}
 )
 
 select
@@ -23,6 +23,6 @@ select
     price,
     is_new,
     restocked_at,
-    cast(string_split(tags, '|') as varchar []) as tags,
-    cast(string_split(embedding, '|') as double []) as embedding
+    tags,
+    embedding
 from items

@@ -10,7 +10,7 @@ activity as (
         started_at,
         duration_sec,
         conversion
-    from {{ ref('activity') }}
+    from {{ ref('stg_activity') }}
 )
 
 select

@@ -9,7 +9,7 @@ profiles as (
         country,
         signed_up_on,
         changed_at
-    from {{ ref('profiles') }}
+    from {{ ref('stg_profiles') }}
 )
 
 select
