@@ -13,10 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo movielens test mutants lint format serve bench clean
+.PHONY: help setup demo movielens recommendation test mutants lint format serve bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with everything in it
 
@@ -31,6 +31,9 @@ demo: $(STAMP) ## Run the main job on the sample: build, gate, publish, push, lo
 
 movielens: $(STAMP) ## Run the main job on MovieLens 100k, which it downloads
 	@$(BIN)/python -m examples.movielens.run
+
+recommendation: $(STAMP) ## Run three pipelines: features, training, inference
+	@$(BIN)/python -m examples.recommendation.run
 
 test: $(STAMP) ## Run every test
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
@@ -58,8 +61,9 @@ bench: $(STAMP) ## Run every benchmark
 
 clean: ## Stop the embedded online store, remove what the store and its tools wrote
 	@if [ -x $(BIN)/materializer ]; then \
-		for home in .feature_store .feature_store/demo .feature_store/movielens; do \
+		for home in .feature_store .feature_store/demo .feature_store/movielens .feature_store/recommendation examples/recommendation/.feature_store; do \
 			if [ -d $$home ]; then FEATURE_STORE_HOME=$$home $(BIN)/materializer stop; fi; \
 		done; \
 	fi
 	rm -rf .feature_store target logs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(addprefix examples/recommendation/,.feature_store .dbt_packages package-lock.yml target logs)
