@@ -211,7 +211,7 @@ _row = st.fixed_dictionaries({case["name"]: st.none() | _VALUES[case["type"]] fo
 
 
 @given(rows=st.lists(_row, min_size=1, max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_sql_and_python_agree_to_the_last_bit_on_any_value(
     project: ViewProject,
     vectors: Vectors,
@@ -227,8 +227,18 @@ def test_sql_and_python_agree_to_the_last_bit_on_any_value(
     assert [list(map(repr, row[carried:])) for row in found] == [list(map(repr, m)) for m in made]
 
 
+# Doubles whose squares are doubles too: beyond, a deviation is null, or 0 and so 1.
+_moderate = (st.just(0.0) | st.floats(1e-100, 1e100)).flatmap(lambda x: st.sampled_from([x, -x]))
+_plain_row = st.fixed_dictionaries(
+    {
+        case["name"]: st.none() | (_moderate if case["type"] == "double" else _VALUES[case["type"]])
+        for case in CASES
+    }
+)
+
+
 @given(
-    train=st.lists(_row, min_size=1, max_size=8),
+    train=st.lists(_plain_row, min_size=1, max_size=8),
     held_out=st.lists(_row, max_size=3),
 )
 @settings(max_examples=60, deadline=None)
@@ -268,11 +278,10 @@ def _check(
     expected = _fitted(transform, numbers, options)
     assert found.keys() == expected.keys()
     for name, number in expected.items():
-        if number is None or found[name] is None:
-            # Sums beyond a double are null; the definition's own may not be.
-            assert number is None or max(map(abs, numbers)) > 1e150
+        if number is None:
+            assert found[name] is None
         else:
-            close = 1e-9 * max(1.0, *map(abs, numbers))
+            close = 1e-9 * max(map(abs, numbers))
             assert math.isclose(found[name], number, rel_tol=1e-9, abs_tol=close)
 
 
@@ -282,11 +291,7 @@ def _fitted(
     if transform == "scale":
         if not numbers:
             return {"mean": None, "scale": None}
-        try:
-            deviation = statistics.pstdev(numbers)
-        except OverflowError:
-            deviation = math.inf
-        return {"mean": statistics.fmean(numbers), "scale": deviation or 1.0}
+        return {"mean": statistics.fmean(numbers), "scale": statistics.pstdev(numbers) or 1.0}
     if transform == "min_max":
         if not numbers:
             return {"min": None, "range": None}
