@@ -162,6 +162,12 @@ def in_chunks(project: Project) -> Run:
     return _test(project, backfill_chunk_days=10)
 
 
+def in_small_chunks(project: Project) -> Run:
+    """Build everything three days at a time: fewer than any window has."""
+    _run(project, backfill_chunk_days=3)
+    return _test(project, backfill_chunk_days=3)
+
+
 def hole(project: Project) -> Run:
     """Build two ranges with days missing between them; coverage is red, rightly."""
     _run(project, start_date=FIRST, end_date="2024-02-25")
@@ -260,6 +266,7 @@ SCHEDULES: Mapping[str, Callable[[Project], Run]] = {
         lag_of_six_hours,
         two_ranges,
         in_chunks,
+        in_small_chunks,
         hole,
         rebuilt,
         emptied,

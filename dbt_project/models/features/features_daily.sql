@@ -2,7 +2,8 @@
 --
 -- An event counts from its own day until it leaves a window. So each event day makes three changes
 -- to a user's counts: it enters both windows, leaves the 7-day one, leaves the 30-day one. Running
--- sums over the changes give the counts, and nothing is multiplied by the length of a window.
+-- sums over the changes give the counts, and nothing is multiplied by the length of a window. What
+-- happened before the first day asked for enters on that day.
 {#
    When events carry `ingested_at`, one that arrived late counts from the first day whose snapshot
    could know it (`known_day`), and leaves when it would have left. Without that column every event
@@ -16,6 +17,7 @@ events as (
     select
         user_id,
         event_type,
+        cast(ts as date) as event_day,
         {%- if late %}
         {{ known_day('ts', 'ingested_at') }} as known_day,
         {%- endif %}
@@ -40,26 +42,40 @@ span as (
     from days
 ),
 
--- Only to look at fewer rows; adds nothing to the meaning.
+-- Days of events that count alike on every day asked for are taken as one: those always in the
+-- 30-day window and never in the 7-day one, and those always in both. When one day is asked for,
+-- that is nearly all of them; in a range of weeks there are none.
 type_days as (
     select
-        user_id,
-        event_type,
-        cast(ts as date) as event_day,
+        events.user_id,
+        events.event_type,
+        case
+            when
+                events.event_day <= {{ add_days('asked.first_day', -7) }}
+                and events.event_day > {{ add_days('asked.last_day', -30) }}
+                then {{ add_days('asked.first_day', -7) }}
+            when
+                events.event_day <= asked.first_day
+                and events.event_day > {{ add_days('asked.last_day', -7) }}
+                then asked.first_day
+            else events.event_day
+        end as event_day,
         {%- if late %}
-        known_day,
+        greatest(events.known_day, asked.first_day) as from_day,
         {%- endif %}
         count(*) as events,
-        max(ts) as last_ts
+        max(events.ts) as last_ts
     from events
+    cross join span as asked
     where
-        ts >= (select span.events_from from span)
-        and ts < (select span.events_before from span)
+        -- As subqueries, so that a reader of Parquet skips what is outside.
+        events.ts >= (select span.events_from from span)
+        and events.ts < (select span.events_before from span)
     {%- if late %}
         -- Later than its closing row nobody ever learns of it.
-        and known_day <= {{ add_days('cast(ts as date)', 30) }}
+        and events.known_day <= {{ add_days('events.event_day', 30) }}
     {%- endif %}
-    group by user_id, event_type, event_day{{ ', known_day' if late }}
+    group by all
 ),
 
 {%- if late %}
@@ -71,11 +87,11 @@ type_spans as (
         user_id,
         event_type,
         event_day,
-        known_day,
+        from_day,
         events,
         last_ts,
         max({{ add_days('event_day', 30) }}) over (
-            partition by user_id, event_type order by known_day, event_day
+            partition by user_id, event_type order by from_day, event_day
             rows between unbounded preceding and 1 preceding
         ) as covered_before
     from type_days
@@ -85,10 +101,10 @@ type_adds as (
     select
         user_id,
         event_day,
-        known_day,
+        from_day,
         events,
         last_ts,
-        greatest(known_day, covered_before) as types_day,
+        greatest(from_day, covered_before) as types_day,
         case
             when covered_before is null or covered_before < {{ add_days('event_day', 30) }} then 1
             else 0
@@ -96,17 +112,17 @@ type_adds as (
     from type_spans
 ),
 
--- One row per (user_id, event_day, known_day).
+-- One row per (user_id, event_day, from_day).
 user_days as (
     select
         user_id,
         event_day,
-        known_day,
-        sum(events) as events,
-        sum(types_added) as types_out,
+        from_day,
+        cast(sum(events) as bigint) as events,
+        cast(sum(types_added) as bigint) as types_out,
         max(last_ts) as last_ts
     from type_adds
-    group by user_id, event_day, known_day
+    group by user_id, event_day, from_day
 ),
 
 {%- else %}
@@ -134,15 +150,17 @@ user_days as (
     select
         user_id,
         event_day,
-        sum(events) as events,
-        sum(case
+        greatest(event_day, (select span.first_day from span)) as from_day,
+        -- Back to 64 bits: the wider sums would make the window below a quarter slower.
+        cast(sum(events) as bigint) as events,
+        cast(sum(case
             when previous_day is null or previous_day < {{ add_days('event_day', -30) }} then 1
             else 0
-        end) as types_in,
-        sum(case
+        end) as bigint) as types_in,
+        cast(sum(case
             when next_day is null or next_day > {{ add_days('event_day', 30) }} then 1
             else 0
-        end) as types_out,
+        end) as bigint) as types_out,
         max(last_ts) as last_ts
     from type_spans
     group by user_id, event_day
@@ -151,19 +169,31 @@ user_days as (
 {%- endif %}
 
 changes as (
+    -- On the first day, what stands then: one row per user.
     select
         user_id,
-        {{ 'known_day' if late else 'event_day' }} as day,
-        {%- if late %}
-        case when known_day < {{ add_days('event_day', 7) }} then events else 0 end as in_7d,
-        {%- else %}
-        events as in_7d,
-        {%- endif %}
+        from_day as day,
+        cast(sum(
+            case when from_day < {{ add_days('event_day', 7) }} then events else 0 end
+        ) as bigint) as in_7d,
+        cast(sum(events) as bigint) as in_30d,
+        {{ '0' if late else 'cast(sum(types_in) as bigint)' }} as in_types,
+        max(last_ts) as last_ts
+    from user_days
+    where from_day = (select span.first_day from span)
+    group by user_id, from_day
+
+    union all
+
+    select
+        user_id,
+        from_day as day,
+        case when from_day < {{ add_days('event_day', 7) }} then events else 0 end as in_7d,
         events as in_30d,
         {{ '0' if late else 'types_in' }} as in_types,
-        event_day,
         last_ts
     from user_days
+    where from_day > (select span.first_day from span)
 
     union all
 
@@ -173,11 +203,10 @@ changes as (
         -events as in_7d,
         0 as in_30d,
         0 as in_types,
-        cast(null as date) as event_day,
         cast(null as timestamp) as last_ts
     from user_days
+    where from_day < {{ add_days('event_day', 7) }}
     {%- if late %}
-    where known_day < {{ add_days('event_day', 7) }}
 
     union all
 
@@ -186,11 +215,11 @@ changes as (
         types_day as day,
         0 as in_7d,
         0 as in_30d,
-        types_added as in_types,
-        cast(null as date) as event_day,
+        cast(sum(types_added) as bigint) as in_types,
         cast(null as timestamp) as last_ts
     from type_adds
     where types_added > 0
+    group by user_id, types_day
     {%- endif %}
 
     union all
@@ -201,44 +230,23 @@ changes as (
         0 as in_7d,
         -events as in_30d,
         -types_out as in_types,
-        cast(null as date) as event_day,
         cast(null as timestamp) as last_ts
     from user_days
 ),
 
--- One row per (user_id, day) on which something changes.
-day_changes as (
-    select
-        user_id,
-        day,
-        sum(in_7d) as in_7d,
-        sum(in_30d) as in_30d,
-        sum(in_types) as in_types,
-        max(event_day) as event_day,
-        max(last_ts) as last_ts
-    from changes
-    where day <= (select span.last_day from span)
-    group by user_id, day
-),
-
--- Framed by rows on purpose: a sum over every change so far, whatever days they fall on.
+-- Changes of one day are peers, which the sums take together; all but one of them end at once.
 states as (
     select
         user_id,
         day as first_day,
-        lead(day) over by_user as next_change_day,
+        lead(day) over so_far as next_change_day,
         sum(in_7d) over so_far as event_count_7d,
         sum(in_30d) over so_far as event_count_30d,
         sum(in_types) over so_far as event_types_30d,
-        max(event_day) over so_far as last_event_day,
         max(last_ts) over so_far as last_event_ts
-    from day_changes
-    window
-        by_user as (partition by user_id order by day),
-        so_far as (
-            partition by user_id order by day
-            rows between unbounded preceding and current row
-        )
+    from changes
+    where day <= (select span.last_day from span)
+    window so_far as (partition by user_id order by day)
 ),
 
 -- A state holds until the next change (if there is one: least() skips nulls), and no longer than
@@ -249,13 +257,12 @@ state_days as (
         event_count_7d,
         event_count_30d,
         event_types_30d,
-        last_event_day,
         last_event_ts,
         {{ each_day(
-            'greatest(first_day, (select span.first_day from span))',
+            'first_day',
             'least('
             ~ add_days('next_change_day', -1) ~ ', '
-            ~ add_days('last_event_day', 30) ~ ', (select span.last_day from span))'
+            ~ add_days('cast(last_event_ts as date)', 30) ~ ', (select span.last_day from span))'
         ) }} as day
     from states
 ),
@@ -268,7 +275,7 @@ final as (
         cast(state_days.event_count_30d as bigint) as event_count_30d,
         cast(case
             when state_days.event_count_30d > 0
-                then {{ days_between('state_days.last_event_day', 'state_days.day') }}
+                then {{ days_between('cast(state_days.last_event_ts as date)', 'state_days.day') }}
         end as integer) as last_event_days_ago,
         cast(cast(state_days.event_types_30d as bigint) as varchar) as event_type_counts,
         days.available_at,
@@ -287,4 +294,5 @@ select
     available_at,
     max_event_ts
 from final
-order by day, user_id
+-- A day lies together, so that replacing or publishing one reads little else.
+order by day
