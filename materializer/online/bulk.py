@@ -3,9 +3,10 @@ Sending many commands: a stream of encoded text in, one checked reply per comman
 
 Owns the chunking and the overlap: while the server works on one chunk, the next is encoded and
 sent, and only then are the replies of the first read. The text goes from Arrow's buffer into the
-socket as it is; per row, Python reads the reply and nothing else. It uses redis-py's own
-connection, so TLS, passwords and unix sockets work as for any other command. Refuses to go on after
-the first error, and to hand a connection with unread replies to anybody else.
+socket as it is, and replies that are nothing but OK are compared as bytes, so Python does nothing
+per row. It uses redis-py's own connection, so TLS, passwords and unix sockets work as for any other
+command. Refuses to go on after the first error, and to hand a connection with unread replies to
+anybody else.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from materializer.errors import NullKey
 from materializer.online.connection import place, talking
 
 CHUNK_BYTES = 1 << 20
+_OK = b"+OK\r\n"
+_READ_BYTES = 1 << 16
+_OKS = _OK * (_READ_BYTES // len(_OK) + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +118,12 @@ def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[mem
 
 
 def _replies(connection: Any, count: int, on_replies: Callable[[int], None] | None) -> Sent:
+    # Parsing one reply after another took as long as all the rest of a push.
+    written = _leading_oks(connection, count)
     read = connection.read_response
     removed = 0
     numbers = 0
-    for _ in range(count):
+    for _ in range(count - written):
         reply = read(disable_decoding=True)
         if reply != b"OK":
             removed += int(reply)
@@ -125,3 +131,35 @@ def _replies(connection: Any, count: int, on_replies: Callable[[int], None] | No
     if count and on_replies is not None:
         on_replies(count)
     return Sent(written=count - numbers, removed=removed)
+
+
+def _leading_oks(connection: Any, count: int) -> int:
+    """
+    Read replies as long as they are OK, and leave what follows to redis-py's parser.
+
+    Raises:
+        redis.ConnectionError: The server went away.
+        redis.TimeoutError: It did not answer in time.
+    """
+    source, parser = connection._get_socket(), connection._parser._reader
+    done = 0
+    rest = b""
+    # Numbers are shorter than OK, so the parser may have got replies of the next chunk as well.
+    while done < count and not parser.has_data():
+        try:
+            data = source.recv(min(_READ_BYTES, (count - done) * len(_OK)) - len(rest))
+        except TimeoutError as error:
+            raise redis.TimeoutError("the server did not answer in time") from error
+        except OSError as error:
+            raise redis.ConnectionError(str(error)) from error
+        if not data:
+            raise redis.ConnectionError("the server closed the connection")
+        data = rest + data
+        whole = len(data) // len(_OK)
+        length = whole * len(_OK)
+        rest = data[length:]
+        if data[:length] != _OKS[:length] or not _OK.startswith(rest):
+            parser.feed(data)
+        else:
+            done += whole
+    return done

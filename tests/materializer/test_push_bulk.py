@@ -10,7 +10,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materializer.errors import NullKey, OnlineWriteFailed
+from materializer.errors import NullKey, OnlineStoreUnavailable, OnlineWriteFailed
 from materializer.online.bulk import CHUNK_BYTES, Sent, chunks, send
 
 
@@ -58,6 +58,37 @@ def test_replies_are_counted_by_what_they_say(client: redis.Redis) -> None:
     sent = send(client, [batch(commands), batch([])], on_replies=told.append)
     assert sent == Sent(written=1, removed=1)
     assert told == [3]
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.booleans(), max_size=40), max_size=8))
+def test_replies_of_any_mix_are_counted_chunk_by_chunk(
+    client: redis.Redis, batches: list[list[bool]]
+) -> None:
+    written = sum(sum(one) for one in batches)
+    told: list[int] = []
+    texts = [
+        [command("SET", "a", "1") if is_set else command("DEL", "nobody") for is_set in one]
+        for one in batches
+    ]
+    sent = send(client, [batch(one) for one in texts], on_replies=told.append)
+    assert sent == Sent(written=written, removed=0)
+    assert sum(told) == sum(len(one) for one in batches)
+    assert client.echo("hello") == b"hello"
+
+
+def test_replies_read_with_those_of_an_earlier_chunk_are_counted(client: redis.Redis) -> None:
+    many = 30_000
+    client.mset({f"key{number}": "" for number in range(many)})
+    deletions = batch([command("DEL", f"key{number}") for number in range(many)])
+    writes = batch([command("SET", f"key{number}", "") for number in range(many)])
+    assert send(client, [deletions, writes, deletions, writes]) == Sent(2 * many, 2 * many)
+
+
+def test_a_server_that_goes_away_is_told(client: redis.Redis) -> None:
+    commands = [command("SET", "a", "1")] * 5 + [command("QUIT"), command("SET", "b", "1")]
+    with pytest.raises(OnlineStoreUnavailable):
+        send(client, [batch(commands)])
 
 
 def test_nothing_to_send_is_nothing_sent(client: redis.Redis) -> None:
