@@ -2,7 +2,9 @@
 What a backfill costs as its range grows: time, peak memory and disk.
 
 Each range is built into a store of its own, whose events are the same. The days that two ranges
-share must hold the same rows, or nothing is printed. The bar: peak memory stays as it is.
+share must hold the same rows, or nothing is printed. Beside each build stands one pass over the
+same events, `group by user_id, day, event_type` in a DuckDB of its own. The bars: the shortest
+range takes at most 6 passes, and peak memory stays as it is.
 """
 
 from __future__ import annotations
@@ -12,15 +14,19 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from benchmarks.report import Bar, table, to_json
 from benchmarks.scratch import dbt, generate
 
 FIRST = date(2023, 12, 1)
+PASSES = 6.0
 
 
 def main() -> int:
@@ -37,11 +43,33 @@ def main() -> int:
         report = _measure(scratch, options)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    print(json.dumps(report) if options.json else _table(report))
+    compared = bars(report)
+    if options.json:
+        print(json.dumps({"runs": report, "bars": [to_json(bar) for bar in compared]}))
+    else:
+        print(_table(report), table(compared), sep="\n\n")
     return 0
 
 
-def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, object]]:
+def bars(report: list[dict[str, Any]]) -> list[Bar]:
+    """Compare each range with its pass; the bar is that of the shortest."""
+    ranges = sorted({run["days"] for run in report})
+    seconds = {d: [run["seconds"] for run in report if run["days"] == d] for d in ranges}
+    passes = {d: [run["pass_seconds"] for run in report if run["days"] == d] for d in ranges}
+    return [
+        Bar(
+            what=f"backfill of {days} days",
+            unit="s",
+            ours=seconds[days],
+            peer="one pass of its events",
+            theirs=passes[days],
+            limit=PASSES if days == ranges[0] else None,
+        )
+        for days in ranges
+    ]
+
+
+def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     # 30 days before the first built day fill its windows.
     total = max(options.days) + 30
     events = generate(
@@ -53,7 +81,7 @@ def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, objec
         start=FIRST,
     )["events_path"]
     last = FIRST + timedelta(days=total - 1)
-    report = []
+    report: list[dict[str, Any]] = []
     shared: set[str] = set()
     for days in options.days * options.runs:
         store = scratch / str(days)
@@ -79,6 +107,7 @@ def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, objec
                 "days": days,
                 "rows": rows,
                 "seconds": done.seconds["features_daily"],
+                "pass_seconds": _one_pass(events, last, days),
                 "peak_mb": done.peak,
                 "disk_mb": warehouse.stat().st_size >> 20,
             }
@@ -86,6 +115,22 @@ def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, objec
     if len(shared) != 1:
         sys.exit(f"the newest day differs: {shared}")
     return report
+
+
+def _one_pass(events: str, last: date, days: int) -> float:
+    """Group the events that a range is made of once, into a table; seconds."""
+    with duckdb.connect(config={"threads": 2}) as connection:
+        started = time.perf_counter()
+        connection.execute(
+            f"""
+            create table passed as
+            select user_id, ts::date as day, event_type, count(*) as events
+            from read_parquet('{events}')
+            where ts >= date '{last - timedelta(days=days + 29)}' and ts < date '{last}' + 1
+            group by all
+            """
+        )
+        return time.perf_counter() - started
 
 
 def _look(warehouse: Path, last: date) -> tuple[int, str]:
@@ -99,7 +144,7 @@ def _look(warehouse: Path, last: date) -> tuple[int, str]:
     return int(rows), str(newest)
 
 
-def _table(report: list[dict[str, object]]) -> str:
+def _table(report: list[dict[str, Any]]) -> str:
     lines = ["| days | rows | build [s] | peak [MB] | warehouse [MB] |", "|---|---|---|---|---|"]
     lines += [
         f"| {run['days']} | {run['rows']:,} | {run['seconds']:.1f} | {run['peak_mb']} "
