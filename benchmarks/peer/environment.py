@@ -61,7 +61,9 @@ def make(folder: Path = FOLDER) -> Path:
         _step([str(python), "-m", "pip", "install", "--quiet", REQUIREMENT])
         found = _version(python)
     if found != VERSION:
-        raise Unavailable(f"{python} has Feast {found}, not {VERSION}")
+        raise Unavailable(
+            f"{python} has {f'Feast {found}' if found else 'no Feast'}, not {VERSION}"
+        )
     return python
 
 
