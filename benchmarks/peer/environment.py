@@ -61,9 +61,7 @@ def make(folder: Path = FOLDER) -> Path:
         _step([str(python), "-m", "pip", "install", "--quiet", REQUIREMENT])
         found = _version(python)
     if found != VERSION:
-        raise Unavailable(
-            f"{python} has {f'Feast {found}' if found else 'no Feast'}, not {VERSION}"
-        )
+        raise Unavailable(f"{python} has {found or 'no Feast'}, not {VERSION}")
     return python
 
 

@@ -46,6 +46,7 @@ class Joined:
         offline: Type of Feast's offline store.
         form: What Feast is asked for: `arrow` or `df`.
         labels: Labels asked for.
+        unseen: Labels of a time before their user's first row; the truth has nulls for them.
         missing: Labels that are not in the output.
         different: Labels in the output with other features than the truth, or more than once.
         seconds: From the labels' file to the output's file [s].
@@ -57,6 +58,7 @@ class Joined:
     offline: str
     form: str
     labels: int
+    unseen: int
     missing: int
     different: int
     seconds: list[float]
@@ -98,11 +100,12 @@ def join(
         feast, "join", repository=repository, labels=labels, out=out, form=form, runs=runs
     )
     bare = [timed(lambda: bare_join(labels, rows, truth)) for _ in range(runs)]
-    count, missing, different = compare(out, truth)
+    count, unseen, missing, different = compare(out, truth)
     return Joined(
         offline=choice.offline,
         form=form,
         labels=count,
+        unseen=unseen,
         missing=missing,
         different=different,
         seconds=taken["seconds"],
@@ -128,8 +131,8 @@ def bare_join(labels: Path, rows: Path, out: Path) -> None:
         )
 
 
-def compare(out: Path, truth: Path) -> tuple[int, int, int]:
-    """Count the labels of the truth, those that *out* lacks, and those it has differently."""
+def compare(out: Path, truth: Path) -> tuple[int, int, int, int]:
+    """Count labels: all, those that see no row, those that *out* lacks or has differently."""
     with duckdb.connect() as connection:
         # Feast's times carry their zone.
         connection.execute("set TimeZone = 'UTC'")
@@ -143,15 +146,16 @@ def compare(out: Path, truth: Path) -> tuple[int, int, int]:
         )
         connection.execute(f"create view truth as from '{truth}'")
         row = f"{LABEL}, {', '.join(FEATURES)}"
-        labels, missing, different = (
+        labels, unseen, missing, different = (
             connection.execute(f"select count(*) from ({query})").fetchall()[0][0]
             for query in (
                 "from truth",
+                "from truth where day is null",
                 f"select {LABEL} from truth except all select {LABEL} from found",
                 f"select {row} from found except all select {row} from truth",
             )
         )
-    return labels, missing, different
+    return labels, unseen, missing, different
 
 
 def main() -> int:
@@ -182,7 +186,8 @@ def main() -> int:
     if options.json:
         print(json.dumps(asdict(result)))
         return 0
-    print(f"{result.labels:,} labels, {result.missing:,} missing, {result.different:,} different")
+    print(f"{result.labels:,} labels, of which {result.unseen:,} see no row")
+    print(f"{result.missing:,} labels are missing, {result.different:,} different")
     for figure in ("seconds", "join_seconds", "bare_seconds"):
         print(f"{figure:<14}{spread(getattr(result, figure), 2)}")
     print(f"peak {result.peak_mb:.0f} MB")
