@@ -14,7 +14,6 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.report import Bar, table, to_json
-from benchmarks.scratch import dbt, generate
+from benchmarks.scratch import bare, content, dbt, generate
 
 FIRST = date(2023, 12, 1)
 PASSES = 6.0
@@ -100,12 +99,11 @@ def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, Any]]
             },
         )
         warehouse = store / "home" / "warehouse.duckdb"
-        rows, newest = _look(warehouse, last)
-        shared.add(newest)
+        shared.add(content(store, last))
         report.append(
             {
                 "days": days,
-                "rows": rows,
+                "rows": _rows(warehouse),
                 "seconds": done.seconds["features_daily"],
                 "pass_seconds": _one_pass(events, last, days),
                 "peak_mb": done.peak,
@@ -119,29 +117,23 @@ def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, Any]]
 
 def _one_pass(events: str, last: date, days: int) -> float:
     """Group the events that a range is made of once, into a table; seconds."""
-    with duckdb.connect(config={"threads": 2}) as connection:
-        started = time.perf_counter()
-        connection.execute(
-            f"""
-            create table passed as
-            select user_id, ts::date as day, event_type, count(*) as events
-            from read_parquet('{events}')
-            where ts >= date '{last - timedelta(days=days + 29)}' and ts < date '{last}' + 1
-            group by all
-            """
-        )
-        return time.perf_counter() - started
+    return bare(
+        f"""
+        create table passed as
+        select user_id, ts::date as day, event_type, count(*) as events
+        from read_parquet('{events}')
+        where ts >= date '{last - timedelta(days=days + 29)}' and ts < date '{last}' + 1
+        group by all
+        """
+    )
 
 
-def _look(warehouse: Path, last: date) -> tuple[int, str]:
+def _rows(warehouse: Path) -> int:
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         ((rows,),) = connection.execute(
             "select count(*) from feature_store.features_daily"
         ).fetchall()
-        ((newest,),) = connection.execute(
-            "select content from feature_store.build_ledger where day = ?", [last]
-        ).fetchall()
-    return int(rows), str(newest)
+    return int(rows)
 
 
 def _table(report: list[dict[str, Any]]) -> str:

@@ -16,7 +16,6 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 import duckdb
 
 from benchmarks.report import Bar, table, to_json
-from benchmarks.scratch import dbt, generate
+from benchmarks.scratch import bare, content, dbt, generate
 
 FIRST = date(2024, 1, 1)
 GROWTH = 1.1
@@ -57,29 +56,13 @@ class History:
 
     def read(self, day: date) -> float:
         """Read every column of the events that the day is made of once; seconds."""
-        with duckdb.connect(config={"threads": 2}) as connection:
-            started = time.perf_counter()
-            connection.execute(
-                f"""
-                select count(user_id), max(user_id), max(event_type), max(ts)
-                from read_parquet('{self.folder / "events" / "*.parquet"}')
-                where ts >= date '{day - timedelta(days=30)}' and ts < date '{day}' + 1
-                """
-            ).fetchall()
-            return time.perf_counter() - started
-
-    def content(self, day: date) -> str:
-        """Give the checksum of a built day."""
-        home = str(self.folder / "home" / "warehouse.duckdb")
-        with duckdb.connect(home, read_only=True) as warehouse:
-            ((content,),) = warehouse.execute(
-                """
-                select content from feature_store.build_ledger
-                where day = ? and model like '%features_daily' order by sequence desc limit 1
-                """,
-                [day],
-            ).fetchall()
-        return str(content)
+        return bare(
+            f"""
+            select count(user_id), max(user_id), max(event_type), max(ts)
+            from read_parquet('{self.folder / "events" / "*.parquet"}')
+            where ts >= date '{day - timedelta(days=30)}' and ts < date '{day}' + 1
+            """
+        )
 
 
 def main() -> int:
@@ -184,14 +167,14 @@ def _measure(histories: list[History], runs: int) -> dict[str, Any]:
     read = []
     for run in range(runs):
         newest = histories[0].last + timedelta(days=run)
+        now = newest + timedelta(days=1)
         read.append(histories[0].read(newest))
         for history in histories:
-            now = newest + timedelta(days=1)
             asked[history.days].append(
                 history.dbt(now, start_date=str(newest), end_date=str(newest))
             )
             found[history.days].append(history.dbt(now + timedelta(days=1)))
-        contents = {history.content(newest) for history in histories}
+        contents = {content(history.folder, newest) for history in histories}
         if len(contents) != 1:
             sys.exit(f"{newest} differs: {contents}")
     return {

@@ -67,11 +67,12 @@ def to_json(bar: Bar) -> dict[str, Any]:
     return {**asdict(bar), "ratio": spread(bar.ratios()), "met": bar.is_met()}
 
 
-def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Give median, smallest and largest; None of nothing."""
+def spread(values: Sequence[float], digits: int | None = None) -> dict[str, float]:
+    """Give median, smallest and largest, rounded to *digits* after the point; of none, nothing."""
     if not values:
-        return None
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        return {}
+    found = {"median": statistics.median(values), "min": min(values), "max": max(values)}
+    return found if digits is None else {name: round(v, digits) for name, v in found.items()}
 
 
 def table(bars: Sequence[Bar]) -> str:
@@ -93,7 +94,7 @@ def table(bars: Sequence[Bar]) -> str:
 
 def _text(values: Sequence[float], unit: str = "") -> str:
     found = spread(values)
-    if found is None:
+    if not found:
         return ""
     median = f"{_digits(found['median'])} {unit}".rstrip()
     if len(values) == 1:

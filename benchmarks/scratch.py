@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,6 +109,30 @@ def dbt(folder: Path, now: date, *args: str, variables: Mapping[str, object]) ->
         peaks[0],
         output,
     )
+
+
+def bare(query: str) -> float:
+    """Run one statement in a DuckDB of its own, as many threads as dbt's; seconds."""
+    with duckdb.connect(config={"threads": 2}) as connection:
+        started = time.perf_counter()
+        connection.execute(query).fetchall()
+        return time.perf_counter() - started
+
+
+def content(folder: Path, day: date) -> str:
+    """Give the checksum of the rows that the store in *folder* last built of a day."""
+    warehouse = str(folder / "home" / "warehouse.duckdb")
+    with duckdb.connect(warehouse, read_only=True) as connection:
+        ((found,),) = connection.execute(
+            """
+            select content from feature_store.build_ledger
+            where model like '%.features_daily' and day = ?
+            order by sequence desc
+            limit 1
+            """,
+            [day],
+        ).fetchall()
+    return str(found)
 
 
 def _watch(process: psutil.Popen, peaks: list[int]) -> None:

@@ -89,10 +89,12 @@ def write_labels(path: Path, ids: Sequence[str], labels: int, days: int) -> None
         )
 
 
-def bare_join(labels: Path, files: Sequence[str], out: Path) -> None:
+def bare_join(
+    labels: Path, files: Sequence[str], out: Path, features: Sequence[str] = FEATURES
+) -> None:
     """Join as one would by hand, with DuckDB as it comes."""
     with duckdb.connect() as connection:
-        columns = ", ".join(f"rows.{name}" for name in FEATURES)
+        columns = ", ".join(f"rows.{name}" for name in features)
         connection.execute(
             f"""
             copy (

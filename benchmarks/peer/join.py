@@ -30,8 +30,8 @@ from benchmarks.peer.repository import (
     write_repository,
     write_rows,
 )
-from benchmarks.push import spread
-from benchmarks.training_set import timed
+from benchmarks.report import spread
+from benchmarks.training_set import bare_join, timed
 
 DUCKDB = Choice()
 LABEL = "user_id, label, as_of_ts"
@@ -99,7 +99,7 @@ def join(
     taken = inside(
         feast, "join", repository=repository, labels=labels, out=out, form=form, runs=runs
     )
-    bare = [timed(lambda: bare_join(labels, rows, truth)) for _ in range(runs)]
+    bare = [timed(lambda: bare_join(labels, [str(rows)], truth, FEATURES)) for _ in range(runs)]
     count, unseen, missing, different = compare(out, truth)
     return Joined(
         offline=choice.offline,
@@ -113,22 +113,6 @@ def join(
         bare_seconds=bare,
         peak_mb=taken["peak_mb"],
     )
-
-
-def bare_join(labels: Path, rows: Path, out: Path) -> None:
-    """Join as one would by hand, with DuckDB as it comes."""
-    with duckdb.connect() as connection:
-        columns = ", ".join(f"rows.{name}" for name in FEATURES)
-        connection.execute(
-            f"""
-            copy (
-                select labels.*, {columns}
-                from '{labels}' as labels
-                asof left join '{rows}' as rows
-                    on labels.user_id = rows.user_id and labels.as_of_ts >= rows.available_at
-            ) to '{out}' (format parquet)
-            """
-        )
 
 
 def compare(out: Path, truth: Path) -> tuple[int, int, int, int]:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
-import shutil
 import sys
 import tempfile
 import time
@@ -36,7 +34,8 @@ from benchmarks.peer.repository import (
     write_newest,
     write_repository,
 )
-from benchmarks.push import server, spread
+from benchmarks.push import server, server_binary
+from benchmarks.report import spread
 
 CHECKED = 100
 
@@ -109,15 +108,13 @@ def push(
     )
 
 
-def expected(newest: Path, count: int, seed: int = 1) -> dict[str, tuple[object, ...]]:
+def expected(newest: Path, count: int) -> dict[str, tuple[object, ...]]:
     """Pick users at random, and tell the features that each must have."""
     with duckdb.connect() as connection:
         rows = connection.execute(
-            f"select user_id, {', '.join(FEATURES)} from '{newest}' "
-            "order by hash(user_id, ?) limit ?",
-            [seed, count],
+            f"select user_id, {', '.join(FEATURES)} from '{newest}' order by hash(user_id) limit ?",
+            [count],
         ).fetchall()
-    random.Random(seed).shuffle(rows)
     return {row[0]: tuple(row[1:]) for row in rows}
 
 
@@ -151,7 +148,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="peer-push-") as name:
         scratch, newest = Path(name), Path(name) / "newest.parquet"
         write_newest(made(scratch / "days", options.users, options.days), newest)
-        with server(shutil.which("redis-server") or "redis-server", scratch) as socket:
+        with server(server_binary(), scratch) as socket:
             result = push(feast, scratch, newest, socket, choice=choice, runs=options.runs)
     if options.json:
         print(json.dumps(asdict(result)))

@@ -37,7 +37,8 @@ from benchmarks.peer.repository import (
     write_newest,
     write_repository,
 )
-from benchmarks.push import server, spread
+from benchmarks.push import server, server_binary
+from benchmarks.report import spread
 from benchmarks.serve import drive, free_port, tree
 
 ROUTE = "/get-online-features"
@@ -255,7 +256,7 @@ def main() -> int:
 def _measure(feast: Path, scratch: Path, options: argparse.Namespace) -> list[Served]:
     newest = scratch / "newest.parquet"
     write_newest(made(scratch / "days", options.users, options.days), newest)
-    with server(shutil.which("redis-server") or "redis-server", scratch) as socket:
+    with server(server_binary(), scratch) as socket:
         filled = write_repository(scratch / "filled", newest, by_socket(socket))
         inside(feast, "push", repository=filled)
         return [

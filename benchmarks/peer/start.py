@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,8 @@ from pathlib import Path
 from benchmarks.peer.environment import VERSION, environment, surroundings
 from benchmarks.peer.repository import made, write_newest
 from benchmarks.peer.serve import BEST, connected, running
-from benchmarks.push import server, spread
+from benchmarks.push import server, server_binary
+from benchmarks.report import spread
 from benchmarks.training_set import timed
 
 
@@ -83,7 +83,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="peer-start-") as name:
         scratch, newest = Path(name), Path(name) / "newest.parquet"
         write_newest(made(scratch / "days", 10, 1), newest)
-        with server(shutil.which("redis-server") or "redis-server", scratch) as socket:
+        with server(server_binary(), scratch) as socket:
             repository = connected(feast, scratch / "repository", newest, socket, BEST)
             result = start(feast, repository, workers=options.workers, runs=options.runs)
     if options.json:

@@ -118,7 +118,7 @@ def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[mem
 
 
 def _replies(connection: Any, count: int, on_replies: Callable[[int], None] | None) -> Sent:
-    # Parsing one reply after another took as long as all the rest of a push.
+    # Parsing one reply after another took as long as all the rest of sending.
     written = _leading_oks(connection, count)
     read = connection.read_response
     removed = 0
