@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,8 +193,14 @@ def test_any_worker_tells_the_sum_of_all(filled: tuple[Path, Server]) -> None:
     home, running = filled
     with FeatureServer(home, running.url, "--workers", "2") as server:
         workers = children(server.pid)
-        for _ in range(60):
+        asked = 0
+        # The kernel gives a connection to either worker, on a busy machine to one for long.
+        latest = time.monotonic() + 30
+        while asked < 60 or (
+            not all(counting(worker) for worker in workers) and time.monotonic() < latest
+        ):
             server.online("user1")
+            asked += 1
         told = [
             sample(
                 scrape(server.port),
@@ -206,7 +213,7 @@ def test_any_worker_tells_the_sum_of_all(filled: tuple[Path, Server]) -> None:
         ]
         folders = {path for worker in workers for path in counting(worker)}
 
-    assert told == [60] * 10
+    assert told == [asked] * 10
     # Both counted, each into files of its own.
     assert len(workers) == 2
     assert {int(re.findall(r"_(\d+)\.db$", path)[0]) for path in folders} == set(workers)
