@@ -89,7 +89,9 @@ def version_in(path: Path) -> str:
 
 
 def rows(store: Store) -> list[dict[str, Any]]:
-    return list(pq.read_table(store.home / "training" / f"{VIEW}.parquet").to_pylist())
+    """Give the published rows, sorted: a set has no order of its own."""
+    found = pq.read_table(store.home / "training" / f"{VIEW}.parquet").to_pylist()
+    return sorted(found, key=repr)
 
 
 def verify(store: Store, path: Path) -> str:
