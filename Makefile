@@ -56,8 +56,12 @@ format: $(STAMP) ## Put Python and SQL into the house style
 serve: $(STAMP) ## Serve lookups on http://127.0.0.1:8000
 	@$(BIN)/feature-server
 
-bench: $(STAMP) ## Run every benchmark
-	$(BIN)/python -m benchmarks.run
+bench: $(STAMP) $(VENV)/plot ## Run every benchmark, within 40 minutes, or with QUICK=1 small ones within 5; OUT= is where the table goes
+	@$(BIN)/python -m benchmarks.run $(if $(OUT),--out $(OUT))
+
+# Only the picture wants it, so nothing else sees it.
+$(VENV)/plot: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $@ matplotlib --constraint constraints.txt
 
 clean: ## Stop the embedded online store, remove what the store and its tools wrote
 	@if [ -x $(BIN)/materializer ]; then \

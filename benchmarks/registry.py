@@ -17,7 +17,6 @@ import json
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from benchmarks.report import Bar, table, to_json
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
@@ -121,7 +121,11 @@ def main() -> int:
                 report.setdefault(name, {})[groups] = values
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    print(json.dumps(report) if options.json else _table(report))
+    compared = bars(report)
+    if options.json:
+        print(json.dumps({"bars": [to_json(bar) for bar in compared]}))
+    else:
+        print(table(compared))
     return 0
 
 
@@ -241,20 +245,19 @@ def _first_list(folder: Path) -> float:
     return taken
 
 
-def _table(report: Mapping[str, Mapping[int, list[float]]]) -> str:
-    sizes = list(next(iter(report.values())))
-    lines = [
-        f"| median (min-max) [ms] | {' | '.join(f'{n} groups' for n in sizes)} | bar |",
-        f"|---|{'---|' * len(sizes)}---|",
-    ]
+def bars(report: Mapping[str, Mapping[int, list[float]]]) -> list[Bar]:
+    """Compare each size with the smallest; reading the manifest has a bar of its own."""
+    found = []
     for name, by_size in report.items():
-        cells = [
-            f"{statistics.median(values):.0f} ({min(values):.0f}-{max(values):.0f})"
-            for values in by_size.values()
-        ]
-        bars = [f"{BAR[name, size]:.0f}" for size in sizes if (name, size) in BAR]
-        lines.append(f"| {name} | {' | '.join(cells)} | {' '.join(bars)} |")
-    return "\n".join(lines)
+        smallest = min(by_size)
+        for size, values in by_size.items():
+            what = f"{name}, {size} groups"
+            if (name, size) in BAR:
+                found.append(Bar(what, "ms", values, limit=BAR[name, size]))
+            elif size != smallest:
+                peer = f"{smallest} group{'s' if smallest > 1 else ''}"
+                found.append(Bar(what, "ms", values, peer, by_size[smallest]))
+    return found
 
 
 if __name__ == "__main__":

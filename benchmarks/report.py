@@ -26,7 +26,7 @@ class Bar:
         theirs: Its figures, of the same runs where there are as many.
         limit: The bar for ratio or figure; None when it is told for context only.
         at_least: The ratio must reach the bar; else it must not exceed it.
-        note: Why it was missed, or not measured.
+        note: What a reader must know, as why there are no figures.
     """
 
     what: str
@@ -56,6 +56,11 @@ class Bar:
         ratio = statistics.median(ratios)
         return ratio >= self.limit if self.at_least else ratio <= self.limit
 
+    def extremes(self) -> tuple[float, float, float]:
+        """Give the worst, the median and the best ratio; there must be one."""
+        ratios = sorted(self.ratios(), reverse=not self.at_least)
+        return ratios[0], statistics.median(ratios), ratios[-1]
+
 
 def from_json(document: Mapping[str, Any]) -> Bar:
     """Read what `to_json` wrote."""
@@ -84,11 +89,10 @@ def table(bars: Sequence[Bar]) -> str:
             "" if bar.limit is None else f"{sign} {bar.limit:g}{'' if bar.peer else ' ' + bar.unit}"
         )
         met = {True: "met", False: "**missed**", None: ""}[bar.is_met()]
+        said = "; ".join(text for text in (met, bar.note) if text)
         ratio = _text(bar.ratios()) if bar.peer else ""
-        lines.append(
-            f"| {bar.what} | {_text(bar.ours, bar.unit)} | {bar.peer} | "
-            f"{_text(bar.theirs, bar.unit)} | {ratio} | {limit} | {met or bar.note} |"
-        )
+        cells = (bar.what, _text(bar.ours, bar.unit), bar.peer, _text(bar.theirs, bar.unit))
+        lines.append(f"| {' | '.join(cells)} | {ratio} | {limit} | {said} |")
     return "\n".join(lines)
 
 

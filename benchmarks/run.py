@@ -1,49 +1,175 @@
 """
-Every benchmark, one after another: `make bench`, or `make bench QUICK=1` for small sizes.
+Every benchmark, one after another, and one table of all bars.
 
-Owns the order and the sizes. Each benchmark checks its own output before it counts, prints a table,
-and can be run alone.
+Runs each in a process of its own, which checks its output before a figure counts. Writes after each
+one what is known so far: `results.json`, `results.md`, and, where Matplotlib is, `results.svg`.
+One that fails is told, the others still run, and the exit code is 1; a missed bar is no failure.
+
+    python -m benchmarks.run --only push gate
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-FOLDER = Path(__file__).resolve().parent
-# Script, and what makes it small.
-BENCHMARKS: dict[str, list[str]] = {
-    "push.py": ["--users", "20000", "--days", "5"],
-    "offline_lookup.py": ["--users", "20000", "--days", "10"],
-    "training_set.py": ["--users", "20000", "--days", "5", "--labels", "20000", "--runs", "3"],
-    "serve.py": ["--seconds", "3"],
-    "vector.py": ["--users", "2000", "--seconds", "1", "--runs", "3"],
-    "gate.py": ["--users", "5000", "--events", "200000", "--labels", "20000", "--runs", "3"],
-    "registry.py": ["--groups", "1", "20", "--runs", "2"],
-    "backfill.py": ["--users", "2000", "--events", "200000", "--runs", "1"],
-    "one_day_build.py": ["--users", "2000", "--events-per-day", "2000", "--runs", "3"],
-}
+from benchmarks.machine import load, machine, versions
+from benchmarks.report import from_json, table
+from benchmarks.scratch import ROOT
+
+OUT = ROOT / "target" / "benchmarks"
+# Matplotlib, in a folder that only the process sees which draws.
+PLOT = ROOT / ".venv" / "plot"
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """
+    One of them.
+
+    Attributes:
+        module: Its module below `benchmarks`.
+        title: What it is about.
+        quick: The options that make it small.
+    """
+
+    module: str
+    title: str
+    quick: str
+
+    def command(self, quick: bool) -> list[str]:
+        """Write its command line."""
+        options = self.quick.split() if quick else []
+        return [sys.executable, "-m", f"benchmarks.{self.module}", "--json", *options]
+
+
+BENCHMARKS = (
+    Benchmark("push", "Push", "--users 20000 --days 5 --runs 3"),
+    Benchmark("versus.push", "Push beside Feast", "--users 20000 --days 3 --runs 2"),
+    Benchmark("versus.lookup", "Online lookups", "--users 5000 --runs 2 --seconds 1"),
+    Benchmark("vector", "Vectors", "--users 2000 --runs 3 --seconds 1"),
+    Benchmark("offline_lookup", "Offline lookups", "--users 20000 --days 10"),
+    Benchmark(
+        "gate",
+        "Training join and gate",
+        "--users 5000 --events 200000 --labels 20000 --runs 2",
+    ),
+    Benchmark(
+        "training_set",
+        "Training set on demand",
+        "--users 20000 --days 5 --labels 20000 --runs 3",
+    ),
+    Benchmark("backfill", "Backfill", "--users 2000 --events 200000 --runs 1"),
+    Benchmark("one_day_build", "One day", "--users 2000 --events-per-day 2000 --runs 3"),
+    Benchmark("registry", "Registry", "--groups 1 20 --runs 2"),
+)
 
 
 def main() -> int:
-    """Run all; the exit code is that of the first that failed."""
-    quick = bool(os.environ.get("QUICK"))
-    for script, small in BENCHMARKS.items():
-        print(f"\n## {script.removesuffix('.py').replace('_', ' ')}\n", flush=True)
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{script.removesuffix('.py')}"]
-            + (small if quick else []),
-            cwd=FOLDER.parent,
-            check=False,
+    """Run all, or those named; 1 when one failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [one.module for one in BENCHMARKS]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        default=bool(os.environ.get("QUICK")),
+        help="small sizes, to see that all works: fixed costs then weigh more than the work",
+    )
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    report: dict[str, Any] = {
+        "command": "make bench" + (" QUICK=1" if options.quick else ""),
+        "started": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        "machine": machine(),
+        "versions": versions(),
+        "benchmarks": [],
+    }
+    for one in BENCHMARKS:
+        if options.only and one.module not in options.only:
+            continue
+        print(f"\n## {one.title}\n", flush=True)
+        told = run(one, options.quick)
+        report["benchmarks"].append(told)
+        print(section(told), flush=True)
+        write(report, options.out)
+    print(f"\n{options.out}/results.md")
+    return int(any(told["exit_code"] for told in report["benchmarks"]))
+
+
+def run(one: Benchmark, quick: bool) -> dict[str, Any]:
+    """Run one; tell its bars, its time and the load before and after."""
+    before, started = load(), time.monotonic()
+    done = subprocess.run(
+        one.command(quick), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    lines = done.stdout.splitlines()
+    try:
+        document = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        document = {}
+    return {
+        "name": one.module,
+        "title": one.title,
+        "exit_code": done.returncode,
+        "seconds": round(time.monotonic() - started),
+        "load": [before, load()],
+        "bars": document.pop("bars", []),
+        "context": document,
+    }
+
+
+def section(told: Mapping[str, Any]) -> str:
+    """Write one benchmark's table, and what it took."""
+    parts = [table([from_json(bar) for bar in told["bars"]])] if told["bars"] else []
+    if told["exit_code"]:
+        parts.append(f"**It ended with {told['exit_code']}.**")
+    before, after = told["load"]
+    parts.append(f"{told['seconds']} s, load {before:.1f} before and {after:.1f} after")
+    return "\n\n".join(parts)
+
+
+def write(report: Mapping[str, Any], out: Path) -> None:
+    """Write what is known as JSON, as Markdown and, where it can be drawn, as a picture."""
+    results = out / "results.json"
+    results.write_text(json.dumps(report, indent=1) + "\n")
+    (out / "results.md").write_text(_page(report))
+    if PLOT.is_dir() and any(told["bars"] for told in report["benchmarks"]):
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.plot", str(results), str(out / "results.svg")],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(PLOT)))},
+            cwd=ROOT,
+            check=True,
         )
-        print(f"\n{time.monotonic() - started:.0f} s", flush=True)
-        if done.returncode:
-            return done.returncode
-    return 0
+
+
+def _page(report: Mapping[str, Any]) -> str:
+    parts = [
+        "# Results",
+        f"Written by `{report['command']}`, started {report['started']}.",
+        _pairs(report["machine"]),
+        _pairs(report["versions"]),
+        "![Each ratio beside its bar](results.svg)",
+    ]
+    for told in report["benchmarks"]:
+        parts += [f"## {told['title']}", section(told)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) + "."
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def running(settings: Settings, server: str, workers: int) -> Iterator[tuple[int
     port = free_port()
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYICEBERG_")}
     env |= {"FEATURE_STORE_HOME": str(settings.home)}
-    env |= {"FEATURE_STORE_NOW": format_time(settings.now()), "REDIS_URL": ""}
+    env |= {"FEATURE_STORE_NOW": format_time(settings.now()), "REDIS_URL": settings.redis_url or ""}
     started = time.perf_counter()
     with subprocess.Popen(command(server, port, workers), env=env, stdout=sys.stderr) as process:
         try:

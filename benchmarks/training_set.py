@@ -18,19 +18,20 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
 from benchmarks.offline_lookup import FIRST, Users
+from benchmarks.report import Bar, table, to_json
 from materializer.commands.training_set import training_set
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, table_name
@@ -125,7 +126,7 @@ def timed(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def measure(options: argparse.Namespace) -> dict[str, object]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Publish, join both ways in turn, and tell the figures."""
     with tempfile.TemporaryDirectory(prefix="training-set-") as name:
         folder = Path(name)
@@ -151,21 +152,15 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             pairs.append((timed(command), timed(lambda: bare_join(labels, files, bare))))
             require_same(ours, bare)
     # The first pair warms up the machine's file cache.
-    ratios = [mine / theirs for mine, theirs in pairs[1:]]
+    mine, theirs = zip(*pairs[1:], strict=True)
+    what = f"training set on demand, {options.labels:,} labels"
     return {
         "rows": rows,
-        "labels": options.labels,
-        "training_set_s": spread([mine for mine, _ in pairs[1:]]),
-        "bare_join_s": spread([theirs for _, theirs in pairs[1:]]),
-        "ratio": spread(ratios),
-        "bar": BAR,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "bars": [
+            Bar(what, "s", mine, "bare ASOF join of the same files", theirs, BAR),
+        ],
     }
-
-
-def spread(values: Sequence[float]) -> str:
-    """Write a median with its range."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 def main() -> None:
@@ -181,11 +176,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     result = measure(options)
+    bars = result.pop("bars")
     if options.json:
-        print(json.dumps(result))
+        print(json.dumps({**result, "bars": [to_json(bar) for bar in bars]}))
         return
-    for name, value in result.items():
-        print(f"{name:<20}{value}")
+    print(f"{result['rows']:,} feature rows, peak {result['peak_rss_mb']} MB\n\n{table(bars)}")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ import argparse
 import json
 import random
 import shutil
-import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -28,6 +27,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.offline_lookup import FIRST
+from benchmarks.report import Bar, table, to_json
 from benchmarks.serve import drive, running
 from materializer import codec
 from materializer.config import Settings
@@ -44,6 +44,7 @@ from tests.support.group import GROUP
 VIEW = "bench"
 ROUTE = f"/feature-views/{VIEW}/vector"
 BODIES = 500
+Runs = Mapping[str, Sequence[Mapping[str, float]]]
 LEVELS = ["bronze", "gold", "silver"]
 
 
@@ -217,9 +218,9 @@ def check(port: int) -> None:
 
 def measure(
     settings: Settings, server: str, load: Sequence[Load], options: argparse.Namespace
-) -> list[dict[str, object]]:
-    """Drive a server with every kind of request, several times each."""
-    figures: list[dict[str, object]] = []
+) -> dict[str, list[dict[str, float]]]:
+    """Drive a server with every kind of request, several times each; the runs of each kind."""
+    figures = {}
     with running(settings, server, 1) as (pid, _, port):
         if server != "bare":
             check(port)
@@ -234,14 +235,26 @@ def measure(
             ]
             if any(run["failed"] for run in runs):
                 raise SystemExit(f"{server}: {one.name}: some requests failed")
-            names = ("p50_ms", "p99_ms", "cpu_us_per_request")
-            told = {name: _spread([run[name] for run in runs]) for name in names}
-            figures.append({"server": server, "asked": one.name, **told})
+            figures[one.name] = runs
     return figures
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):g} ({min(values):g}-{max(values):g})"
+def bars(ours: Runs, bare: Runs) -> list[Bar]:
+    """Compare CPU and the median time with the bare server's; there is no bar for them."""
+    return [
+        Bar(
+            f"{name}, {what}",
+            unit,
+            [run[figure] for run in runs],
+            "bare WSGI, the same keys",
+            [run[figure] for run in bare[name]],
+        )
+        for name, runs in ours.items()
+        for what, figure, unit in (
+            ("CPU of a request", "cpu_us_per_request", "us"),
+            ("p50", "p50_ms", "ms"),
+        )
+    ]
 
 
 def main() -> None:
@@ -262,19 +275,16 @@ def main() -> None:
         try:
             fill(settings, options.users)
             load = loads(options.users)
-            figures = [
-                row
-                for server in ("granian", "bare")
-                for row in measure(settings, server, load, options)
-            ]
+            ours, bare = (
+                measure(settings, server, load, options) for server in ("granian", "bare")
+            )
         finally:
             embedded.stop(settings)
+    compared = bars(ours, bare)
     if options.json:
-        print(json.dumps(figures))
-        return
-    names = list(figures[0])
-    for line in [names, *([str(row[name]) for name in names] for row in figures)]:
-        print("".join(f"{cell:<24}" for cell in line).rstrip())
+        print(json.dumps({"bars": [to_json(bar) for bar in compared]}))
+    else:
+        print(table(compared))
 
 
 if __name__ == "__main__":
