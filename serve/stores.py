@@ -36,6 +36,7 @@ from materializer.offline.versions import Published
 from materializer.online import connection
 from materializer.registry import Contract, FeatureGroup
 from serve.breaker import Breaker, Deadline
+from serve.connections import Connections
 from serve.errors import ApiError
 from serve.groups import Directory, Groups
 from serve.versions import Versions
@@ -67,7 +68,7 @@ class OnlineStore:
         self._breaker = Breaker(PAUSE)
         # Starting an embedded server takes longer than a lookup may; whoever comes next finds it.
         self._connecting = Deadline(CONNECT_TIMEOUT, most=1, failure=self._unavailable)
-        self._client: redis.Redis | None = None
+        self._connections: Connections | None = None
         self._contracts: dict[str, Contract] = {}
 
     def row(self, group: FeatureGroup, key: Sequence[str]) -> Row | None:
@@ -118,7 +119,7 @@ class OnlineStore:
             StoreUnavailable: The server cannot be reached.
             UnreadableValue: A key holds no text.
         """
-        return cast("list[bytes | None]", self._call(lambda client: client.mget(keys)))
+        return cast("list[bytes | None]", self._ask("MGET", *keys))
 
     def decode(self, raw: bytes) -> Row:
         """
@@ -139,8 +140,7 @@ class OnlineStore:
         Raises:
             StoreUnavailable: The server cannot be reached.
         """
-        names = [codec.meta_key(group) for group in groups]
-        return bool(self._call(lambda client: client.exists(*names)))
+        return bool(self._ask("EXISTS", *map(codec.meta_key, groups)))
 
     def newest_day(self, group: str) -> date | None:
         """
@@ -161,13 +161,13 @@ class OnlineStore:
         Raises:
             StoreUnavailable: There is none.
         """
-        self._call(lambda client: client.ping())
+        self._ask("PING")
 
     def close(self) -> None:
         """Close the connections; the next question opens one again."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        known, self._connections = self._connections, None
+        if known is not None:
+            known.close()
 
     def _contract(self, contract_id: str) -> Contract:
         known = self._contracts.get(contract_id)
@@ -183,34 +183,34 @@ class OnlineStore:
         return known
 
     def _get(self, key: str) -> bytes | None:
-        return cast("bytes | None", self._call(lambda client: client.get(key)))
+        return cast("bytes | None", self._ask("GET", key))
 
-    def _call(self, command: Callable[[redis.Redis], Any]) -> Any:
+    def _ask(self, *command: str) -> Any:
         return self._breaker.call(partial(self._once, command))
 
-    def _once(self, command: Callable[[redis.Redis], Any]) -> Any:
-        client = self._client or self._connecting.call(self._connect)
+    def _once(self, command: Sequence[str]) -> Any:
+        known = self._connections or self._connecting.call(self._connect)
         try:
-            return command(client)
+            return known.ask(*command)
         except redis.ConnectionError as error:
             # It may come back elsewhere: connecting starts an embedded server again.
-            self._client = None
+            self._connections = None
             raise self._unavailable(error) from error
         except redis.RedisError as error:
             if str(error).startswith("WRONGTYPE"):
                 raise UnreadableValue("not a text") from error
             raise self._unavailable(error) from error
 
-    def _connect(self) -> redis.Redis:
-        if self._client is None:
+    def _connect(self) -> Connections:
+        if self._connections is None:
             client = connection.connect(
                 self._settings, announce=_logger.info, timeout=ONLINE_TIMEOUT, check=False
             )
-            # One retry, at once and only for a lost connection, which may have been lost since its
-            # last use. A server that does not answer is not asked twice by one request.
+            # One retry, at once and only for a lost connection, as a command has. A server that
+            # does not answer is not asked twice by one request.
             client.set_retry(Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
-            self._client = client
-        return self._client
+            self._connections = Connections(client.connection_pool)
+        return self._connections
 
     def _unavailable(self, problem: Exception | str) -> OnlineStoreUnavailable:
         return OnlineStoreUnavailable(connection.where(self._settings), str(problem).rstrip("."))
