@@ -15,7 +15,6 @@ from materializer.config import Settings
 
 if TYPE_CHECKING:
     from flask import Flask, Response
-    from flask.json.provider import DefaultJSONProvider
 
     from serve.stores import Stores
 
@@ -51,6 +50,8 @@ def create_app(
         views,
     )
     from serve import token as tokens
+    from serve.compact import Compact
+    from serve.shortcut import Shortcut
     from serve.stores import Stores
 
     if settings is None and stores is None:
@@ -60,7 +61,7 @@ def create_app(
     # An answer's order is part of its meaning, and OPTIONS has nothing to say.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["MAX_CONTENT_LENGTH"] = bodies.MOST_BYTES
-    app.json = _json(app)
+    app.json = Compact(app)
     here = stores or Stores(settings or Settings.from_env())
     app.extensions["stores"] = here
     metrics.init_app(app, here)
@@ -70,16 +71,8 @@ def create_app(
     app.after_request(_uncached)
     for module in (online, offline, batch, vector, listing, views, health, metrics, openapi):
         app.register_blueprint(module.blueprint)
+    app.wsgi_app = Shortcut(app, here, token)  # type: ignore[method-assign]
     return app
-
-
-def _json(app: Flask) -> DefaultJSONProvider:
-    from flask.json.provider import DefaultJSONProvider
-
-    provider = DefaultJSONProvider(app)
-    provider.sort_keys = False
-    provider.compact = True
-    return provider
 
 
 def _uncached(response: Response) -> Response:

@@ -13,8 +13,6 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 
-from flask.typing import ResponseReturnValue
-
 from materializer.config import format_time, parse_time
 from materializer.registry import FeatureGroup
 
@@ -52,15 +50,16 @@ def lookup_answer(
     }
 
 
-def of_group(group: FeatureGroup, answer: dict[str, Any]) -> ResponseReturnValue:
+def of_group(group: FeatureGroup, answer: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """
-    Give an answer about a group; of one with a `deprecation_date`, with that date.
+    Give an answer about a group, and the headers that it has.
 
-    It is told as a field, and as the header of RFC 9745, which clients and proxies know without
-    knowing us. `Sunset` (RFC 8594) would say that answers end then, which nobody promised.
+    A group's `deprecation_date` is told as a field, and as the header of RFC 9745, which clients
+    and proxies know without knowing us. `Sunset` (RFC 8594) would say that answers end then, which
+    nobody promised.
     """
     if group.deprecation_date is None:
-        return answer
+        return answer, {}
     seconds = int(parse_time(group.deprecation_date).timestamp())
     told = {**answer, "deprecation_date": group.deprecation_date}
     return told, {"Deprecation": f"@{seconds}"}

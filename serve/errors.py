@@ -9,6 +9,7 @@ and answered as `internal_error`.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from flask import Flask, Response, jsonify
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -85,7 +86,7 @@ def init_app(app: Flask) -> None:
 
 def _answer(error: Exception) -> Response:
     known = translate(error)
-    response = jsonify({"error": {"code": known.code, "message": str(known)}})
+    response = jsonify(body(known))
     response.status_code = known.status
     if known.code == "unauthorized":
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -94,6 +95,11 @@ def _answer(error: Exception) -> Response:
             if name == "Allow":
                 response.headers[name] = value
     return response
+
+
+def body(error: ApiError) -> dict[str, Any]:
+    """Write the document that an error is answered with."""
+    return {"error": {"code": error.code, "message": str(error)}}
 
 
 def translate(error: Exception) -> ApiError:

@@ -13,7 +13,7 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -138,8 +138,8 @@ def init_app(app: Flask, here: stores.Stores) -> None:
     metrics = Metrics(Ages(here))
     app.extensions["metrics"] = metrics
 
-    def begin() -> None:
-        request.environ[_STARTED] = time.perf_counter()
+    def arrive() -> None:
+        begin(request.environ)
 
     def end(response: Response) -> Response:
         started = request.environ.get(_STARTED)
@@ -153,8 +153,19 @@ def init_app(app: Flask, here: stores.Stores) -> None:
             )
         return response
 
-    app.before_request(begin)
+    app.before_request(arrive)
     app.after_request(end)
+
+
+def begin(environ: dict[str, Any]) -> float:
+    """Tell when a request arrived, by the clock of `time.perf_counter` [s]: when first asked."""
+    started: float = environ.setdefault(_STARTED, time.perf_counter())
+    return started
+
+
+def of(app: Flask) -> Metrics:
+    """Give the counts of an application."""
+    return cast("Metrics", app.extensions["metrics"])
 
 
 def missed(group: str, source: Literal["online", "offline"], miss: LookupMiss) -> str:
@@ -180,4 +191,4 @@ def scrape() -> Response:
 
 
 def _current() -> Metrics:
-    return cast("Metrics", current_app.extensions["metrics"])
+    return of(current_app)

@@ -8,6 +8,7 @@ offline routes, and is an error here rather than ignored.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
@@ -21,6 +22,10 @@ from serve.groups import online_groups, short_online_groups
 from serve.ids import check_id
 from serve.keys import read_query
 from serve.operations import Operation, described_for_each
+
+# The rules of the routes.
+BY_ID = "/features/online/<id:user_id>"
+BY_KEYS = "/feature-groups/<group>/online"
 
 blueprint = Blueprint("online", __name__)
 
@@ -37,7 +42,7 @@ def _by_query(group: FeatureGroup) -> Operation:
     )
 
 
-@blueprint.get("/features/online/<id:user_id>")
+@blueprint.get(BY_ID)
 @described_for_each(
     short_online_groups,
     _by_path,
@@ -60,7 +65,7 @@ def lookup(user_id: str) -> ResponseReturnValue:
     return answer(stores.current().directory.default(), (user_id,))
 
 
-@blueprint.get("/feature-groups/<group>/online")
+@blueprint.get(BY_KEYS)
 @described_for_each(
     online_groups,
     _by_query,
@@ -101,16 +106,32 @@ def answer(
         UnknownEntity: There is no such key, or its row is past its `ttl_days`.
         StoreUnavailable: The store cannot be reached, or the group was never pushed.
     """
-    here = stores.current()
+    try:
+        return find(stores.current(), group, key, features)
+    except UnknownEntity as miss:
+        metrics.missed(group.name, "online", miss)
+        raise
+
+
+def find(
+    here: stores.Stores,
+    group: FeatureGroup,
+    key: Sequence[str],
+    features: Sequence[str] | None = None,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """
+    Look one entity up, as `answer` does, and count nothing.
+
+    Returns:
+        The answer, and the headers that it has.
+    """
     row = here.online.row(group, key)
     now = here.settings.now()
     if row is None and not here.online.holds(group.name):
         require_online(group)
         raise NotMaterialized(group.name)
     if row is None or is_expired(group, as_time(row[group.available_at]), now):
-        miss = UnknownEntity(group.name, key)
-        metrics.missed(group.name, "online", miss)
-        raise miss
+        raise UnknownEntity(group.name, key)
     told = lookup_answer(group, key, row, as_of=now, source="online", features=features)
     return of_group(group, told)
 

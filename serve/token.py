@@ -56,18 +56,30 @@ def init_app(app: Flask, token: str | None) -> None:
     app.extensions[_ASKED] = token is not None
     if token is None:
         return
-    wanted = token.encode()
 
     def check() -> None:
         if request.url_rule is not None and request.url_rule.rule in OPEN:
             return
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        # Bytes: compare_digest takes no text beyond ASCII, and a header may hold it.
-        same = hmac.compare_digest(given.strip(" ").encode("utf-8", "surrogateescape"), wanted)
-        if scheme.lower() != "bearer" or not same:
+        if not carries(request.headers.get("Authorization", ""), token):
             raise ApiError(REFUSAL, "send the header Authorization: Bearer <token>")
 
     app.before_request(check)
+
+
+def carries(header: str, token: str | None) -> bool:
+    """
+    Tell whether a request carries the token.
+
+    Args:
+        header: Its `Authorization`, '' for none.
+        token: What clients must send; None lets everybody ask.
+    """
+    if token is None:
+        return True
+    scheme, _, given = header.partition(" ")
+    # Bytes: compare_digest takes no text beyond ASCII, and a header may hold it.
+    same = hmac.compare_digest(given.strip(" ").encode("utf-8", "surrogateescape"), token.encode())
+    return scheme.lower() == "bearer" and same
 
 
 def is_asked(app: Flask) -> bool:
