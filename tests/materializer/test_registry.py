@@ -282,7 +282,10 @@ def test_a_test_without_the_tag_is_no_gate_test(changed: Read) -> None:
 def test_the_records_are_where_the_project_says(registry: Registry) -> None:
     assert dict(registry.records) == {
         name: f'"warehouse"."feature_store"."{name}"'
-        for name in ("build_plan", "build_ledger", "built_sql", "gate_verdicts", "warehouse")
+        for name in (
+            *("build_plan", "build_ledger", "built_sql", "gate_verdicts", "input_files"),
+            "warehouse",
+        )
     }
 
 

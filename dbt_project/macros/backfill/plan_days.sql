@@ -1,19 +1,20 @@
 {#- A pre-hook inside the model's own transaction, so that plan, data and ledger change together or not at
     all. A day whose window reaches before the first event still kept was built on more than there is
     now: it is frozen, for retention is not deletion. -#}
-{% macro plan_days(events, window_days) %}
+{% macro plan_days(events, window_days, files=none) %}
     {%- set reach = window_days - 1 -%}
     {%- set range = feature_store.requested_range() -%}
     {%- set whole = not is_incremental() -%}
     {%- set last_day = "date '" ~ (range[1] if range else feature_store.last_finished_day()) ~ "'" -%}
     {%- set lag = feature_store.availability_lag_hours() -%}
-    {%- set late = feature_store.has_column(events, 'ingested_at') -%}
-    insert into {{ source('records', 'build_plan') }} (
-        model, day, reason, rebuild, available_at, fingerprint, source_first_day, chunk
-    )
-    with
+    {%- set columns = feature_store.column_types(events, 'events') -%}
+    {%- set late = 'ingested_at' in columns -%}
+    {%- set plan = source('records', 'build_plan') -%}
+    {%- set mine = ' from ' ~ plan ~ " where model = '" ~ model.unique_id ~ "'" -%}
+    {%- set noted = feature_store.note_files(files, columns.keys() | list) -%}
+    {%- set wanted_days %}
     first_event as (
-        select cast(min(ts) as date) as day from {{ events }}
+        select {{ feature_store._first_day(events, noted) }} as day
     ),
 
     built as (
@@ -57,7 +58,20 @@
             or built.availability_lag_hours <> {{ lag }}
         {%- endif %}
     {%- endif %}
-    ),
+    )
+    {%- endset -%}
+    {%- if noted %}
+    {{ feature_store.narrow_files(
+        noted,
+        'with ' ~ wanted_days ~ ' select ' ~ feature_store.add_days('min(day)', -reach) ~ ' from compared',
+        'with ' ~ wanted_days ~ ' select ' ~ feature_store.add_days('max(day)', 1) ~ ' from compared'
+    ) }};
+    {%- endif %}
+    insert into {{ plan }} (
+        model, day, reason, rebuild, available_at, fingerprint, source_first_day, chunk
+    )
+    with
+    {{ wanted_days }},
 
     days_of_events as (
         select
@@ -139,4 +153,25 @@
         source_first_day,
         dense_rank() over (order by place) - 1 as chunk
     from placed
+    {%- if noted %};
+    {{ feature_store.narrow_files(
+        noted,
+        'select ' ~ feature_store.add_days('min(day)', -reach) ~ mine,
+        'select ' ~ feature_store.add_days('max(day)', 1) ~ mine
+    ) }}
+    {%- endif %}
+{% endmacro %}
+
+{#- Asked by itself, for it opens other files than the days do. -#}
+{% macro _first_day(events, noted) %}
+    {%- if not execute -%} {{ return('cast(null as date)') }} {%- endif -%}
+    {%- if noted -%}
+        {%- do run_query(feature_store.narrow_files(
+            noted,
+            "timestamp '-infinity'",
+            'select min(first_ts) from ' ~ source('records', 'input_files') ~ " where model = '" ~ model.unique_id ~ "'"
+        )) -%}
+    {%- endif -%}
+    {%- set found = run_query('select cast(min(ts) as date) from ' ~ events).rows[0][0] -%}
+    {{ return("date '" ~ found ~ "'" if found else 'cast(null as date)') }}
 {% endmacro %}

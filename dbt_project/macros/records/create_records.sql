@@ -24,6 +24,10 @@
             'model_sequence': 'bigint', 'status': 'varchar', 'failures': 'bigint',
             'recorded_at': 'timestamp', 'sample_share': 'double'
         }) -%}
+        {%- do feature_store._create_record(source('records', 'input_files'), {
+            'model': 'varchar', 'file': 'varchar', 'size': 'bigint', 'modified': 'timestamp',
+            'first_ts': 'timestamp', 'last_ts': 'timestamp', 'seen_at': 'timestamp'
+        }) -%}
         {%- set warehouse = source('records', 'warehouse') -%}
         {%- do feature_store._create_record(warehouse, {'warehouse_id': 'varchar', 'created_at': 'timestamp'}) -%}
         {%- do run_query(

@@ -1,35 +1,6 @@
-{#- The files are looked up now, so that a missing one is told before anything is built. A killed writer
-    leaves `tmp_*` files behind. -#}
-{% macro input_relation(var_name, sample) %}
-    {%- set given = var(var_name, none) -%}
-    {%- if given is none -%} {{ return(sample) }} {%- endif -%}
-    {%- set paths = [given] if given is string else given -%}
-    {%- set files = [] -%}
-    {%- set skipped = [] -%}
-    {%- if execute -%}
-        {%- for path in paths -%}
-            {%- set found = feature_store._files(path) -%}
-            {%- if not found -%}
-                {{ exceptions.raise_compiler_error(
-                    var_name ~ ": no file matches " ~ path
-                    ~ "; give a Parquet or CSV file, a list or a glob, e.g. --vars '{"
-                    ~ var_name ~ ": \"data/*.parquet\"}'"
-                ) }}
-            {%- endif -%}
-            {%- for file in found -%}
-                {%- if file.split('/')[-1].startswith('tmp_') -%}
-                    {%- do skipped.append(file) -%}
-                {%- else -%}
-                    {%- do files.append(file) -%}
-                {%- endif -%}
-            {%- endfor -%}
-        {%- endfor -%}
-        {%- if not files -%}
-            {{ exceptions.raise_compiler_error(
-                var_name ~ ": only unfinished files (tmp_*) match " ~ paths | join(', ')
-            ) }}
-        {%- endif -%}
-    {%- endif -%}
-    {#- The globs themselves are kept where nothing is skipped, so that files added later are read. -#}
-    {{ return(feature_store.read_files(files if skipped else paths, files or paths, var_name)) }}
+{#- The globs themselves are kept where nothing is skipped, so that files added later are read. -#}
+{% macro input_relation(var_name, sample, narrowed=false) %}
+    {%- set input = feature_store.input_files(var_name) -%}
+    {%- if input is none -%} {{ return(sample) }} {%- endif -%}
+    {{ return(feature_store.read_files(input.paths, input.files or input.paths, var_name, narrowed)) }}
 {% endmacro %}

@@ -1,5 +1,8 @@
 {%- set is_sample = var('events_path', none) is none -%}
-{%- set input = input_relation('events_path', ref('events_raw') if is_sample else none) -%}
+{#- Narrowed: a build opens the files that can hold its days and no others. So each row of the
+    view must come from one row of the input, whatever the other rows are. -#}
+{%- set sample = ref('events_raw') if is_sample else none -%}
+{%- set input = input_relation('events_path', sample, narrowed=true) -%}
 {%- set read = input_columns(
     input,
     'events_raw' if is_sample else 'events_path',

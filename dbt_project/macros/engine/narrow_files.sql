@@ -1,0 +1,96 @@
+{#- Opening a file costs the same whether or not it holds a day that is asked for. So the range of each
+    file's times is remembered from one build to the next, and the view is told which files to open. No more
+    than that is taken from memory: what is built and what changed is read from the events. -#}
+{% macro note_files(files, columns) %}{{ return(adapter.dispatch('note_files', 'feature_store')(files, columns)) }}{% endmacro %}
+
+{% macro default__note_files(files, columns) %}{{ return(none) }}{% endmacro %}
+
+{% macro duckdb__note_files(files, columns) %}
+    {%- set input = feature_store.input_files(files) if files and execute else none -%}
+    {%- if input is none or not modules.re.search('\\.(parquet|parq|pq)$', input.files[0]) -%} {{ return(none) }} {%- endif -%}
+    {%- set ranges = source('records', 'input_files') -%}
+    {%- set mine = "model = '" ~ model.unique_id ~ "'" -%}
+    {#- The clock of files may tick in seconds: what was read that soon after a change is read again. -#}
+    {%- set look %}
+        create or replace temp table found_files as
+        select
+            filename as file, size, cast(last_modified as timestamp) as modified, row_number() over () as place
+        from read_blob({{ feature_store._list_of(input.paths) }});
+
+        delete from {{ ranges }} as known
+        where
+            {{ mine }}
+            and (
+                modified > seen_at - interval 10 second
+                or not exists (
+                    select 1 from found_files as found
+                    where found.file = known.file and found.size = known.size and found.modified = known.modified
+                )
+            );
+
+        set variable unread_files = (
+            select list(distinct file) from found_files
+            where file not in (select file from {{ ranges }} where {{ mine }})
+        );
+
+        select
+            coalesce(len(getvariable('unread_files')), 0) as unread,
+            -- A column that a path can give is not the one that the file's footer tells of.
+            (
+                select count(*) from found_files
+                where regexp_matches(lower(file), '(^|/)({{ columns | join("|") }})=')
+            ) as of_paths
+    {%- endset -%}
+    {%- set found = run_query(look).rows[0] -%}
+    {%- if found[1] -%} {{ return(none) }} {%- endif -%}
+    {%- if found[0] -%}
+        {%- do run_query(feature_store._read_ranges(ranges)) -%}
+    {%- endif -%}
+    {{ return(feature_store._narrow_to(input.paths)) }}
+{% endmacro %}
+
+{#- The footer of Parquet tells the smallest and the largest value of each part of a file. A file of which one
+    part does not tell it, or not as a time, has no range and is always opened. -#}
+{% macro _read_ranges(ranges) %}
+    insert into {{ ranges }} (model, file, size, modified, first_ts, last_ts, seen_at)
+    select
+        '{{ model.unique_id }}' as model,
+        found.file,
+        found.size,
+        found.modified,
+        case when told.is_whole then told.first_ts end as first_ts,
+        case when told.is_whole then told.last_ts end as last_ts,
+        cast(now() as timestamp) as seen_at
+    from (select distinct file, size, modified from found_files) as found
+    left join (
+        select
+            file_name as file,
+            bool_and(
+                type in ('INT32', 'INT64')
+                and try_cast(stats_min_value as timestamp) is not null
+                and try_cast(stats_max_value as timestamp) is not null
+            ) as is_whole,
+            min(try_cast(stats_min_value as timestamp)) as first_ts,
+            max(try_cast(stats_max_value as timestamp)) as last_ts
+        from parquet_metadata(getvariable('unread_files'))
+        where lower(path_in_schema) = 'ts'
+        group by 1
+    ) as told on found.file = told.file
+    where found.file in (select unnest(getvariable('unread_files')))
+{% endmacro %}
+
+{% macro narrow_files(noted, first, last) %}{{ return(adapter.dispatch('narrow_files', 'feature_store')(noted, first, last)) }}{% endmacro %}
+
+{#- The first file is always opened: it tells the columns. -#}
+{% macro duckdb__narrow_files(noted, first, last) %}
+    set variable {{ noted }} = (
+        select list(found.file order by found.place)
+        from found_files as found
+        left join {{ source('records', 'input_files') }} as known
+            on found.file = known.file and known.model = '{{ model.unique_id }}'
+        where
+            found.place = 1
+            or known.first_ts is null
+            or (known.last_ts >= ({{ first }}) and known.first_ts <= ({{ last }}))
+    )
+{% endmacro %}
