@@ -266,13 +266,16 @@ def del_sql(key_text: str) -> str:
 
 
 def _command_sql(name: str, *arguments: str) -> str:
-    # The wire form counts bytes, and strlen() does too, where length() counts characters. A null
-    # makes the whole command null, which the sender refuses: a broken length would break the rest.
-    head = f"*{1 + len(arguments)}\\r\\n${len(name)}\\r\\n{name}\\r\\n"
+    # The wire form counts bytes, and strlen() does too, where length() counts characters. concat()
+    # makes each text once, where a chain of || copies it at every link; but it leaves nulls out. A
+    # null must make the whole command null, which the sender refuses: a broken length would break
+    # the rest.
+    head = f"*{1 + len(arguments)}\\r\\n${len(name)}\\r\\n{name}"
     pieces = [f"E'{head}'"]
     for argument in arguments:
-        pieces += ["'$'", f"strlen({argument})", "E'\\r\\n'", argument, "E'\\r\\n'"]
-    return " || ".join(pieces)
+        pieces += ["E'\\r\\n$'", f"strlen({argument})", "E'\\r\\n'", argument]
+    whole = " and ".join(f"{argument} is not null" for argument in arguments)
+    return f"case when {whole} then concat({', '.join(pieces)}, E'\\r\\n') end"
 
 
 def _text_sql(column: Column) -> str:

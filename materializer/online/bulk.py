@@ -1,18 +1,20 @@
 """
 Sending many commands: a stream of encoded text in, one checked reply per command out.
 
-Owns the chunking and the overlap: while the server works on one chunk, the next is encoded and
-sent, and only then are the replies of the first read. The text goes from Arrow's buffer into the
-socket as it is, and replies that are nothing but OK are compared as bytes, so Python does nothing
-per row. It uses redis-py's own connection, so TLS, passwords and unix sockets work as for any other
-command. Refuses to go on after the first error, and to hand a connection with unread replies to
-anybody else.
+Owns the chunking and the overlap: while the server works on one chunk, the next is sent and the one
+after it encoded, and only then are the replies of the first read. The text goes from Arrow's buffer
+into the socket as it is, and replies that are nothing but OK are compared as bytes, so Python does
+nothing per row. It uses redis-py's own connection, so TLS, passwords and unix sockets work as for
+any other command. Refuses to go on after the first error, and to hand a connection with unread
+replies to anybody else.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +58,8 @@ def send(
 
     Args:
         client: Where to; one connection of its pool is used.
-        batches: Record batches of one string column, one whole RESP command a row.
+        batches: Record batches of one string column, one whole RESP command a row. Another thread
+            takes them, one ahead; it is done with them when this returns or raises.
         on_replies: Called with the number of replies just read.
 
     Raises:
@@ -71,12 +74,13 @@ def send(
         try:
             sent = Sent()
             waiting = 0
-            for batch in batches:
-                for chunk, commands in chunks(batch):
-                    # A health check would read one of our replies as its own.
-                    connection.send_packed_command([chunk], check_health=False)
-                    sent += _replies(connection, waiting, on_replies)
-                    waiting = commands
+            with closing(ahead(batches)) as encoded:
+                for batch in encoded:
+                    for chunk, commands in chunks(batch):
+                        # A health check would read one of our replies as its own.
+                        connection.send_packed_command([chunk], check_health=False)
+                        sent += _replies(connection, waiting, on_replies)
+                        waiting = commands
             sent += _replies(connection, waiting, on_replies)
             clean = True
             return sent
@@ -84,6 +88,25 @@ def send(
             if not clean:
                 connection.disconnect()
             client.connection_pool.release(connection)
+
+
+def ahead(batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+    """
+    Let a thread make the next batch while the caller is busy with this one.
+
+    A chunk is longer than a socket's buffer, so the sender waits until the server has taken most of
+    it: without the thread nobody would encode meanwhile, and the server would wait afterwards.
+
+    Args:
+        batches: Taken by the thread alone, and not after this is closed.
+    """
+    rest = iter(batches)
+    # Its end waits for a batch that nobody wants any more: the engine is not free before.
+    with ThreadPoolExecutor(1, "encode") as thread:
+        coming = thread.submit(next, rest, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, rest, None)
+            yield batch
 
 
 def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[memoryview, int]]:

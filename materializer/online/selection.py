@@ -20,18 +20,27 @@ import pyarrow as pa
 from materializer import codec
 from materializer.errors import BadValue, OfflineStoreUnavailable
 from materializer.offline.parquet import Parquet
+from materializer.offline.spans import FIRST_DAY, LAST_DAY
 from materializer.online.source import File, Source
 from materializer.registry import Column, FeatureGroup
 
-# Together with Python, PyIceberg and Arrow (about 140 MB) this stays below 300 MB resident.
-MEMORY_LIMIT = "96MB"
-THREADS = 2
+# Beside Python, PyIceberg and Arrow (about 150 MB), the engine itself and the chunks under way
+# (about 50 MB). A push takes a part of it, whatever its rows, unless very many entities left.
+MEMORY_LIMIT = "64MB"
+# One encodes, and `bulk` sends beside it. More would take memory and find nothing to do: the
+# batches of a stream are made one after another, when they are asked for.
+THREADS = 1
+# Keys told from others at once: more are taken in parts, by hash, and the files are read for each
+# part, which costs less than a join that spills [keys].
+PART_ROWS = 400_000
 # Of about 120 bytes each, so that one batch is about one chunk on the wire.
 BATCH_ROWS = 8192
 DAY_US = 24 * 3600 * 1_000_000
 # A file that is not there, is no Parquet, or is damaged.
 _UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException, pa.ArrowException)
 _REMAINING = "remaining"
+# Those of them who are looked for in a wave.
+_ASKED = "asked"
 _ONLINE = "online"
 
 
@@ -67,6 +76,8 @@ class Selection:
         # The wanted entities as a relation, as long as every one of the first wave is among them:
         # then that wave needs no list of them. Later, None, and they are in a table.
         self._wanted: str | None = None
+        # Those are the entities of the spans, which then also tell who is found.
+        self._everyone = False
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -85,8 +96,13 @@ class Selection:
             self._rows = Parquet(
                 group.name, source.table, source.schema, list(columns.values()), folder / "rows"
             )
+            ends = [Column(FIRST_DAY, "date"), Column(LAST_DAY, "date")]
             self._spans = Parquet(
-                group.name, source.spans, source.spans.schema(), self._entity, folder / "spans"
+                group.name,
+                source.spans,
+                source.spans.schema(),
+                [*self._entity, *ends],
+                folder / "spans",
             )
             config: dict[str, Any] = {
                 "threads": THREADS,
@@ -117,7 +133,8 @@ class Selection:
             first_wave: The first wave there will be.
         """
         if not set(first_wave) <= set(files):
-            self._keep(f"select distinct {self._keys} from {self._scan(files)}")
+            wanted = f"select distinct {self._keys} from {self._scan(files)}"
+            self._run(f"create table {_REMAINING} as {wanted}")
             return
         # Nobody of a file whose every row is usable will be left after the first wave.
         done = [f for f in first_wave if f.holds_only(self.after, self._until)]
@@ -127,6 +144,7 @@ class Selection:
         """Want every entity of the group."""
         # The spans name each of them, so a long history need not be read to know them.
         self._wanted = self._spans.sql(self._source.span_locations())
+        self._everyone = True
 
     def commands(self, wave: Sequence[File]) -> pa.RecordBatchReader:
         """
@@ -151,12 +169,28 @@ class Selection:
 
     def drop_found(self, wave: Sequence[File]) -> None:
         """Want no longer the entities that have a usable row in a wave."""
-        found = f"(select {self._keys} from {self._scan(wave)} where {self._usable})"
-        wanted = f"select {self._keys} from {_REMAINING}"
-        if self._wanted is not None:
-            wanted = f"select distinct {self._keys} from {self._wanted}"
-            self._wanted = None
-        self._keep(f"select * from ({wanted}) anti join {found} using ({self._keys})")
+        found = f"select {self._keys} from {self._scan(wave)} where {self._usable}"
+        if self._wanted is None:
+            self._run(f"alter table {_REMAINING} rename to {_ASKED}")
+            self._start_remaining()
+            self._add_missing(found)
+            return
+        entities = f"select {self._keys} from {self._wanted}"
+        day = self._day_of(wave) if self._everyone else None
+        if day is not None:
+            # The spans tell who has a row on that day, and the few who have none: no key of the
+            # others is kept, so memory does not grow with the rows of the day.
+            there = f"{FIRST_DAY} <= date '{day}' and {LAST_DAY} >= date '{day}'"
+            found = f"{entities} where {there}"
+            entities = f"{entities} where not ({there})"
+        self._wanted = None
+        self._start_remaining()
+        [(rows,)] = self._run(f"select count(*) from ({entities})")
+        parts = -(-int(rows) // PART_ROWS)
+        for part in range(parts):
+            mine = f"hash({self._keys}) % {parts} = {part}"
+            self._run(f"create table {_ASKED} as select distinct * from ({entities}) where {mine}")
+            self._add_missing(f"select * from ({found}) where {mine}")
 
     def left(self) -> int | None:
         """Count the entities still wanted; None before the first wave, when nobody counted."""
@@ -167,7 +201,8 @@ class Selection:
     def deletions(self) -> pa.RecordBatchReader:
         """Encode a `DEL` for each entity still wanted; after `drop_found` of every wave."""
         if self._wanted is not None:
-            self._keep(f"select distinct {self._keys} from {self._wanted}")
+            wanted = f"select distinct {self._keys} from {self._wanted}"
+            self._run(f"create table {_REMAINING} as {wanted}")
             self._wanted = None
         keys = f"select {self._key} as k from {_REMAINING}"
         return self._stream(f"select {codec.del_sql('k')} as command from ({keys})")
@@ -210,6 +245,28 @@ class Selection:
         )
         return f"select * from ({rows}) semi join ({newest}) using ({self._keys}, {self._time})"
 
+    def _start_remaining(self) -> None:
+        keys = f"select {self._keys} from {self._spans.sql([])}"
+        self._run(f"create table {_REMAINING} as {keys}")
+
+    def _add_missing(self, found: str) -> None:
+        # A join keeps its right side in memory: first that is who is asked for, then who of them
+        # was found, and never all that a file holds.
+        seen = f"select * from ({found}) semi join {_ASKED} using ({self._keys})"
+        self._run(
+            f"insert into {_REMAINING} "
+            f"select * from {_ASKED} anti join ({seen}) using ({self._keys})"
+        )
+        self._run(f"drop table {_ASKED}")
+
+    def _day_of(self, wave: Sequence[File]) -> str | None:
+        """Name the day of which a wave is every row, each of them usable; None if it is not so."""
+        days = {file.partition for file in wave}
+        if len(days) > 1 or not all(file.holds_only(self.after, self._until) for file in wave):
+            return None
+        [day] = days
+        return day if all(f in wave for f in self._source.files if f.partition == day) else None
+
     def _refuse_not_finite(self, rows: str) -> None:
         conditions = codec.not_finite_sql(self._group.contract)
         if not conditions:
@@ -222,9 +279,6 @@ class Selection:
         for column, text in zip(conditions, found, strict=True):
             if text is not None:
                 raise BadValue(group=self._group.name, column=column, key=text)
-
-    def _keep(self, query: str) -> None:
-        self._run(f"create or replace table {_REMAINING} as {query}")
 
     def _count(self, table: str) -> int:
         [(count,)] = self._run(f"select count(*) from {table}")

@@ -9,8 +9,10 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 import redis
 
+from materializer.online import selection
 from materializer.online.lookup import get
 from materializer.online.meta import read_meta
 from materializer.online.push import PushReport, push
@@ -241,3 +243,38 @@ def test_several_files_of_a_day_with_rows_of_different_times(
     offline.show(snapshot.snapshot_id)
     go()
     assert clicks(client) == {"features:ann": 3, "features:bob": 2}
+
+
+def test_a_row_of_the_newest_day_that_is_not_available_yet_does_not_hide_an_older_one(
+    offline: Offline, client: redis.Redis, go: Push
+) -> None:
+    offline.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
+    offline.publish({"2024-01-02": rows("2024-01-02", ann=2)})
+    late = [{**row, "day": date(2024, 1, 2)} for row in rows("2024-01-08", bob=2)]
+    offline.table.append(pa.Table.from_pylist(late, schema=offline.arrow))
+    snapshot = offline.table.current_snapshot()
+    assert snapshot is not None
+    offline.show(snapshot.snapshot_id)
+    go(now=at("2024-01-03"))
+    assert clicks(client) == {"features:ann": 2, "features:bob": 1}
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_many_who_left_are_looked_for_in_parts(
+    offline: Offline,
+    client: redis.Redis,
+    go: Push,
+    monkeypatch: pytest.MonkeyPatch,
+    everything: bool,
+) -> None:
+    monkeypatch.setattr(selection, "PART_ROWS", 3)
+    names = [f"user{number}" for number in range(20)]
+    many = dict.fromkeys(names, 1)
+    offline.publish({"2024-01-01": rows("2024-01-01", **many)})
+    offline.publish({"2024-01-02": rows("2024-01-02", **dict.fromkeys(names[:15], 2))})
+    go()
+    offline.publish({"2024-01-02": rows("2024-01-02", **dict.fromkeys(names[:4], 3))})
+    assert go(everything=everything).rows == (20 if everything else 15)
+    assert clicks(client) == {f"features:{name}": 1 for name in names} | {
+        f"features:{name}": 3 for name in names[:4]
+    }

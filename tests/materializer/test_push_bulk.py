@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 
 import pyarrow as pa
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from materializer.errors import NullKey, OnlineStoreUnavailable, OnlineWriteFailed
-from materializer.online.bulk import CHUNK_BYTES, Sent, chunks, send
+from materializer.online.bulk import CHUNK_BYTES, Sent, ahead, chunks, send
 
 
 def batch(commands: Sequence[str | None]) -> pa.RecordBatch:
@@ -118,3 +120,38 @@ def test_an_error_ends_the_sending_and_the_next_command_gets_its_own_answer(
         send(client, [batch(commands)])
     assert client.get("a") == b"1"
     assert client.echo("hello") == b"hello"
+
+
+def test_a_batch_is_made_while_the_one_before_it_is_in_use() -> None:
+    made = threading.Event()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield batch([command("SET", "a", "1")])
+        made.set()
+        yield batch([])
+
+    with closing(ahead(batches())) as coming:
+        assert next(coming).num_rows == 1
+        assert made.wait(10)
+
+
+def test_what_ends_the_making_of_batches_ends_the_sending(client: redis.Redis) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield batch([command("SET", "a", "1")])
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        send(client, batches())
+    assert client.echo("hello") == b"hello"
+
+
+def test_nobody_makes_batches_after_an_error(client: redis.Redis) -> None:
+    def batches() -> Generator[pa.RecordBatch, None, None]:
+        while True:
+            yield batch([command("INCR", "a", "x")])
+
+    made = batches()
+    with pytest.raises(OnlineWriteFailed):
+        send(client, made)
+    # Refused while another thread is at it.
+    made.close()

@@ -20,6 +20,7 @@ from materializer.offline.catalog import (
     spans_name,
     table_name,
 )
+from materializer.offline.spans import FIRST_DAY, LAST_DAY
 from materializer.registry import FeatureGroup
 
 Row = Mapping[str, Any]
@@ -99,18 +100,38 @@ class Offline:
         return snapshot.snapshot_id
 
     def show(self, snapshot_id: int) -> None:
-        """Commit spans that name a snapshot: here one span an entity, and no days."""
+        """Commit the spans of a snapshot, which name it."""
         name = spans_name(self.group.name)
-        keys = list(self.group.entity)
-        entities = self.table.scan(selected_fields=tuple(keys), snapshot_id=snapshot_id).to_arrow()
-        entities = entities.group_by(keys).aggregate([])
+        keys = [*self.group.entity]
+        scan = self.table.scan(
+            selected_fields=(*keys, self.group.partition), snapshot_id=snapshot_id
+        )
+        found = _spans(scan.to_arrow(), keys, self.group.partition)
         if not self.catalog.table_exists(name):
-            self.catalog.create_table(name, schema=entities.schema)
+            self.catalog.create_table(name, schema=found.schema)
         _overwrite(
             self.catalog.load_table(name),
-            entities,
+            found,
             snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot_id)},
         )
+
+
+def _spans(rows: pa.Table, keys: Sequence[str], partition: str) -> pa.Table:
+    """Find each entity's runs of consecutive days, in plain Python."""
+    days: dict[tuple[Any, ...], set[date]] = {}
+    for row in rows.to_pylist():
+        days.setdefault(tuple(row[key] for key in keys), set()).add(row[partition])
+    one = timedelta(days=1)
+    spans = []
+    for key, there in days.items():
+        first = [day for day in sorted(there) if day - one not in there]
+        last = [day for day in sorted(there) if day + one not in there]
+        spans += [(*key, *ends) for ends in zip(first, last, strict=True)]
+    columns = [*keys, FIRST_DAY, LAST_DAY]
+    schema = pa.schema(
+        [*(rows.schema.field(key) for key in keys), *((end, pa.date32()) for end in columns[-2:])]
+    )
+    return pa.Table.from_pylist([dict(zip(columns, span, strict=True)) for span in spans], schema)
 
 
 def _overwrite(table: Table, data: Any, **options: Any) -> None:
