@@ -53,11 +53,13 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("push", "Push", "--users 20000 --days 5 --runs 3"),
+    Benchmark("push", "Push", "--users 20000 --days 5 --growth 20000 50000"),
     Benchmark("versus.push", "Push beside Feast", "--users 20000 --days 3 --runs 2"),
     Benchmark("versus.lookup", "Online lookups", "--users 5000 --runs 2 --seconds 1"),
-    Benchmark("vector", "Vectors", "--users 2000 --runs 3 --seconds 1"),
-    Benchmark("offline_lookup", "Offline lookups", "--users 20000 --days 10"),
+    Benchmark("vector", "Vectors", "--users 2000 --runs 2 --seconds 1"),
+    Benchmark("start", "Start", "--runs 3 --no-peer"),
+    Benchmark("publish", "Publish", "--users 20000 --days 5 --runs 3"),
+    Benchmark("offline_lookup", "Offline lookups", "--users 20000 --days 10 40 --runs 3"),
     Benchmark(
         "gate",
         "Training join and gate",
@@ -68,8 +70,13 @@ BENCHMARKS = (
         "Training set on demand",
         "--users 20000 --days 5 --labels 20000 --runs 3",
     ),
-    Benchmark("backfill", "Backfill", "--users 2000 --events 200000 --runs 1"),
-    Benchmark("one_day_build", "One day", "--users 2000 --events-per-day 2000 --runs 3"),
+    Benchmark("backfill", "Backfill", "--users 2000 --events-per-day 2000 --runs 1"),
+    Benchmark(
+        "one_day_build",
+        "One day",
+        "--users 2000 --events-per-day 2000 --runs 3 "
+        "--read-users 2000 --read-events-per-day 2000",
+    ),
     Benchmark("registry", "Registry", "--groups 1 20 --runs 2"),
 )
 
