@@ -43,6 +43,9 @@ LAST_DAY = "last_day"
 # Rows whose runs are found at once; the sorter holds them [rows].
 _CHUNK = 4_000_000
 
+# Handed to the writer at once [rows].
+_BATCH = 200_000
+
 # Each publish writes the spans anew. A reader is at most a second behind the newest.
 _KEPT = 3
 
@@ -92,7 +95,10 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> bool:
         spans = open_table(catalog, spans_name(group.name), _schema(group, table))
         old = data_files(spans)
         if changed or not known:
-            added = _rewrite(spans, group, table, old if known else [], changed, now)
+            # Another day than one after all that the old spans know cuts them.
+            newest = known and len(changed) == 1 and changed[0] > max(before, default=date.min)
+            write = _extend if newest else _rewrite
+            added = write(spans, group, table, old if known else [], changed, now)
         else:
             added, old = [], []
     commit(
@@ -146,6 +152,22 @@ def _rewrite(
         return write_files(spans, merger.merged(), keys=group.entity)
 
 
+def _extend(
+    spans: Table,
+    group: FeatureGroup,
+    table: Table,
+    old: Sequence[DataFile],
+    changed: Sequence[date],
+    now: DayFiles,
+) -> list[DataFile]:
+    [day] = changed
+    with sorter() as connection:
+        before = read_files(spans, old, spans.schema().as_arrow().names)
+        rows = read_files(table, now[day], group.entity)
+        batches = extended(connection, group.entity, before, rows, day)
+        return write_files(spans, batches, keys=group.entity)
+
+
 def _chunks(days: Iterable[Sequence[DataFile]]) -> Iterator[list[DataFile]]:
     chunk: list[DataFile] = []
     rows = 0
@@ -174,6 +196,45 @@ def kept_intervals(changed: Sequence[date]) -> list[tuple[date, date]]:
             intervals.append((start, day - one))
         start = day + one
     return [*intervals, (start, date.max)]
+
+
+def extended(
+    connection: duckdb.DuckDBPyConnection,
+    entity: Sequence[str],
+    spans: pa.RecordBatchReader,
+    rows: pa.RecordBatchReader,
+    day: date,
+) -> Iterator[pa.RecordBatch]:
+    """
+    Add one day, later than all that spans know, to them: what a night brings, in one join.
+
+    Args:
+        connection: From `files.sorter`, used by nothing else.
+        entity: Key columns.
+        spans: Key columns, `first_day` and `last_day`; maximal.
+        rows: Key columns of the rows of that day; of one entity there may be several.
+        day: The day.
+
+    Yields:
+        Maximal spans, sorted by key and first day.
+    """
+    connection.register("spans", spans)
+    connection.register("rows", rows)
+    keys = quoted(entity)
+    # A span that ended the day before goes on; a row that finds none begins one.
+    query = f"""
+        select
+            {keys},
+            coalesce(first_day, date '{day}') as first_day,
+            case when _here then date '{day}' else last_day end as last_day
+        from spans
+        full join (
+            select distinct {keys}, date '{day - timedelta(days=1)}' as last_day, true as _here
+            from rows
+        ) using ({keys}, last_day)
+        order by {keys}, first_day
+    """
+    yield from connection.sql(query).to_arrow_reader(_BATCH)
 
 
 class SpanMerger:
@@ -228,7 +289,7 @@ class SpanMerger:
     def merged(self) -> Iterator[pa.RecordBatch]:
         """Yield all of it as maximal runs, sorted by key and first day."""
         query = f"{_merge('select * from pieces', self._keys)} order by {self._keys}, first_day"
-        yield from self._connection.sql(query).to_arrow_reader(200_000)
+        yield from self._connection.sql(query).to_arrow_reader(_BATCH)
 
 
 def _merge(pieces: str, keys: str) -> str:

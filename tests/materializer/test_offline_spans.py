@@ -16,7 +16,7 @@ from materializer.offline import spans
 from materializer.offline.catalog import spans_name, table_name
 from materializer.offline.files import sorter
 from materializer.offline.publish import ensure_spans
-from materializer.offline.spans import SpanMerger, described_snapshot, kept_intervals
+from materializer.offline.spans import SpanMerger, described_snapshot, extended, kept_intervals
 from tests.materializer.offline_fixtures import GROUP, day_of, publish, store
 
 Presence = Mapping[str, frozenset[int]]
@@ -67,6 +67,10 @@ def merged(
             columns = {"user_id": [e for e, _ in part], "day": [day_of(d) for _, d in part]}
             merger.add(stream(columns, row_schema), "day")
         batches = list(merger.merged())
+    return in_days(batches)
+
+
+def in_days(batches: Sequence[pa.RecordBatch]) -> list[Span]:
     return [
         (r["user_id"], (r["first_day"] - day_of(0)).days, (r["last_day"] - day_of(0)).days)
         for batch in batches
@@ -87,6 +91,26 @@ def test_cutting_and_merging_equals_a_full_recomputation(
     rows = [(e, d) for e, days in sorted(after.items()) for d in sorted(days & changed)]
 
     assert merged(spans_of(before), sorted(changed), rows) == spans_of(now)
+
+
+@settings(max_examples=100, deadline=None)
+@given(before=_presence, after=st.lists(st.sampled_from(["a", "b", "ab", "c'", "new"])))
+def test_one_more_day_equals_a_full_recomputation(before: Presence, after: list[str]) -> None:
+    now = {
+        entity: before.get(entity, frozenset()) | ({12} if entity in after else frozenset())
+        for entity in {*before, *after}
+    }
+    old = spans_of(before)
+    columns = {
+        "user_id": [e for e, _, _ in old],
+        "first_day": [day_of(f) for _, f, _ in old],
+        "last_day": [day_of(t) for _, _, t in old],
+    }
+    rows = stream({"user_id": after}, pa.schema([SCHEMA.field("user_id")]))
+    with sorter() as connection:
+        found = extended(connection, ["user_id"], stream(columns, SCHEMA), rows, day_of(12))
+        batches = list(found)
+    assert in_days(batches) == spans_of(now)
 
 
 @given(changed=_days)
@@ -163,6 +187,16 @@ def test_spans_are_made_anew_when_what_they_described_was_expired(tmp_path: Path
 
     assert ensure_spans(catalog, GROUP) is True
     assert published_spans(tmp_path) == [("a", 1, 1)]
+
+
+def test_a_day_without_rows_between_two_ends_the_spans(tmp_path: Path) -> None:
+    publish(store(tmp_path), {day_of(0): {"a": 1, "b": 1}, day_of(1): {"a": 1}})
+    publish(store(tmp_path), {day_of(3): {"a": 1, "c": 1}}, sequence=2)
+    publish(store(tmp_path), {day_of(4): {"a": 1, "b": 1}}, sequence=3)
+
+    assert published_spans(tmp_path) == [
+        *[("a", 0, 1), ("a", 3, 4), ("b", 0, 0), ("b", 4, 4), ("c", 3, 3)]
+    ]
 
 
 def test_only_the_newest_spans_stay_on_disk(tmp_path: Path) -> None:
