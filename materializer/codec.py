@@ -17,9 +17,11 @@ group by name, to read a table, or to touch a connection.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from operator import attrgetter
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -32,6 +34,12 @@ Scalar: TypeAlias = "bool | int | float | str | None"
 JSON: TypeAlias = "Scalar | list[Scalar]"
 
 RESERVED_PREFIX = "features:_"
+
+# What a key holds as it is; most ids are no more than this.
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+# One for all: to make a decoder takes longer than to read a row.
+_DECODER = json.JSONDecoder()
+_NAME = attrgetter("name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,8 @@ def key(prefix: str, parts: Sequence[str]) -> str:
     Raises:
         UnicodeEncodeError: A part holds half of a surrogate pair, which no UTF-8 text can.
     """
-    return ":".join([prefix, *(quote(part, safe="") for part in parts)])
+    plain = [part if _PLAIN.fullmatch(part) else quote(part, safe="") for part in parts]
+    return ":".join([prefix, *plain])
 
 
 def contract_key(contract_id: str) -> str:
@@ -171,8 +180,10 @@ def decode_value(raw: bytes) -> tuple[str, list[JSON]]:
         UnreadableValue: The bytes are not a JSON array that begins with a contract id.
     """
     try:
-        # From bytes it would first look for UTF-16.
-        decoded = json.loads(raw.decode())
+        text = raw.decode()
+        decoded, end = _DECODER.raw_decode(text) if text.startswith("[") else (None, -1)
+        if end != len(text):
+            decoded = json.loads(text)  # blanks around it, or what is wrong with it
     except ValueError as error:
         raise UnreadableValue(f"not JSON ({error})") from None
     if not isinstance(decoded, list) or not decoded or not isinstance(decoded[0], str):
@@ -185,7 +196,18 @@ def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
     Name the values of one online row.
 
     Raises:
-        ContractMismatch: There are more or fewer values than the contract has columns.
+        ContractMismatch: See `require_whole`.
+    """
+    require_whole(contract, values)
+    return dict(zip(map(_NAME, contract.columns), values, strict=True))
+
+
+def require_whole(contract: Contract, values: Sequence[JSON]) -> None:
+    """
+    Check the values of one online row.
+
+    Raises:
+        ContractMismatch: There are more or fewer than the contract has columns.
     """
     if len(values) != len(contract.columns):
         raise ContractMismatch(
@@ -193,7 +215,6 @@ def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
             problem=f"an online row has {len(values)} values, its contract {contract.id} names "
             f"{len(contract.columns)}",
         )
-    return {column.name: value for column, value in zip(contract.columns, values, strict=True)}
 
 
 def quoted(name: str) -> str:

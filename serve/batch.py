@@ -8,26 +8,29 @@ lookup has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
-from flask import Blueprint, request
+from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from materializer.config import format_time
 from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable, UnknownEntity
-from materializer.registry import FeatureGroup
+from materializer.registry import Contract, FeatureGroup
 from serve import metrics, schemas, stores
-from serve.answers import as_time, is_expired, is_stale, of_group, value_as_json
-from serve.bodies import read_batch, read_times
-from serve.errors import codes_of
+from serve.answers import of_group, value_as_json
+from serve.bodies import Batch, read_batch, read_json, read_times
+from serve.errors import codes_of, translate
+from serve.freshness import Freshness
 from serve.groups import every_group, online_groups
 from serve.online import require_online
 from serve.operations import Operation, described_for_each
 from serve.times import TIME_CODES
 
-Found: TypeAlias = "Mapping[str, Any] | LookupMiss"
+# A row: the values of the features asked for, since when they are true, and whether it is stale.
+_Told: TypeAlias = "tuple[list[Any], str, bool]"
+
+[_UNKNOWN] = codes_of(UnknownEntity)
 
 blueprint = Blueprint("batch", __name__)
 
@@ -58,23 +61,53 @@ def online(group: str) -> ResponseReturnValue:
     """
     here = stores.current()
     known = here.directory.named(group)
-    batch = read_batch(known, request, timed=False)
-    rows, pushed = here.online.rows(known, batch.keys)
+    batch = read_batch(known, read_json(request), timed=False)
+    return find(here, metrics.of(current_app), known, batch)
+
+
+def find(
+    here: stores.Stores, counts: metrics.Metrics, group: FeatureGroup, batch: Batch
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """
+    Look many entities up online, as `online` does.
+
+    Returns:
+        The answer, and the headers that it has.
+    """
+    found, pushed = here.online.rows(group, batch.keys)
     now = here.settings.now()
-    if not pushed and not any(rows):
-        require_online(known)
-        raise NotMaterialized(known.name)
-    found: list[Found] = []
-    for key, row in zip(batch.keys, rows, strict=True):
-        gone = row is None or is_expired(known, as_time(row[known.available_at]), now)
-        found.append(UnknownEntity(known.name, key) if row is None or gone else row)
+    if not pushed and not any(found):
+        require_online(group)
+        raise NotMaterialized(group.name)
+    fresh = Freshness(group, now)
+    rows: list[_Told | str] = []
+    last: Contract | None = None
+    for one in found:
+        if one is None:
+            rows.append(_UNKNOWN)
+            continue
+        contract, values = one
+        if contract is not last:  # seldom: one push writes all rows by one contract
+            at, *wanted = _places(contract, (group.available_at, *batch.features))
+            last = contract
+        values.append(None)
+        available_at, is_old, is_gone = fresh.of(values[at])
+        told = ([values[place] for place in wanted], available_at, is_old)
+        rows.append(_UNKNOWN if is_gone else told)
     answer = {
-        "group": known.name,
+        "group": group.name,
         "source": "online",
         "as_of": format_time(now),
-        **_lists(known, "online", batch.features, found, [now] * len(found)),
+        **_lists(batch.features, rows),
     }
-    return of_group(known, answer)
+    counts.missed_many(group.name, "online", answer["missing"])
+    return of_group(group, answer)
+
+
+def _places(contract: Contract, columns: Sequence[str]) -> list[int]:
+    """Tell where the values of a row have these columns; one it lacks, past their end."""
+    places = {column.name: place for place, column in enumerate(contract.columns)}
+    return [places.get(name, len(places)) for name in columns]
 
 
 @blueprint.post("/feature-groups/<group>/offline")
@@ -93,59 +126,42 @@ def offline(group: str) -> ResponseReturnValue:
     """
     here = stores.current()
     known = here.directory.named(group)
-    batch = read_batch(known, request, timed=True)
+    batch = read_batch(known, read_json(request), timed=True)
     times = read_times(batch, now=here.settings.now())
     found = here.offline.lookup_many(known.name, list(zip(batch.keys, times, strict=True)))
+    fresh = {moment: Freshness(known, moment) for moment in times}
+    rows: list[_Told | str] = []
+    for row, moment in zip(found, times, strict=True):
+        if isinstance(row, LookupMiss):
+            rows.append(translate(row).code)
+            continue
+        available_at, is_old, _ = fresh[moment].of(row[known.available_at])
+        values = [value_as_json(row.get(name)) for name in batch.features]
+        rows.append((values, available_at, is_old))
     answer = {
         "group": known.name,
         "source": "offline",
         "as_of": [format_time(moment) for moment in times],
-        **_lists(known, "offline", batch.features, found, times),
+        **_lists(batch.features, rows),
     }
+    metrics.of(current_app).missed_many(known.name, "offline", answer["missing"])
     return of_group(known, answer)
 
 
-def _lists(
-    group: FeatureGroup,
-    source: Literal["online", "offline"],
-    features: Sequence[str],
-    found: Sequence[Found],
-    times: Sequence[datetime],
-) -> dict[str, Any]:
+def _lists(features: Sequence[str], rows: Sequence[_Told | str]) -> dict[str, Any]:
     """
     Write n rows as lists of length n.
 
     Args:
-        group: The group they are of.
-        source: The store they came from.
-        features: The features to tell, c of them; one that a row of an older contract lacks is
-            null.
-        found: n rows, or why there is none.
-        times: n times the answer is true for [aware].
+        features: The features to tell, c of them.
+        rows: n rows, or the code of why there is none.
     """
-    nothing = [None] * len(features)
-    rows: list[list[Any]] = []
-    available: list[str | None] = []
-    stale: list[bool | None] = []
-    missing: list[str | None] = []
-    for row, as_of in zip(found, times, strict=True):
-        if isinstance(row, LookupMiss):
-            rows.append(nothing)
-            available.append(None)
-            stale.append(None)
-            missing.append(metrics.missed(group.name, source, row))
-            continue
-        available_at = as_time(row[group.available_at])
-        values = [row.get(name) for name in features]
-        # Online they are JSON's already.
-        rows.append(values if source == "online" else [value_as_json(one) for one in values])
-        available.append(format_time(available_at))
-        stale.append(is_stale(group, available_at, as_of))
-        missing.append(None)
+    nothing = ([None] * len(features), None, None)
+    told = [nothing if isinstance(row, str) else row for row in rows]
     return {
         "columns": list(features),
-        "rows": rows,
-        "available_at": available,
-        "stale": stale,
-        "missing": missing,
+        "rows": [values for values, _, _ in told],
+        "available_at": [available_at for _, available_at, _ in told],
+        "stale": [is_old for _, _, is_old in told],
+        "missing": [row if isinstance(row, str) else None for row in rows],
     }

@@ -9,9 +9,11 @@ set; ages are computed by the worker that is asked. Refuses to know what a reque
 
 from __future__ import annotations
 
+import collections
 import os
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -113,6 +115,14 @@ class Metrics:
     def missed(self, group: str, source: Literal["online", "offline"], reason: str) -> None:
         """Count a row that is not there."""
         self._misses.labels(group, source, reason).inc()
+
+    def missed_many(
+        self, group: str, source: Literal["online", "offline"], reasons: Iterable[str | None]
+    ) -> None:
+        """Count the rows of a batch that are not there; None stands for one that is."""
+        for reason, times in collections.Counter(reasons).items():
+            if reason is not None:
+                self._misses.labels(group, source, reason).inc(times)
 
     def made(
         self, view: str, version: str, source: Literal["online", "offline"], vectors: int

@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from materializer import codec
-from materializer.config import format_time, parse_time
-from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity, UnreadableValue
+from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
 from materializer.registry import FeatureGroup, Join
 from materializer.vector import Vectors
-from serve.answers import is_expired, is_stale, value_as_json
+from serve.answers import value_as_json
 from serve.asked import Asked, keys_of
 from serve.errors import ApiError
+from serve.freshness import Freshness
 from serve.keys import short
 from serve.stores import Stores
 
@@ -99,9 +99,9 @@ def online(here: Stores, view: str, asked: Asked, now: datetime) -> tuple[Vector
         raw = raw[len(distinct) + 1 :]
         if pushed is None and (not values or None in values):
             raise NotMaterialized(group.name)
-        fresh = _Freshness(group, now)
+        fresh = Freshness(group, now)
         rows = {
-            key: _online_row(here, fresh, key, value)
+            key: _online_row(here, group, fresh, key, value)
             for key, value in zip(distinct, values, strict=True)
         }
         joined.append(Joined(join, [rows[key] for key in some]))
@@ -126,9 +126,10 @@ def offline(here: Stores, view: str, asked: Asked, as_of: datetime) -> tuple[Vec
         some = _keys(join, group, sent)
         distinct = list(dict.fromkeys(some))
         answers = here.offline.lookup_many(group.name, [(key, as_of) for key in distinct])
-        fresh = _Freshness(group, as_of)
+        fresh = Freshness(group, as_of)
         rows = {
-            key: _offline_row(fresh, answer) for key, answer in zip(distinct, answers, strict=True)
+            key: _offline_row(group, fresh, answer)
+            for key, answer in zip(distinct, answers, strict=True)
         }
         joined.append(Joined(join, [rows[key] for key in some]))
     return vectors, joined
@@ -141,55 +142,25 @@ def _keys(join: Join, group: FeatureGroup, sent: Sequence[Mapping[str, str]]) ->
     return [tuple([one[name] for name in names]) for one in sent]
 
 
-class _Freshness:
-    """
-    What is told beside the values of a group's rows; looked at once for all rows of one time.
-
-    Args:
-        group: The group.
-        as_of: The time the answer is for [aware].
-    """
-
-    def __init__(self, group: FeatureGroup, as_of: datetime) -> None:
-        self.group = group
-        self._as_of = as_of
-        self._known: dict[str, tuple[str, bool, bool]] = {}
-
-    def of(self, values: Mapping[str, Any]) -> tuple[str, bool, bool]:
-        """
-        Tell since when a row is true, whether it is stale, and whether it is past its `ttl_days`.
-
-        Raises:
-            UnreadableValue: It does not say.
-        """
-        text = values.get(self.group.available_at)
-        if not isinstance(text, str):
-            raise UnreadableValue(f"{self.group.available_at} of a row is {text!r}")
-        if text not in self._known:
-            try:
-                at = parse_time(text)
-            except ValueError as error:
-                raise UnreadableValue(f"{self.group.available_at} of a row: {error}") from None
-            told = is_stale(self.group, at, self._as_of), is_expired(self.group, at, self._as_of)
-            self._known[text] = (format_time(at), *told)
-        return self._known[text]
-
-
-def _online_row(here: Stores, fresh: _Freshness, key: Key, raw: bytes | None) -> Row:
+def _online_row(
+    here: Stores, group: FeatureGroup, fresh: Freshness, key: Key, raw: bytes | None
+) -> Row:
     if raw is None:
-        return Row(None, UnknownEntity(fresh.group.name, key))
+        return Row(None, UnknownEntity(group.name, key))
     values = here.online.decode(raw)
-    available_at, stale, is_gone = fresh.of(values)
+    available_at, stale, is_gone = fresh.of(values.get(group.available_at))
     if is_gone:
-        return Row(None, UnknownEntity(fresh.group.name, key))
+        return Row(None, UnknownEntity(group.name, key))
     return Row(values, None, available_at, stale)
 
 
-def _offline_row(fresh: _Freshness, answer: Mapping[str, Any] | LookupMiss) -> Row:
+def _offline_row(
+    group: FeatureGroup, fresh: Freshness, answer: Mapping[str, Any] | LookupMiss
+) -> Row:
     if isinstance(answer, LookupMiss):
         return Row(None, answer)
     values = {name: value_as_json(value) for name, value in answer.items()}
-    available_at, stale, _ = fresh.of(values)
+    available_at, stale, _ = fresh.of(values.get(group.available_at))
     return Row(values, None, available_at, stale)
 
 

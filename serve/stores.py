@@ -88,7 +88,7 @@ class OnlineStore:
 
     def rows(
         self, group: FeatureGroup, keys: Sequence[Sequence[str]]
-    ) -> tuple[list[Row | None], bool]:
+    ) -> tuple[list[tuple[Contract, list[codec.JSON]] | None], bool]:
         """
         Read many entities' rows, in one round trip once their contract is known.
 
@@ -97,8 +97,8 @@ class OnlineStore:
             keys: n keys.
 
         Returns:
-            For each key what `row` gives, in their order; and whether a push of the group ever
-            ended.
+            For each key, in their order, the row's values and the contract that names them, or
+            None when there is no such key; and whether a push of the group ever ended.
 
         Raises:
             ApiError: `not_materialized`: the contract of a value is gone.
@@ -108,7 +108,7 @@ class OnlineStore:
         names = [codec.key(group.key_prefix, key) for key in keys]
         names.append(codec.meta_key(group.name))
         *raw, meta = self.read(names)
-        rows = [None if one is None else self.decode(one) for one in raw]
+        rows = [None if one is None else self._values(one) for one in raw]
         return rows, meta is not None
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -130,8 +130,7 @@ class OnlineStore:
             StoreUnavailable: The server cannot be reached.
             UnreadableValue: It is something else.
         """
-        contract_id, values = codec.decode_value(raw)
-        return codec.row(self._contract(contract_id), values)
+        return codec.row(*self._values(raw))
 
     def holds(self, *groups: str) -> bool:
         """
@@ -169,17 +168,21 @@ class OnlineStore:
         if known is not None:
             known.close()
 
+    def _values(self, raw: bytes) -> tuple[Contract, list[codec.JSON]]:
+        contract_id, values = codec.decode_value(raw)
+        contract = self._contracts.get(contract_id) or self._contract(contract_id)
+        codec.require_whole(contract, values)
+        return contract, values
+
     def _contract(self, contract_id: str) -> Contract:
-        known = self._contracts.get(contract_id)
-        if known is None:
-            text = self._get(codec.contract_key(contract_id))
-            if text is None:
-                raise ApiError(
-                    "not_materialized",
-                    f"the online store lost contract {contract_id}, which its values name; "
-                    "run: materializer push --all",
-                )
-            known = self._contracts[contract_id] = Contract.from_text(text.decode())
+        text = self._get(codec.contract_key(contract_id))
+        if text is None:
+            raise ApiError(
+                "not_materialized",
+                f"the online store lost contract {contract_id}, which its values name; "
+                "run: materializer push --all",
+            )
+        known = self._contracts[contract_id] = Contract.from_text(text.decode())
         return known
 
     def _get(self, key: str) -> bytes | None:
