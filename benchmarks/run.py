@@ -74,8 +74,7 @@ BENCHMARKS = (
     Benchmark(
         "one_day_build",
         "One day",
-        "--users 2000 --events-per-day 2000 --runs 3 "
-        "--read-users 2000 --read-events-per-day 2000",
+        "--users 2000 --events-per-day 2000 --runs 3 --read-users 2000 --read-events-per-day 2000",
     ),
     Benchmark("registry", "Registry", "--groups 1 20 --runs 2"),
 )
