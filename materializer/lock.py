@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from materializer.config import Settings, format_time
 from materializer.errors import AnotherRun
 
@@ -32,6 +30,9 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
     Raises:
         AnotherRun: Somebody else holds it; the message says who and since when.
     """
+    # Here, for it takes longer to import than `--help` takes to answer.
+    from filelock import FileLock, Timeout
+
     settings.home.mkdir(parents=True, exist_ok=True)
     note = settings.home / "run.json"
     lock = FileLock(settings.home / "run.lock")

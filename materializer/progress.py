@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Voice:
@@ -75,6 +76,9 @@ class Voice:
             return
         bar = self._bar
         if bar is None or bar.desc != f"{what}: ":
+            # Here, for few commands at a terminal come this far.
+            from tqdm import tqdm
+
             self._close_bar()
             bar = tqdm(desc=what, total=total, unit=f" {unit}", file=self._err, leave=False)
             self._bar = bar

@@ -44,7 +44,7 @@ def test_every_command_has_help(empty: Store, command: str) -> None:
     assert "--project-dir DIR" in done.out
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)])
 def test_no_engine_is_imported_before_a_command_needs_it(arguments: list[str]) -> None:
     script = (
         "import atexit, sys; atexit.register(lambda: print('|'.join(sys.modules))); "
