@@ -34,6 +34,8 @@ _Told: TypeAlias = "tuple[list[Any], str, bool]"
 
 blueprint = Blueprint("batch", __name__)
 
+ONLINE = "/feature-groups/<group>/online"
+
 
 def _online(group: FeatureGroup) -> Operation:
     answer = schemas.batch(group, "online", codes_of(UnknownEntity))
@@ -45,7 +47,7 @@ def _offline(group: FeatureGroup) -> Operation:
     return schemas.of_group(group, answer, body=schemas.batch_body(group, timed=True))
 
 
-@blueprint.post("/feature-groups/<group>/online")
+@blueprint.post(ONLINE)
 @described_for_each(
     online_groups,
     _online,

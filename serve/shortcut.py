@@ -1,7 +1,7 @@
 """
-The short way to the answer that is asked for most: the newest row of one entity.
+The short way to the answers that are asked for most: the newest rows of one entity, and of many.
 
-Owns the question whether a request is a plain one for a row; then it is answered without Flask,
+Owns the question whether a request is a plain one for such rows; then it is answered without Flask,
 whose machinery takes several times as long as the lookup. Refuses everything else: a wrong token,
 an odd path or header, and whatever goes wrong is left to Flask, which starts anew as if nothing had
 been tried. So there is one meaning, that of the routes: only that a row is there, or is not, is
@@ -10,17 +10,20 @@ said here too.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flask import Flask
 
 from materializer.errors import UnknownEntity
 from materializer.registry import FeatureGroup
-from serve import errors, metrics, online
+from serve import batch, errors, metrics, online
+from serve.bodies import MOST_BYTES, read_batch
 from serve.keys import read_query
 from serve.stores import Stores
 from serve.token import carries
@@ -69,7 +72,8 @@ class Shortcut:
             return self.flask(environ, start_response)
         rule, status, answer, headers = told
         body = f"{self._dumps(answer)}\n".encode()
-        self._metrics.answered(rule, "GET", status.value, time.perf_counter() - started)
+        method = environ["REQUEST_METHOD"]
+        self._metrics.answered(rule, method, status.value, time.perf_counter() - started)
         start_response(
             f"{status.value} {status.phrase.upper()}",
             [
@@ -82,15 +86,19 @@ class Shortcut:
         return [body]
 
     def _answer(self, request: Environ) -> Told | None:
-        """Answer a plain request for a row; None leaves it to Flask."""
+        """Answer a plain request for rows; None leaves it to Flask."""
+        method = request["REQUEST_METHOD"]
         if (
-            request["REQUEST_METHOD"] != "GET"
+            method not in ("GET", "POST")
             or "HTTP_UPGRADE" in request
             or not _HOST.fullmatch(request["HTTP_HOST"])
             or not carries(request.get("HTTP_AUTHORIZATION", ""), self._token)
         ):
             return None
         path, query = request["PATH_INFO"], request.get("QUERY_STRING", "")
+        if method == "POST":
+            of_group = None if query else _BY_KEYS.fullmatch(path)
+            return self._rows(request, of_group[1]) if of_group else None
         if path.startswith(_BY_ID) and path != _BY_ID and not query:
             # WSGI carries the bytes of the path as Latin-1.
             user_id = path[len(_BY_ID) :].encode("latin-1").decode()
@@ -101,6 +109,16 @@ class Shortcut:
             if not asked.as_of:
                 return self._row(online.BY_KEYS, group, asked.key, asked.features)
         return None
+
+    def _rows(self, request: Environ, name: str) -> Told | None:
+        body = _take_body(request)
+        asked = json.loads(body) if body else None
+        if not isinstance(asked, dict):
+            return None
+        group = self._here.directory.named(name)
+        wanted = read_batch(group, asked, timed=False)
+        answer, headers = batch.find(self._here, self._metrics, group, wanted)
+        return batch.ONLINE, HTTPStatus.OK, answer, headers
 
     def _row(
         self,
@@ -115,3 +133,17 @@ class Shortcut:
             error = errors.translate(miss)
             self._metrics.missed(group.name, "online", error.code)
             return rule, HTTPStatus(error.status), errors.body(error), {}
+
+
+def _take_body(request: Environ) -> bytes | None:
+    """Read a JSON body that says how long it is, and put it back, for Flask may have to read it."""
+    length = request.get("CONTENT_LENGTH", "")
+    if (
+        request.get("CONTENT_TYPE") != "application/json"
+        or "HTTP_TRANSFER_ENCODING" in request
+        or not (length.isdecimal() and int(length) <= MOST_BYTES)
+    ):
+        return None
+    body: bytes = request["wsgi.input"].read(int(length))
+    request["wsgi.input"] = BytesIO(body)
+    return body if len(body) == int(length) else None

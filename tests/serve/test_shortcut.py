@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -37,6 +38,8 @@ TOKEN = "secret-Token.1~2+3/4=="
 SHORT = "/features/online/"
 GROUP_ROUTE = "/feature-groups/features_daily/online"
 PAIRS_ROUTE = "/feature-groups/pairs/online"
+# WSGI names them without HTTP_.
+CGI = ("content_type", "content_length")
 COUNTED = ("feature_server_requests", "feature_server_misses", "feature_server_request_seconds")
 
 
@@ -64,7 +67,9 @@ class Ways:
         self.taken = 0
         self._left = short.flask
 
-    def both(self, target: str, method: str = "GET", **headers: str) -> tuple[Answered, Answered]:
+    def both(
+        self, target: str, method: str = "GET", body: bytes = b"", **headers: str
+    ) -> tuple[Answered, Answered]:
         self.taken += 1
 
         def left(asked: Any, start: Any) -> Any:
@@ -73,14 +78,19 @@ class Ways:
 
         self._short.flask = left
         return (
-            call(self._short, request(target, method, headers)),
-            call(self._long.flask, request(target, method, headers)),
+            call(self._short, request(target, method, headers, body)),
+            call(self._long.flask, request(target, method, headers, body)),
         )
 
-    def same(self, target: str, method: str = "GET", **headers: str) -> Answered:
-        short, long = self.both(target, method, **headers)
+    def same(self, target: str, method: str = "GET", body: bytes = b"", **headers: str) -> Answered:
+        short, long = self.both(target, method, body, **headers)
         assert short == long
         return short
+
+    def batch(self, body: bytes, target: str = GROUP_ROUTE, **headers: str) -> Answered:
+        """Post a body as clients do; headers come over theirs."""
+        sent = {"content_type": "application/json", "content_length": str(len(body))}
+        return self.same(target, "POST", body, **{**sent, **headers})
 
     def counts(self) -> list[dict[tuple[str, ...], float]]:
         return [counts_of(app) for app in self.apps]
@@ -90,7 +100,7 @@ class Ways:
             one.close()
 
 
-def request(target: str, method: str, headers: dict[str, str]) -> dict[str, Any]:
+def request(target: str, method: str, headers: dict[str, str], body: bytes = b"") -> dict[str, Any]:
     path, _, query = target.partition("?")
     made = {
         "REQUEST_METHOD": method,
@@ -102,10 +112,13 @@ def request(target: str, method: str, headers: dict[str, str]) -> dict[str, Any]
         "SERVER_PORT": "8000",
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
+        "wsgi.input": io.BytesIO(body),
         "wsgi.errors": io.StringIO(),
         "HTTP_HOST": "127.0.0.1:8000",
-        **{f"HTTP_{name.upper()}": value for name, value in headers.items()},
+        **{
+            name.upper() if name in CGI else f"HTTP_{name.upper()}": value
+            for name, value in headers.items()
+        },
     }
     return {name: value for name, value in made.items() if value is not None}
 
@@ -255,6 +268,77 @@ def test_whatever_is_sent_is_answered_the_same(
     ways.same(f"/feature-groups/{sent}/online?{quote(query, safe='&=')}")
 
 
+def keys(*users: object, **more: object) -> bytes:
+    """Write the body of a batch."""
+    return json.dumps({"keys": [{"user_id": user} for user in users], **more}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        keys(),
+        keys("user1"),
+        keys("user1", "nobody", "user1", "closed", "nulls", "big"),
+        keys(*ODD_IDS),
+        json.dumps(json.loads(keys(*ODD_IDS)), ensure_ascii=False).encode(),
+        keys("user1", features=["event_count_7d", "day"]),
+        keys("user1", features=None),
+    ],
+)
+def test_every_plain_batch_is_answered_the_same_and_the_short_way(ways: Ways, body: bytes) -> None:
+    assert ways.batch(body).status == "200 OK"
+    assert ways.taken == 1
+    assert ways.counts()[0] == ways.counts()[1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"[]", b"null", b"7", b'"keys"', b"\xff", b"{}", b'{"keys":1}', b"[" * 10_000),
+        *(keys(1), keys(""), keys(None), keys("\ud800"), keys("user1", other=1)),
+        *(keys("user1", as_of="2024-01-05"), keys("user1", features=["none"]), keys("user1") * 2),
+        *(keys("user1", features=[]), keys("user1", features="day"), keys(*["user1"] * 10_001)),
+        b'{"keys":[{"user_id":"user1","item_id":"1"},{"user_id":"user1"}]}',
+    ],
+)
+def test_every_other_batch_is_answered_the_same(ways: Ways, body: bytes) -> None:
+    for target in (GROUP_ROUTE, PAIRS_ROUTE, "/feature-groups/nothing/online"):
+        assert ways.batch(body, target).status in ("400 BAD REQUEST", "404 NOT FOUND")
+    assert ways.taken == 0
+    assert ways.counts()[0] == ways.counts()[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        (GROUP_ROUTE, {"content_type": "text/plain"}),
+        (GROUP_ROUTE, {"content_type": "application/json; charset=utf-8"}),
+        (GROUP_ROUTE, {"content_type": "application/vnd.it+json"}),
+        (GROUP_ROUTE, {"content_type": ""}),
+        (GROUP_ROUTE, {"content_length": "5"}),
+        (GROUP_ROUTE, {"content_length": "5000"}),
+        (GROUP_ROUTE, {"content_length": "0"}),
+        (GROUP_ROUTE, {"content_length": "-1"}),
+        (GROUP_ROUTE, {"content_length": "\u0661"}),
+        (GROUP_ROUTE, {"content_length": ""}),
+        (GROUP_ROUTE, {"content_length": str(2**40)}),
+        (GROUP_ROUTE, {"transfer_encoding": "chunked"}),
+        (GROUP_ROUTE, {"upgrade": "websocket", "connection": "Upgrade"}),
+        (f"{GROUP_ROUTE}?a=b", {}),
+        (f"{GROUP_ROUTE}/", {}),
+        (f"{SHORT}user1", {}),
+        ("/feature-groups/features_daily/offline", {}),
+    ],
+)
+def test_a_batch_sent_in_an_odd_way_is_answered_the_same(
+    ways: Ways, target: str, headers: dict[str, str]
+) -> None:
+    ways.batch(keys("user1", "nobody"), target, **headers)
+
+    assert ways.taken == 0
+    assert ways.counts()[0] == ways.counts()[1]
+
+
 @pytest.mark.parametrize(
     "header",
     [None, "", "Bearer", f"Bearer {TOKEN}", f"bearer   {TOKEN} ", f"Bearer {TOKEN}x", TOKEN, "é"],
@@ -265,12 +349,13 @@ def test_every_token_is_answered_the_same(filled: tuple[Path, Server], header: s
     headers = {} if header is None else {"authorization": header}
 
     answers = [
-        ways.same(target, **headers)
+        ways.same(target, "GET", b"", **headers)
         for target in (f"{SHORT}user1", f"{GROUP_ROUTE}?user_id=user1", f"{SHORT}nobody", SHORT)
     ]
+    answers.append(ways.batch(keys("user1"), **headers))
 
     is_right = header is not None and header.split() in (["Bearer", TOKEN], ["bearer", TOKEN])
-    assert ways.taken == (3 if is_right else 0)
+    assert ways.taken == (4 if is_right else 0)
     assert all((answer.status == "401 UNAUTHORIZED") != is_right for answer in answers)
     assert ways.counts()[0] == ways.counts()[1]
     ways.close()
@@ -315,6 +400,7 @@ def test_a_store_that_is_away_is_told_the_same(tmp_path: Path) -> None:
     running.kill()
     for _ in range(2):
         assert ways.same(target).status == "503 SERVICE UNAVAILABLE"
+        assert ways.batch(keys("user1")).status == "503 SERVICE UNAVAILABLE"
     short, long = ways.counts()
     running.close()
     ways.close()
@@ -334,12 +420,15 @@ def test_what_is_not_ours_is_told_the_same(tmp_path: Path) -> None:
     assert ways.same(target).status == "503 SERVICE UNAVAILABLE"  # never pushed
     push_all(home, client, retired)
     assert dict(ways.same(target).headers)["Deprecation"] == "@1717200000"
+    assert dict(ways.batch(keys("user1")).headers)["Deprecation"] == "@1717200000"
     assert ways.same(other).status == "503 SERVICE UNAVAILABLE"
     push_all(home, client, stays)
     assert ways.same(other).status == "200 OK"
     for value in ("", "no JSON", "[]", "[1]", '["none",1]', "[1", "\x00"):
         client.set(codec.key("features", ["user1"]), value)
-        assert ways.same(target).status in ("500 INTERNAL SERVER ERROR", "503 SERVICE UNAVAILABLE")
+        broken = ("500 INTERNAL SERVER ERROR", "503 SERVICE UNAVAILABLE")
+        assert ways.same(target).status in broken
+        assert ways.batch(keys("user1", "nobody")).status in broken
     client.delete(codec.key("features", ["user1"]))
     client.lpush(codec.key("features", ["user1"]), "a list")
     assert ways.same(target).status == "500 INTERNAL SERVER ERROR"
