@@ -61,18 +61,18 @@ class Shortcut:
         self._here = here
         self._token = token
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, request: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, given as WSGI gives it."""
-        started = metrics.begin(environ)
+        started = metrics.begin(request)
         try:
-            told = self._answer(environ)
+            told = self._answer(request)
         except Exception:  # noqa: BLE001 - Flask meets it again, and says what it is
             told = None
         if told is None:
-            return self.flask(environ, start_response)
+            return self.flask(request, start_response)
         rule, status, answer, headers = told
         body = f"{self._dumps(answer)}\n".encode()
-        method = environ["REQUEST_METHOD"]
+        method = request["REQUEST_METHOD"]
         self._metrics.answered(rule, method, status.value, time.perf_counter() - started)
         start_response(
             f"{status.value} {status.phrase.upper()}",
