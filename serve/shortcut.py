@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
 Environ: TypeAlias = "dict[str, Any]"
-# The rule of the route, the status, the answer, and the headers that only it has.
-Told: TypeAlias = "tuple[str, HTTPStatus, dict[str, Any], dict[str, str]]"
+# Method and rule of the route, the status, the answer, and the headers that only it has.
+Told: TypeAlias = "tuple[str, str, HTTPStatus, dict[str, Any], dict[str, str]]"
 
 _BY_ID = online.BY_ID.split("<", 1)[0]
 _BY_KEYS = re.compile(re.escape(online.BY_KEYS).replace("<group>", "([A-Za-z0-9_.-]+)"))
@@ -61,18 +61,17 @@ class Shortcut:
         self._here = here
         self._token = token
 
-    def __call__(self, request: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, given as WSGI gives it."""
-        started = metrics.begin(request)
+        started = metrics.begin(environ)
         try:
-            told = self._answer(request)
+            told = self._answer(environ)
         except Exception:  # noqa: BLE001 - Flask meets it again, and says what it is
             told = None
         if told is None:
-            return self.flask(request, start_response)
-        rule, status, answer, headers = told
+            return self.flask(environ, start_response)
+        method, rule, status, answer, headers = told
         body = f"{self._dumps(answer)}\n".encode()
-        method = request["REQUEST_METHOD"]
         self._metrics.answered(rule, method, status.value, time.perf_counter() - started)
         start_response(
             f"{status.value} {status.phrase.upper()}",
@@ -118,7 +117,7 @@ class Shortcut:
         group = self._here.directory.named(name)
         wanted = read_batch(group, asked, timed=False)
         answer, headers = batch.find(self._here, self._metrics, group, wanted)
-        return batch.ONLINE, HTTPStatus.OK, answer, headers
+        return "POST", batch.ONLINE, HTTPStatus.OK, answer, headers
 
     def _row(
         self,
@@ -128,11 +127,11 @@ class Shortcut:
         features: tuple[str, ...] | None = None,
     ) -> Told:
         try:
-            return rule, HTTPStatus.OK, *online.find(self._here, group, key, features)
+            return "GET", rule, HTTPStatus.OK, *online.find(self._here, group, key, features)
         except UnknownEntity as miss:
             error = errors.translate(miss)
             self._metrics.missed(group.name, "online", error.code)
-            return rule, HTTPStatus(error.status), errors.body(error), {}
+            return "GET", rule, HTTPStatus(error.status), errors.body(error), {}
 
 
 def _take_body(request: Environ) -> bytes | None:
