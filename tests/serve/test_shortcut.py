@@ -258,7 +258,9 @@ def test_a_request_for_a_web_socket_is_answered_the_same(ways: Ways) -> None:
 
 
 @given(text=st.text(max_size=30), raw=st.binary(max_size=10), query=st.text(max_size=20))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_whatever_is_sent_is_answered_the_same(
     ways: Ways, text: str, raw: bytes, query: str
 ) -> None:
