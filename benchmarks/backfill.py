@@ -39,9 +39,9 @@ def main() -> int:
     parser.add_argument("--events-per-day", type=int, default=22_000, help="of size 1")
     parser.add_argument("--days", type=int, nargs="+", default=[10, 30, 60], help="at size 1")
     parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[10], help="of the shortest range, besides size 1"
+        "--sizes", type=int, nargs="+", default=[10], help="of the second range, besides size 1"
     )
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="backfill-"))
@@ -62,7 +62,7 @@ def bars(report: list[dict[str, Any]]) -> list[Bar]:
     kinds = sorted({(run["size"], run["days"]) for run in report})
     runs = {kind: [run for run in report if (run["size"], run["days"]) == kind] for kind in kinds}
     ranges = [kind for kind in kinds if kind[0] == 1]
-    sizes = [kind for kind in kinds if kind[1] == ranges[0][1]]
+    sizes = [kind for kind in kinds if kind[1] == ranges[1][1]]
     passes = [
         Bar(
             what=f"backfill of {_name(kind)}",
@@ -96,8 +96,8 @@ def _name(kind: tuple[int, int]) -> str:
 
 
 def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    shortest = min(options.days)
-    wanted = {1: sorted(options.days)} | {size: [shortest] for size in options.sizes if size > 1}
+    ranges = sorted(options.days)
+    wanted = {1: ranges} | {size: [ranges[1]] for size in options.sizes if size > 1}
     events = {
         size: _generate(scratch / f"input_{size}", size, max(ranges), options)
         for size, ranges in wanted.items()

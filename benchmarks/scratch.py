@@ -64,13 +64,7 @@ def generate(
     }
 
 
-def dbt(
-    folder: Path,
-    now: date,
-    *args: str,
-    variables: Mapping[str, object],
-    target: str = "target",
-) -> Done:
+def dbt(folder: Path, now: date, *args: str, variables: Mapping[str, object]) -> Done:
     """
     Run a dbt command of this project on the store in *folder*.
 
@@ -79,15 +73,15 @@ def dbt(
         now: The store's clock, midnight UTC of that day.
         args: The command and its options.
         variables: dbt vars.
-        target: Folder in *folder* for what dbt makes, what it parsed included.
     """
-    results = folder / target / "run_results.json"
+    target = folder / "target"
+    results = target / "run_results.json"
     results.unlink(missing_ok=True)
     process = psutil.Popen(
         [
             *(str(Path(sys.executable).with_name("dbt")), *args),
             *("--vars", json.dumps(dict(variables))),
-            *("--target-path", str(folder / target), "--log-path", str(folder / "logs")),
+            *("--target-path", str(target), "--log-path", str(folder / "logs")),
         ],
         cwd=ROOT,
         env={

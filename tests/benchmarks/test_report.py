@@ -83,7 +83,15 @@ def test_a_missed_bar_is_told_and_a_failed_benchmark_fails_the_run_but_not_the_o
     assert "**It ended with 9.**" in page
     assert all(f"{name} {value}" in page for name, value in found["versions"].items())
 
-    code, found = _main(monkeypatch, tmp_path, "--only", "slow")
+    _fake(monkeypatch, {"broken": say, "slow": "raise SystemExit(9)"})
+    code, found = _main(monkeypatch, tmp_path, "--resume")
+    assert code == 0
+    assert {one["name"]: one["exit_code"] for one in found["benchmarks"]} == {
+        "broken": 0,
+        "slow": 0,
+    }
+
+    code, found = _main(monkeypatch, tmp_path, "--only", "broken")
     assert (code, len(found["benchmarks"])) == (0, 1)
 
 
