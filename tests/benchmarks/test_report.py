@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import run
 from benchmarks.report import Bar, from_json, table, to_json
+from benchmarks.scratch import ROOT
 
 
 def test_a_ratio_is_taken_run_by_run_and_judged_by_its_median() -> None:
@@ -111,3 +112,13 @@ def test_every_benchmark_knows_the_options_it_is_given(
         for option in one.command(quick=True)
         if option.startswith("--") and option not in taught
     ]
+
+
+def test_every_missed_bar_of_the_results_is_explained() -> None:
+    found = json.loads((ROOT / "docs" / "benchmarks" / "results.json").read_text())
+    bars = [from_json(bar) for told in found["benchmarks"] for bar in told["bars"]]
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+
+    assert [told["name"] for told in found["benchmarks"]] == [one.module for one in run.BENCHMARKS]
+    assert not any(told["exit_code"] for told in found["benchmarks"])
+    assert [bar.what for bar in bars if bar.is_met() is False and bar.what not in page] == []
