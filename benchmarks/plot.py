@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.report import Bar, from_json
 
@@ -27,7 +28,7 @@ def draw(bars: list[Bar], out: Path) -> None:
     # Text stays text, and two drawings of the same figures are the same file.
     mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "bars", "font.size": 9})
     shown = [bar for bar in bars if bar.is_met() is not None]
-    figure = Figure(figsize=(9, 1 + 0.28 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(11, 1 + 0.28 * len(shown)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(1, color="black", linewidth=0.8)
     axes.axvspan(1, 1e4, color=MISSED, alpha=0.06, linewidth=0)
@@ -36,15 +37,23 @@ def draw(bars: list[Bar], out: Path) -> None:
         color = MET if bar.is_met() else MISSED
         axes.plot([best, worst], [at, at], color=color, linewidth=3, alpha=0.4)
         axes.plot([median], [at], "o", color=color, markersize=5)
-    axes.set_yticks(range(len(shown)), [bar.what for bar in reversed(shown)])
+    axes.set_yticks(range(len(shown)), [_label(bar) for bar in reversed(shown)])
+    axes.set_ylim(-1, len(shown))
     axes.set_xscale("log")
     reach = [_of_bar(bar, value) for bar in shown for value in bar.extremes()]
     axes.set_xlim(min([*reach, 0.5]) * 0.8, max([*reach, 2]) * 1.25)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("measured / bar: left of the line the bar is met; median and range")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
     figure.savefig(out, metadata={"Date": None})
+
+
+def _label(bar: Bar) -> str:
+    return f"{bar.what} : {bar.peer}" if bar.peer else bar.what
 
 
 def _of_bar(bar: Bar, value: float) -> float:
