@@ -13,7 +13,6 @@ same rows, or nothing is told; Feast's lost and different labels are told.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -26,8 +25,8 @@ import duckdb
 
 from benchmarks.peer.join import Joined
 from benchmarks.peer.join import join as join_by_feast
-from benchmarks.peer.repository import write_rows
-from benchmarks.report import Bar, table, to_json
+from benchmarks.peer.repository import FEATURES, write_rows
+from benchmarks.report import Bar, tell
 from benchmarks.scratch import dbt, generate
 from benchmarks.versus.push import find_feast
 
@@ -39,17 +38,9 @@ TIMES_THE_JOIN = 4.0
 TIMES_BARE = 1.15
 SHARE_OF_FEAST = 0.2
 SAMPLED = (ORACLE, "features_daily_equals_oracle")
-FEATURES = (
-    "day",
-    "event_count_7d",
-    "event_count_30d",
-    "last_event_days_ago",
-    "event_type_counts",
-    "available_at",
-    "max_event_ts",
-)
 SELECTED = f"""
-    select labels.user_id, label, as_of_ts, {", ".join(f"rows.{name}" for name in FEATURES)}
+    select labels.user_id, label, as_of_ts,
+        {", ".join(f"rows.{name}" for name in FEATURES)}, rows.available_at, rows.max_event_ts
     from labels
     asof left join store.feature_store.features_daily as rows
         on labels.user_id = rows.user_id and labels.as_of_ts >= rows.available_at
@@ -79,10 +70,7 @@ def main() -> int:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     compared = bars(rows, seconds, sampled, theirs, note)
-    if options.json:
-        print(json.dumps({"seconds": {**seconds}, "bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json, seconds={**seconds})
     return 0
 
 

@@ -14,7 +14,6 @@ told beside.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import sys
@@ -31,7 +30,7 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from materializer.config import Settings
 from materializer.errors import UnknownEntity
 from materializer.offline.catalog import open_catalog, table_name
@@ -305,11 +304,7 @@ def main() -> int:
         measure(stores, options.lookups, options.runs)
     compared = bars(stores)
     compared.append(Bar(f"first lookup of all, {stores[-1].days} days", "ms", [first]))
-    if options.json:
-        figures = {"users": options.users, "days": sorted(options.days)}
-        print(json.dumps({**figures, "bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json, users=options.users, days=sorted(options.days))
     return 0
 
 

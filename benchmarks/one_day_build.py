@@ -12,7 +12,6 @@ history costs a tenth more at most, and one day twice the reading.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from benchmarks.scratch import bare, content, dbt, generate
 
 FIRST = date(2024, 1, 1)
@@ -113,10 +112,7 @@ def main() -> int:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     compared = bars(report)
-    if options.json:
-        print(json.dumps({**report, "bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json, **report)
     return 0
 
 

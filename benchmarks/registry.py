@@ -27,7 +27,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
@@ -122,10 +122,7 @@ def main() -> int:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     compared = bars(report)
-    if options.json:
-        print(json.dumps({"bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json)
     return 0
 
 

@@ -7,6 +7,7 @@ times: figures of two runs on two machines say nothing, so a bar is always a rat
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -94,6 +95,21 @@ def table(bars: Sequence[Bar]) -> str:
         cells = (bar.what, _text(bar.ours, bar.unit), bar.peer, _text(bar.theirs, bar.unit))
         lines.append(f"| {' | '.join(cells)} | {ratio} | {limit} | {said} |")
     return "\n".join(lines)
+
+
+def tell(bars: Sequence[Bar], as_json: bool, **context: Any) -> None:
+    """
+    Print what a benchmark found: a table, or one JSON document, which `run` reads.
+
+    Args:
+        bars: The comparisons.
+        as_json: Which of the two.
+        context: Fields of the document beside `bars`.
+    """
+    if as_json:
+        print(json.dumps({**context, "bars": [to_json(bar) for bar in bars]}))
+    else:
+        print(table(bars))
 
 
 def _text(values: Sequence[float], unit: str = "") -> str:

@@ -26,7 +26,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from benchmarks.scratch import ROOT, dbt
 from benchmarks.serve import free_port, tree
 from materializer.config import Settings
@@ -192,7 +192,7 @@ def main() -> int:
         finally:
             embedded.stop(Settings(folder / "home"))
     bars += [] if options.no_peer else peer(options.runs)
-    print(json.dumps({"bars": [to_json(bar) for bar in bars]}) if options.json else table(bars))
+    tell(bars, options.json)
     return 0 if all(bar.is_met() is not False for bar in bars) else 1
 
 

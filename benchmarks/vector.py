@@ -27,7 +27,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.offline_lookup import FIRST
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from benchmarks.serve import drive, running
 from materializer import codec
 from materializer.config import Settings
@@ -281,10 +281,7 @@ def main() -> None:
         finally:
             embedded.stop(settings)
     compared = bars(ours, bare)
-    if options.json:
-        print(json.dumps({"bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json)
 
 
 if __name__ == "__main__":

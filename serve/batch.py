@@ -23,7 +23,7 @@ from serve.bodies import Batch, read_batch, read_json, read_times
 from serve.errors import codes_of, translate
 from serve.freshness import Freshness
 from serve.groups import every_group, online_groups
-from serve.online import require_online
+from serve.online import BY_KEYS, require_online
 from serve.operations import Operation, described_for_each
 from serve.times import TIME_CODES
 
@@ -33,8 +33,6 @@ _Told: TypeAlias = "tuple[list[Any], str, bool]"
 [_UNKNOWN] = codes_of(UnknownEntity)
 
 blueprint = Blueprint("batch", __name__)
-
-ONLINE = "/feature-groups/<group>/online"
 
 
 def _online(group: FeatureGroup) -> Operation:
@@ -47,7 +45,7 @@ def _offline(group: FeatureGroup) -> Operation:
     return schemas.of_group(group, answer, body=schemas.batch_body(group, timed=True))
 
 
-@blueprint.post(ONLINE)
+@blueprint.post(BY_KEYS)
 @described_for_each(
     online_groups,
     _online,

@@ -117,7 +117,7 @@ class Shortcut:
         group = self._here.directory.named(name)
         wanted = read_batch(group, asked, timed=False)
         answer, headers = batch.find(self._here, self._metrics, group, wanted)
-        return "POST", batch.ONLINE, HTTPStatus.OK, answer, headers
+        return "POST", online.BY_KEYS, HTTPStatus.OK, answer, headers
 
     def _row(
         self,

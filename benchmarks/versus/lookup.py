@@ -31,7 +31,7 @@ from benchmarks.peer.environment import inside
 from benchmarks.peer.push import expected
 from benchmarks.peer.repository import FEATURES, by_socket, write_repository
 from benchmarks.push import available, fill, run_child, server, server_binary
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from benchmarks.serve import drive, running
 from benchmarks.versus.push import find_feast, newest_rows, require_right
 from materializer.config import Settings
@@ -251,10 +251,7 @@ def main() -> int:
         parser.error("wrk is not on PATH")
     feast, note = find_feast()
     compared = bars(measure(feast, options), note)
-    if options.json:
-        print(json.dumps({"bars": [to_json(bar) for bar in compared]}))
-    else:
-        print(table(compared))
+    tell(compared, options.json)
     return 0
 
 

@@ -11,11 +11,9 @@ are checked: every key must be there, and the values of some users right.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import redis
 
@@ -25,7 +23,7 @@ from benchmarks.peer.push import Pushed, expected
 from benchmarks.peer.push import push as push_by_feast
 from benchmarks.peer.repository import FEATURES, write_newest
 from benchmarks.push import fill, run_child, server, server_binary
-from benchmarks.report import Bar, table, to_json
+from benchmarks.report import Bar, tell
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.files import data_files
@@ -113,8 +111,7 @@ def main() -> int:
     options = parser.parse_args()
     feast, note = find_feast()
     compared = bars(*measure(feast, options.users, options.days, options.runs), note)
-    document: dict[str, Any] = {"bars": [to_json(bar) for bar in compared]}
-    print(json.dumps(document) if options.json else table(compared))
+    tell(compared, options.json)
     return 0
 
 
