@@ -56,7 +56,7 @@ format: $(STAMP) ## Put Python and SQL into the house style
 serve: $(STAMP) ## Serve lookups on http://127.0.0.1:8000
 	@$(BIN)/feature-server
 
-bench: $(STAMP) $(VENV)/plot ## Run every benchmark, within 40 minutes, or with QUICK=1 small ones within 5; OUT= is where the table goes
+bench: $(STAMP) $(VENV)/plot ## Run every benchmark, within 40 minutes, or with QUICK=1 small ones; OUT= is where the table goes
 	@$(BIN)/python -m benchmarks.run $(if $(OUT),--out $(OUT))
 
 # Only the picture wants it, so nothing else sees it.
