@@ -77,7 +77,8 @@ LABELS: list[tuple[str, float, str]] = [
     ("nobody", 0.0, "2024-03-30 12:00:00"),
     ("ann", 0.0, "2024-01-01 12:00:00"),
     ("early", 1.0, "2024-02-09 12:00:00"),
-    # Before the closing row, on its day, and long after it.
+    # Before anything is known, before the closing row, on its day, and long after it.
+    ("ends", 0.0, "2024-02-14 11:00:00"),
     ("ends", 1.0, "2024-03-10 12:00:00"),
     ("ends", 0.0, "2024-03-22 00:00:00"),
     ("ends", 0.0, "2024-03-29 12:00:00"),

@@ -6,7 +6,10 @@
     {%- set joined = [] -%}
     {%- for group in groups -%}
         {%- do joined.append(feature_store._joined_group(group, time, loop.index)) -%}
-    {%- endfor %}
+    {%- endfor -%}
+    {#- Group after group is joined to the rows so far. -#}
+    {%- set carried = columns | list -%}
+    {%- set so_far = namespace(name='spine') %}
 with
 
 spine as (
@@ -35,42 +38,138 @@ spine as (
     ) as numbered
     group by run
 ),
-{% endif %}
-{%- endfor %}
-joined as (
+
+{{ feature_store._join_dense(group, time, so_far.name, carried) }}
+{% else %}
+{{ group.alias }}_seen as (
     select
-        {%- for column in columns %}
-        spine.{{ column }}{{ ',' if joined or not loop.last }}
-        {%- endfor %}
-        {%- for group in joined %}
-        {%- set last_group = loop.last %}
-        {%- for source, name in group.columns.items() %}
-        {{ group.alias }}.{{ source }} as {{ name }}{{ ',' if group.is_true or not (last_group and loop.last) }}
-        {%- endfor %}
-        {%- if group.is_true %}
-        {{ group.is_true }} as {{ group.alias }}_holds{{ ',' if not last_group }}
-        {%- endif %}
-        {%- endfor %}
-    from spine
-    {%- for group in joined %}
+        {{ feature_store._qualified('spine', carried) }},
+        {{ feature_store._found(group) }}
+    from {{ so_far.name }} as spine
     {{ feature_store.asof_left_join(group.alias, group.alias, group.on, 'spine', time, group.available_at) }}
+),
+{% endif %}
+{{ group.alias }}_joined as (
+    select
+        {{ feature_store._qualified('seen', carried + group.columns.values() | list) }}
+        {%- if group.is_true %},
+        {{ group.is_true }} as {{ group.alias }}_holds
+        {%- endif %}
+    from {{ group.alias }}_seen as seen
     {%- if group.runs %}
-    left join {{ group.runs }}
-        on {{ group.alias }}.{{ group.partition }} between {{ group.runs }}.first_day and {{ group.runs }}.last_day
+    left join {{ group.runs }} as built
+        on seen.{{ group.seen[group.partition] }} between built.first_day and built.last_day
     {%- endif %}
-    {%- endfor %}
+),
+{% do carried.extend(group.columns.values() | list + ([group.alias ~ '_holds'] if group.is_true else [])) %}
+{%- set so_far.name = group.alias ~ '_joined' -%}
+{%- endfor %}
+-- A row that is not true any more is null, never stale.
+final as (
+    select
+        {{ columns | join(',\n        ') }}
+        {%- for group in joined %}
+        {%- for name in group.columns.values() %},
+        {{ 'case when ' ~ group.alias ~ '_holds then ' ~ name ~ ' end as ' ~ name if group.is_true else name }}
+        {%- endfor %}
+        {%- endfor %}
+    from {{ so_far.name }}
 )
 
--- A row that is not true any more is null, never stale.
 select
     {{ columns | join(',\n    ') }}
     {%- for group in joined %}
     {%- for name in group.columns.values() %},
-    {{ 'case when ' ~ group.alias ~ '_holds then ' ~ name ~ ' end as ' ~ name if group.is_true else name }}
+    {{ name }}
     {%- endfor %}
     {%- endfor %}
-from joined
+from final
 {%- endmacro %}
+
+{#- Of a group whose entities have a row every day, nearly every row of the spine sees the newest there is: nothing
+    can be newer, so an equality finds it. Only the rest goes into the ASOF join, which sorts all that it is given,
+    with the rows that can matter. For a million labels and six million rows this halves the time. -#}
+{% macro _join_dense(group, time, spine, carried) -%}
+{{ group.alias }}_asked as (
+    select
+        {{ feature_store._qualified('spine', carried) }},
+        moments.moment as newest
+    from {{ spine }} as spine
+    {{ feature_store.asof_left_join(
+        '(select distinct ' ~ group.available_at ~ ' as moment from ' ~ group.alias ~ ')', 'moments', {}, 'spine', time, 'moment'
+    ) }}
+),
+
+{{ group.alias }}_newest as (
+    select
+        {{ feature_store._qualified('asked', carried) }},
+        {{ feature_store._found(group) }}
+    from {{ group.alias }}_asked as asked
+    left join {{ group.alias }}
+        on
+            {{ feature_store._same_keys(group, 'asked') }}
+            asked.newest = {{ group.alias }}.{{ group.available_at }}
+),
+
+{{ group.alias }}_rest as (
+    select
+        {{ carried | join(',\n        ') }}
+    from {{ group.alias }}_newest
+    where {{ group.seen[group.available_at] }} is null
+),
+
+{{ group.alias }}_older as (
+    select {{ group.alias }}.*
+    from {{ group.alias }}
+    inner join (
+        select
+            {% for key in group.on.values() | unique -%} {{ key }}, {% endfor -%}
+            max({{ time }}) as last_asked
+        from {{ group.alias }}_rest
+        group by all
+    ) as asked
+        on
+            {{ feature_store._same_keys(group, 'asked') }}
+            {{ group.alias }}.{{ group.available_at }} <= asked.last_asked
+),
+
+{{ group.alias }}_seen as (
+    select *
+    from {{ group.alias }}_newest
+    where {{ group.seen[group.available_at] }} is not null
+
+    union all
+
+    select
+        {{ feature_store._qualified('rest', carried) }},
+        {{ feature_store._found(group) }}
+    from {{ group.alias }}_rest as rest
+    {{ feature_store.asof_left_join(group.alias ~ '_older', group.alias, group.on, 'rest', time, group.available_at) }}
+),
+{%- endmacro %}
+
+{% macro _qualified(alias, columns) %}
+    {%- set parts = [] -%}
+    {%- for column in columns -%} {%- do parts.append(alias ~ '.' ~ column) -%} {%- endfor -%}
+    {{ return(parts | join(',\n        ')) }}
+{% endmacro %}
+
+{#- What is taken from a group's row, under the names that it has from there on. -#}
+{% macro _found(group) %}
+    {%- set parts = [] -%}
+    {%- for source, name in group.seen.items() -%}
+        {%- do parts.append(group.alias ~ '.' ~ source ~ (' as ' ~ name if name != source else '')) -%}
+    {%- endfor -%}
+    {{ return(parts | join(',\n        ')) }}
+{% endmacro %}
+
+{% macro _same_keys(group, alias) %}
+    {%- set parts = [] -%}
+    {%- for key, column in group.on.items() -%}
+        {%- do parts.append(alias ~ '.' ~ column ~ ' = ' ~ group.alias ~ '.' ~ key ~ ' and') -%}
+    {%- endfor -%}
+    {{ return(parts | join('\n            ')) }}
+{% endmacro %}
 
 {% macro _joined_group(group, time, number) %}
     {%- set unknown = group.keys() | reject('in', ['group', 'version', 'on', 'columns', 'prefix']) | list -%}
@@ -89,29 +188,34 @@ from joined
     {%- set closing = meta.get('closing_row') -%}
     {%- set columns = {} -%}
     {%- for column in group['columns'] -%} {%- do columns.update({column: prefix ~ column}) -%} {%- endfor -%}
-    {%- set selected = [] -%}
-    {%- for column in group['on'].keys() | list + group['columns'] + [available_at] + ([partition] if closing else []) -%}
-        {%- do selected.append(column) if column not in selected -%}
+    {#- Beside its columns, what says whether the row holds. -#}
+    {%- set seen = dict(columns) -%}
+    {%- for column in [available_at] + ([partition] if closing else []) if column not in seen -%}
+        {%- do seen.update({column: alias ~ '_' ~ column}) -%}
     {%- endfor -%}
-    {%- if closing -%} {%- do selected.append(closing ~ ' as is_closing') -%} {%- endif -%}
-    {%- set runs = alias ~ '_built' if closing -%}
+    {%- set selected = (group['on'].keys() | list + seen.keys() | list) | unique | list -%}
+    {%- if closing -%}
+        {%- do selected.append(closing ~ ' as is_closing') -%}
+        {%- do seen.update({'is_closing': alias ~ '_is_closing'}) -%}
+    {%- endif -%}
     {{ return({
-        'name': name, 'relation': relation, 'alias': alias, 'columns': columns, 'selected': selected,
-        'on': group['on'], 'available_at': available_at, 'partition': partition, 'runs': runs,
-        'is_true': feature_store._is_true(meta, 'spine.' ~ time, alias, available_at, partition, runs),
+        'name': name, 'relation': relation, 'alias': alias, 'columns': columns, 'selected': selected, 'seen': seen,
+        'on': group['on'], 'available_at': available_at, 'partition': partition,
+        'runs': alias ~ '_built' if closing,
+        'is_true': feature_store._is_true(meta, 'seen.' ~ time, seen, available_at, partition),
     }) }}
 {% endmacro %}
 
 {#- SQL of whether a row that was found may still be used, none when it always may. -#}
-{% macro _is_true(meta, time, alias, available_at, partition, runs) %}
+{% macro _is_true(meta, time, seen, available_at, partition) %}
     {%- set conditions = [] -%}
-    {%- set start = alias ~ '.' ~ available_at -%}
+    {%- set start = 'seen.' ~ seen[available_at] -%}
     {%- if meta.get('fresh_hours') -%}
         {%- set fresh = time ~ ' < ' ~ feature_store.add_hours(start, meta['fresh_hours']) -%}
-        {%- if runs -%}
+        {%- if meta.get('closing_row') -%}
             {#- A closing row is true for as long as every day since was built: a change would have made a row. -#}
-            {%- set until = feature_store.add_hours(start, '24 * (1 + ' ~ feature_store.days_between(alias ~ '.' ~ partition, runs ~ '.last_day') ~ ')') -%}
-            {%- set fresh = '(' ~ fresh ~ ' or (' ~ alias ~ '.is_closing and ' ~ time ~ ' < ' ~ until ~ '))' -%}
+            {%- set until = feature_store.add_hours(start, '24 * (1 + ' ~ feature_store.days_between('seen.' ~ seen[partition], 'built.last_day') ~ ')') -%}
+            {%- set fresh = '(' ~ fresh ~ ' or (seen.' ~ seen['is_closing'] ~ ' and ' ~ time ~ ' < ' ~ until ~ '))' -%}
         {%- endif -%}
         {%- do conditions.append(fresh) -%}
     {%- endif -%}
