@@ -7,6 +7,7 @@ all the server reads. Refuses to read a file.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from materializer.registry.view import FeatureView
+
+_ID_LENGTH = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,15 @@ class Contract:
 
     @property
     def id(self) -> str:
-        """Eight hexadecimal digits of the text's SHA-256."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:8]
+        """
+        Six characters of the text's SHA-256 in URL-safe base64.
+
+        Every value in the server begins with it. These are 36 bits, more than the 32 of eight
+        hexadecimal digits, and two bytes less: enough for most rows of `features_daily` to fit
+        into the allocator's class of 64 bytes.
+        """
+        digest = hashlib.sha256(self.text.encode()).digest()
+        return base64.urlsafe_b64encode(digest)[:_ID_LENGTH].decode()
 
     @classmethod
     def from_text(cls, text: str) -> Contract:
