@@ -22,8 +22,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
+
+import orjson
 
 from materializer.config import parse_time
 from materializer.errors import ContractMismatch, UnreadableValue
@@ -37,8 +39,6 @@ RESERVED_PREFIX = "features:_"
 
 # What a key holds as it is; most ids are no more than this.
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
-# One for all: to make a decoder takes longer than to read a row.
-_DECODER = json.JSONDecoder()
 _NAME = attrgetter("name")
 
 
@@ -149,6 +149,18 @@ def key(prefix: str, parts: Sequence[str]) -> str:
     return ":".join([prefix, *plain])
 
 
+def keys(prefix: str, entities: Sequence[Sequence[str]]) -> list[str]:
+    """
+    Make the online keys of many entities, each as `key` makes it.
+
+    Raises:
+        UnicodeEncodeError: See `key`.
+    """
+    if _PLAIN.fullmatch("".join(map("".join, entities))):
+        return [f"{prefix}:{':'.join(parts)}" for parts in entities]
+    return [key(prefix, parts) for parts in entities]
+
+
 def contract_key(contract_id: str) -> str:
     """Make the key under which a contract's text is kept."""
     return f"{RESERVED_PREFIX}contract:{contract_id}"
@@ -177,18 +189,27 @@ def decode_value(raw: bytes) -> tuple[str, list[JSON]]:
         The id of the contract that names the values, and the values.
 
     Raises:
+        UnreadableValue: See `decode_array`.
+    """
+    decoded = decode_array(raw)
+    return decoded[0], decoded[1:]
+
+
+def decode_array(raw: bytes) -> list[Any]:
+    """
+    Read one online value as it is: the id of the contract that names the values, then the values.
+
+    Raises:
         UnreadableValue: The bytes are not a JSON array that begins with a contract id.
     """
     try:
-        text = raw.decode()
-        decoded, end = _DECODER.raw_decode(text) if text.startswith("[") else (None, -1)
-        if end != len(text):
-            decoded = json.loads(text)  # blanks around it, or what is wrong with it
+        decoded = orjson.loads(raw)
     except ValueError as error:
         raise UnreadableValue(f"not JSON ({error})") from None
-    if not isinstance(decoded, list) or not decoded or not isinstance(decoded[0], str):
+    # By type, which is the faster question: JSON has no subclasses.
+    if type(decoded) is not list or not decoded or type(decoded[0]) is not str:
         raise UnreadableValue("not an array that begins with a contract id")
-    return decoded[0], decoded[1:]
+    return decoded
 
 
 def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
@@ -198,21 +219,21 @@ def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
     Raises:
         ContractMismatch: See `require_whole`.
     """
-    require_whole(contract, values)
+    require_whole(contract, len(values))
     return dict(zip(map(_NAME, contract.columns), values, strict=True))
 
 
-def require_whole(contract: Contract, values: Sequence[JSON]) -> None:
+def require_whole(contract: Contract, values: int) -> None:
     """
-    Check the values of one online row.
+    Check how many values an online row has.
 
     Raises:
         ContractMismatch: There are more or fewer than the contract has columns.
     """
-    if len(values) != len(contract.columns):
+    if values != len(contract.columns):
         raise ContractMismatch(
             group=contract.group,
-            problem=f"an online row has {len(values)} values, its contract {contract.id} names "
+            problem=f"an online row has {values} values, its contract {contract.id} names "
             f"{len(contract.columns)}",
         )
 

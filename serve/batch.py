@@ -8,7 +8,8 @@ lookup has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from flask import Blueprint, current_app, request
@@ -28,7 +29,7 @@ from serve.operations import Operation, described_for_each
 from serve.times import TIME_CODES
 
 # A row: the values of the features asked for, since when they are true, and whether it is stale.
-_Told: TypeAlias = "tuple[list[Any], str, bool]"
+_Told: TypeAlias = "tuple[Sequence[Any], str, bool]"
 
 [_UNKNOWN] = codes_of(UnknownEntity)
 
@@ -74,26 +75,25 @@ def find(
     Returns:
         The answer, and the headers that it has.
     """
-    found, pushed = here.online.rows(group, batch.keys)
+    found, contracts, pushed = here.online.rows(group, batch.keys)
     now = here.settings.now()
     if not pushed and not any(found):
         require_online(group)
         raise NotMaterialized(group.name)
     fresh = Freshness(group, now)
     rows: list[_Told | str] = []
-    last: Contract | None = None
-    for one in found:
-        if one is None:
+    last = None
+    for row in found:
+        if row is None:
             rows.append(_UNKNOWN)
             continue
-        contract, values = one
-        if contract is not last:  # seldom: one push writes all rows by one contract
-            at, *wanted = _places(contract, (group.available_at, *batch.features))
-            last = contract
-        values.append(None)
-        available_at, is_old, is_gone = fresh.of(values[at])
-        told = ([values[place] for place in wanted], available_at, is_old)
-        rows.append(_UNKNOWN if is_gone else told)
+        if row[0] != last:  # seldom: one push writes all rows by one contract
+            last = row[0]
+            [at] = _places(contracts[last], [group.available_at])
+            pick = _pick(_places(contracts[last], batch.features))
+        row.append(None)
+        available_at, is_old, is_gone = fresh.of(row[at])
+        rows.append(_UNKNOWN if is_gone else (pick(row), available_at, is_old))
     answer = {
         "group": group.name,
         "source": "online",
@@ -105,9 +105,18 @@ def find(
 
 
 def _places(contract: Contract, columns: Sequence[str]) -> list[int]:
-    """Tell where the values of a row have these columns; one it lacks, past their end."""
-    places = {column.name: place for place, column in enumerate(contract.columns)}
-    return [places.get(name, len(places)) for name in columns]
+    """Tell where a row, which begins with an id, has these columns; one it lacks, past its end."""
+    places = {column.name: place for place, column in enumerate(contract.columns, start=1)}
+    return [places.get(name, len(places) + 1) for name in columns]
+
+
+def _pick(places: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """Give what takes these places, one at least, out of a row."""
+    first, number = places[0], len(places)
+    # Side by side, as all features mostly are, they are taken in one go.
+    if places == list(range(first, first + number)):
+        return itemgetter(slice(first, first + number))
+    return itemgetter(*places)
 
 
 @blueprint.post("/feature-groups/<group>/offline")
@@ -158,10 +167,11 @@ def _lists(features: Sequence[str], rows: Sequence[_Told | str]) -> dict[str, An
     """
     nothing = ([None] * len(features), None, None)
     told = [nothing if isinstance(row, str) else row for row in rows]
+    values, available_at, is_old = zip(*told, strict=True) if told else ((), (), ())
     return {
-        "columns": list(features),
-        "rows": [values for values, _, _ in told],
-        "available_at": [available_at for _, available_at, _ in told],
-        "stale": [is_old for _, _, is_old in told],
+        "columns": features,
+        "rows": values,
+        "available_at": available_at,
+        "stale": is_old,
         "missing": [row if isinstance(row, str) else None for row in rows],
     }

@@ -79,9 +79,8 @@ def read_batch(group: FeatureGroup, body: Mapping[str, Any], *, timed: bool) -> 
     columns = {column.name: column.type for column in group.columns}
     types = [(name, columns[name]) for name in group.entity]
     surplus = AS_OF if timed and AS_OF not in group.entity else None
-    read = [
-        _plain_key(group.entity, one) or _key(group, types, one, number, surplus)
-        for number, one in enumerate(keys)
+    read = _plain_keys(group.entity, keys) or [
+        _key(group, types, one, number, surplus) for number, one in enumerate(keys)
     ]
     shared = body.get(AS_OF)
     times = [one.get(surplus, shared) if surplus else shared for one in keys]
@@ -167,17 +166,18 @@ def _example(group: FeatureGroup) -> str:
     return f'{{"{KEYS}": [{{{key}}}, ...]}}'
 
 
-def _plain_key(entity: Sequence[str], sent: object) -> tuple[str, ...] | None:
-    """Read a key of ASCII texts, as nearly all are; None leaves it to `_key`."""
-    if not isinstance(sent, dict) or len(sent) != len(entity):
+def _plain_keys(entity: Sequence[str], sent: Sequence[Any]) -> list[tuple[str, ...]] | None:
+    """Read keys of ASCII texts, as nearly all are, all at once; None leaves them to `_key`."""
+    if set(map(type, sent)) != {dict} or set(map(len, sent)) != {len(entity)}:
         return None
-    key = []
-    for name in entity:
-        part = sent.get(name)
-        if not isinstance(part, str) or not part or not part.isascii():
+    try:
+        columns = [[one[name] for one in sent] for name in entity]
+    except KeyError:
+        return None
+    for parts in columns:
+        if set(map(type, parts)) != {str} or not all(parts) or not "".join(parts).isascii():
             return None
-        key.append(part)
-    return tuple(key)
+    return list(zip(*columns, strict=True))
 
 
 def _key(

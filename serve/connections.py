@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
+from hiredis import pack_command
 
 
 class Connections:
@@ -61,5 +62,7 @@ class Connections:
 
 
 def _talk(connection: Any, command: Sequence[str]) -> Any:
-    connection.send_command(*command)
+    # What `send_command` sends, without its look at every argument. hiredis's types know only
+    # commands of one word.
+    connection.send_packed_command([pack_command(tuple(command))])  # type: ignore[arg-type]
     return connection.read_response()

@@ -27,7 +27,7 @@ class Freshness:
     def __init__(self, group: FeatureGroup, as_of: datetime) -> None:
         self._group = group
         self._as_of = as_of
-        self._known: dict[datetime | str, tuple[str, bool, bool]] = {}
+        self._known: dict[object, tuple[str, bool, bool]] = {}
 
     def of(self, available_at: object) -> tuple[str, bool, bool]:
         """
@@ -39,14 +39,18 @@ class Freshness:
         Raises:
             UnreadableValue: It is no time.
         """
+        try:
+            return self._known[available_at]
+        except (KeyError, TypeError):
+            return self._work_out(available_at)
+
+    def _work_out(self, available_at: object) -> tuple[str, bool, bool]:
         if not isinstance(available_at, (str, datetime)):
             raise UnreadableValue(f"{self._group.available_at} of a row is {available_at!r}")
-        told = self._known.get(available_at)
-        if told is None:
-            try:
-                at = as_time(available_at)
-            except ValueError as error:
-                raise UnreadableValue(f"{self._group.available_at} of a row: {error}") from None
-            tests = is_stale(self._group, at, self._as_of), is_expired(self._group, at, self._as_of)
-            told = self._known[available_at] = (format_time(at), *tests)
+        try:
+            at = as_time(available_at)
+        except ValueError as error:
+            raise UnreadableValue(f"{self._group.available_at} of a row: {error}") from None
+        tests = is_stale(self._group, at, self._as_of), is_expired(self._group, at, self._as_of)
+        told = self._known[available_at] = (format_time(at), *tests)
         return told

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property, partial
@@ -88,7 +88,7 @@ class OnlineStore:
 
     def rows(
         self, group: FeatureGroup, keys: Sequence[Sequence[str]]
-    ) -> tuple[list[tuple[Contract, list[codec.JSON]] | None], bool]:
+    ) -> tuple[list[list[Any] | None], Mapping[str, Contract], bool]:
         """
         Read many entities' rows, in one round trip once their contract is known.
 
@@ -97,19 +97,25 @@ class OnlineStore:
             keys: n keys.
 
         Returns:
-            For each key, in their order, the row's values and the contract that names them, or
-            None when there is no such key; and whether a push of the group ever ended.
+            For each key, in their order, the id of the row's contract and then its values, or None
+            when there is no such key; the contracts by id; and whether a push of the group ever
+            ended.
 
         Raises:
             ApiError: `not_materialized`: the contract of a value is gone.
             StoreUnavailable: The server cannot be reached.
             UnreadableValue: A key holds something else.
         """
-        names = [codec.key(group.key_prefix, key) for key in keys]
+        names = codec.keys(group.key_prefix, keys)
         names.append(codec.meta_key(group.name))
         *raw, meta = self.read(names)
-        rows = [None if one is None else self._values(one) for one in raw]
-        return rows, meta is not None
+        rows = [None if one is None else codec.decode_array(one) for one in raw]
+        contracts = {}
+        # Seldom more than one: a push writes all rows by one contract.
+        for contract_id, size in {(row[0], len(row)) for row in rows if row is not None}:
+            contracts[contract_id] = self._contract(contract_id)
+            codec.require_whole(contracts[contract_id], size - 1)
+        return rows, contracts, meta is not None
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """
@@ -130,7 +136,8 @@ class OnlineStore:
             StoreUnavailable: The server cannot be reached.
             UnreadableValue: It is something else.
         """
-        return codec.row(*self._values(raw))
+        contract_id, values = codec.decode_value(raw)
+        return codec.row(self._contract(contract_id), values)
 
     def holds(self, *groups: str) -> bool:
         """
@@ -168,13 +175,10 @@ class OnlineStore:
         if known is not None:
             known.close()
 
-    def _values(self, raw: bytes) -> tuple[Contract, list[codec.JSON]]:
-        contract_id, values = codec.decode_value(raw)
-        contract = self._contracts.get(contract_id) or self._contract(contract_id)
-        codec.require_whole(contract, values)
-        return contract, values
-
     def _contract(self, contract_id: str) -> Contract:
+        known = self._contracts.get(contract_id)
+        if known is not None:
+            return known
         text = self._get(codec.contract_key(contract_id))
         if text is None:
             raise ApiError(

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class Origin:
     relation_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, for what is worked out once is kept beside the fields.
+@dataclass(frozen=True)
 class FeatureGroup:
     """
     One feature group: a model with `meta.feature_group` and an enforced contract.
@@ -164,7 +166,7 @@ class FeatureGroup:
     fresh_hours: int | None = None
     closing_row: str | None = None
 
-    @property
+    @cached_property
     def contract(self) -> Contract:
         """The online contract: every online column that is not part of the key."""
         return Contract(
@@ -177,12 +179,12 @@ class FeatureGroup:
             ),
         )
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """The columns a lookup answers inside `features`."""
         return tuple(c.name for c in self.contract.columns if c.name != self.available_at)
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Column, ...]:
         """The key columns, in key order."""
         by_name = {column.name: column for column in self.columns}

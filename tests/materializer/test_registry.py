@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import json
@@ -173,7 +174,8 @@ def test_the_contracts_id_is_a_hash_of_its_text(registry: Registry) -> None:
         "entity": ["user_id"],
         "columns": [{"name": c.name, "type": c.type} for c in contract.columns],
     }
-    assert contract.id == hashlib.sha256(contract.text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(contract.text.encode()).digest()
+    assert contract.id == base64.urlsafe_b64encode(digest).decode()[:6]
     assert Contract.from_text(contract.text) == contract
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from flask import Flask
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from materializer.config import format_time, parse_time
@@ -20,6 +22,7 @@ from materializer.errors import (
 )
 from serve.answers import is_expired, is_stale
 from serve.breaker import Breaker, Deadline
+from serve.compact import Compact
 from serve.errors import ApiError
 from serve.groups import Directory, default_group
 from serve.times import read_as_of
@@ -40,6 +43,23 @@ def test_as_of_is_the_same_instant_in_utc(moment: datetime) -> None:
     assert read == moment.astimezone(timezone.utc)
     assert read.utcoffset() == timedelta(0)
     assert parse_time(format_time(read)) == read
+
+
+TEXT = st.text(st.characters())  # with the lone halves of surrogate pairs that a body may hold
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT
+JSON = st.recursive(
+    SCALAR.filter(lambda one: one not in (float("inf"), float("-inf"))),
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(TEXT, one, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+@example("\ud800")
+@example(10**100)
+@example({"\udc00": [2**64, -(2**63) - 1]})
+def test_every_answer_can_be_written_and_reads_back_the_same(answer: object) -> None:
+    assert json.loads(Compact(Flask("test")).write(answer)) == answer
 
 
 @given(st.text())
