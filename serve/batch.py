@@ -28,8 +28,9 @@ from serve.online import BY_KEYS, require_online
 from serve.operations import Operation, described_for_each
 from serve.times import TIME_CODES
 
-# A row: the values of the features asked for, since when they are true, and whether it is stale.
-_Told: TypeAlias = "tuple[Sequence[Any], str, bool]"
+# A row: the values of the features asked for, since when they are true, whether it is stale, and
+# the code of why there is none.
+_Told: TypeAlias = "tuple[Sequence[Any], str | None, bool | None, str | None]"
 
 [_UNKNOWN] = codes_of(UnknownEntity)
 
@@ -81,11 +82,12 @@ def find(
         require_online(group)
         raise NotMaterialized(group.name)
     fresh = Freshness(group, now)
-    rows: list[_Told | str] = []
+    unknown = _missing(batch, _UNKNOWN)
+    rows: list[_Told] = []
     last = None
     for row in found:
         if row is None:
-            rows.append(_UNKNOWN)
+            rows.append(unknown)
             continue
         if row[0] != last:  # seldom: one push writes all rows by one contract
             last = row[0]
@@ -93,7 +95,7 @@ def find(
             pick = _pick(_places(contracts[last], batch.features))
         row.append(None)
         available_at, is_old, is_gone = fresh.of(row[at])
-        rows.append(_UNKNOWN if is_gone else (pick(row), available_at, is_old))
+        rows.append(unknown if is_gone else (pick(row), available_at, is_old, None))
     answer = {
         "group": group.name,
         "source": "online",
@@ -139,14 +141,14 @@ def offline(group: str) -> ResponseReturnValue:
     times = read_times(batch, now=here.settings.now())
     found = here.offline.lookup_many(known.name, list(zip(batch.keys, times, strict=True)))
     fresh = {moment: Freshness(known, moment) for moment in times}
-    rows: list[_Told | str] = []
+    rows: list[_Told] = []
     for row, moment in zip(found, times, strict=True):
         if isinstance(row, LookupMiss):
-            rows.append(translate(row).code)
+            rows.append(_missing(batch, translate(row).code))
             continue
         available_at, is_old, _ = fresh[moment].of(row[known.available_at])
         values = [value_as_json(row.get(name)) for name in batch.features]
-        rows.append((values, available_at, is_old))
+        rows.append((values, available_at, is_old, None))
     answer = {
         "group": known.name,
         "source": "offline",
@@ -157,21 +159,23 @@ def offline(group: str) -> ResponseReturnValue:
     return of_group(known, answer)
 
 
-def _lists(features: Sequence[str], rows: Sequence[_Told | str]) -> dict[str, Any]:
+def _missing(batch: Batch, code: str) -> _Told:
+    return [None] * len(batch.features), None, None, code
+
+
+def _lists(features: Sequence[str], rows: Sequence[_Told]) -> dict[str, Any]:
     """
     Write n rows as lists of length n.
 
     Args:
-        features: The features to tell, c of them.
-        rows: n rows, or the code of why there is none.
+        features: The features that they tell.
+        rows: n rows.
     """
-    nothing = ([None] * len(features), None, None)
-    told = [nothing if isinstance(row, str) else row for row in rows]
-    values, available_at, is_old = zip(*told, strict=True) if told else ((), (), ())
+    values, available_at, is_old, missing = zip(*rows, strict=True) if rows else ((), (), (), ())
     return {
         "columns": features,
         "rows": values,
         "available_at": available_at,
         "stale": is_old,
-        "missing": [row if isinstance(row, str) else None for row in rows],
+        "missing": missing,
     }
