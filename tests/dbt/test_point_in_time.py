@@ -41,10 +41,10 @@ def test_each_of_two_joins_of_a_group_sees_what_a_training_set_of_one_sees(tmp_p
     project = Project(tmp_path)
     draw = random.Random(7)
     # Some are away for weeks, some leave, and the last is never seen.
+    days = [n for n in range(120) if draw.random() < 0.4]
     project.write_history(
-        (draw.choice(USERS[: 5 - n // 40]), "x", FIRST + timedelta(days=n, hours=draw.randrange(24)))
-        for n in range(120)
-        for _ in range(1 if draw.random() < 0.4 else 0)
+        (draw.choice(USERS[: 5 - n // 40]), "x", FIRST + timedelta(days=n, hours=n % 24))
+        for n in days
     )
     moments = [FIRST + timedelta(hours=9 * n) for n in range(330)]
     project.write_labels([(user, 1.0, str(moment)) for moment in moments for user in USERS])
