@@ -55,15 +55,15 @@ class Benchmark:
 
 
 BENCHMARKS = (
-    Benchmark("push", "Push", "--users 20000 --days 5 --growth 20000 50000"),
+    Benchmark("push", "Push", "--users 20000 --days 3 --runs 3 --growth 20000 50000"),
     Benchmark("versus.push", "Push beside Feast", "--users 20000 --days 3 --runs 2"),
     Benchmark(
-        "versus.lookup", "Online lookups", "--users 5000 --runs 2 --seconds 1", "--seconds 2"
+        "versus.lookup", "Online lookups", "--users 5000 --runs 1 --seconds 1", "--seconds 2"
     ),
-    Benchmark("vector", "Vectors", "--users 2000 --runs 2 --seconds 1", "--seconds 2"),
-    Benchmark("start", "Start", "--runs 3 --no-peer", "--runs 5"),
+    Benchmark("vector", "Vectors", "--users 2000 --runs 1 --seconds 1", "--seconds 2"),
+    Benchmark("start", "Start", "--runs 2 --no-peer", "--runs 5"),
     Benchmark("publish", "Publish", "--users 20000 --days 5 --runs 3"),
-    Benchmark("offline_lookup", "Offline lookups", "--users 20000 --days 10 40 --runs 3"),
+    Benchmark("offline_lookup", "Offline lookups", "--users 20000 --days 10 40 --runs 2"),
     Benchmark(
         "gate",
         "Training join and gate",
@@ -74,11 +74,12 @@ BENCHMARKS = (
         "Training set on demand",
         "--users 20000 --days 5 --labels 20000 --runs 3",
     ),
-    Benchmark("backfill", "Backfill", "--users 2000 --events-per-day 2000 --runs 1"),
+    Benchmark("backfill", "Backfill", "--users 2000 --events-per-day 2000 --days 5 15 --runs 1"),
     Benchmark(
         "one_day_build",
         "One day",
-        "--users 2000 --events-per-day 2000 --runs 3 --read-users 2000 --read-events-per-day 2000",
+        "--users 2000 --events-per-day 2000 --runs 1 --days 30 90 --read-users 2000"
+        " --read-events-per-day 2000",
     ),
 )
 
