@@ -91,8 +91,8 @@ def find(
             continue
         if row[0] != last:  # seldom: one push writes all rows by one contract
             last = row[0]
-            [at] = _places(contracts[last], [group.available_at])
-            pick = _pick(_places(contracts[last], batch.features))
+            at, *wanted = _places(contracts[last], (group.available_at, *batch.features))
+            pick = _pick(wanted)
         row.append(None)
         available_at, is_old, is_gone = fresh.of(row[at])
         rows.append(unknown if is_gone else (pick(row), available_at, is_old, None))

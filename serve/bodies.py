@@ -76,8 +76,7 @@ def read_batch(group: FeatureGroup, body: Mapping[str, Any], *, timed: bool) -> 
         raise ApiError("bad_request", f"send {_example(group)}")
     if len(keys) > MOST_ROWS:
         raise ApiError("too_many_rows", f"{len(keys)} keys; send {MOST_ROWS} at most in one batch")
-    columns = {column.name: column.type for column in group.columns}
-    types = [(name, columns[name]) for name in group.entity]
+    types = [(column.name, column.type) for column in group.keys]
     surplus = AS_OF if timed and AS_OF not in group.entity else None
     read = _plain_keys(group.entity, keys) or [
         _key(group, types, one, number, surplus) for number, one in enumerate(keys)

@@ -9,7 +9,6 @@ closed meanwhile is found out by using it. Refuses to know what a command means.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -61,8 +60,8 @@ class Connections:
         self._pool.disconnect()
 
 
-def _talk(connection: Any, command: Sequence[str]) -> Any:
+def _talk(connection: Any, command: tuple[str, ...]) -> Any:
     # What `send_command` sends, without its look at every argument. hiredis's types know only
     # commands of one word.
-    connection.send_packed_command([pack_command(tuple(command))])  # type: ignore[arg-type]
+    connection.send_packed_command([pack_command(command)])  # type: ignore[arg-type]
     return connection.read_response()

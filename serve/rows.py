@@ -84,7 +84,7 @@ def online(here: Stores, view: str, asked: Asked, now: datetime) -> tuple[Vector
             for group, some in zip(groups, keys, strict=True)
             for name in (
                 codec.meta_key(group.name),
-                *(codec.key(group.key_prefix, key) for key in dict.fromkeys(some)),
+                *codec.keys(group.key_prefix, list(dict.fromkeys(some))),
             )
         ]
 

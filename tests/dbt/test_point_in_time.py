@@ -11,7 +11,6 @@ from tests.support.dbt import ROOT, Project
 
 FIRST = datetime(2024, 1, 1)
 USERS = [f"user{number}" for number in range(6)]
-FEATURES = ("day", "event_count_30d", "available_at")
 # The first sees every column that says whether a row holds, the second none of them.
 _PAIRS = """
 {{ point_in_time_join(
