@@ -32,17 +32,17 @@ from pyiceberg.catalog import Catalog
 
 from benchmarks.offline_lookup import FIRST, Users
 from benchmarks.report import Bar, table, to_json
-from materializer.commands.training_set import training_set
 from materializer.config import Settings
+from materializer.console import Console
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.files import data_files
 from materializer.offline.publish import publish_days
-from materializer.progress import Voice
-from materializer.wanted import Wanted
+from materializer.training.build import training_set
+from materializer.training.request import TrainingSetRequest
 from tests.support.group import GROUP
 
 BAR = 1.2
-WANTED = Wanted((GROUP.name,), "as_of_ts", {}, None, False)
+WANTED = TrainingSetRequest((GROUP.name,), "as_of_ts", {}, None, False)
 FEATURES = [column.name for column in GROUP.columns if column.name not in GROUP.entity]
 
 
@@ -142,7 +142,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         write_labels(labels, ids, options.labels, options.days)
         table = catalog.load_table(table_name(GROUP.name))
         files = [file.file_path.removeprefix("file://") for file in data_files(table)]
-        quiet = Voice(as_json=True, out=(folder / "said").open("w"))
+        quiet = Console(as_json=True, out=(folder / "said").open("w"))
 
         def command() -> object:
             return training_set(settings, labels, WANTED, ours, quiet, force=True)

@@ -29,16 +29,15 @@ import pyarrow as pa
 from benchmarks.offline_lookup import FIRST
 from benchmarks.report import Bar, tell
 from benchmarks.serve import drive, running
-from materializer import codec
 from materializer.config import Settings
 from materializer.offline.catalog import ensure_store, open_catalog
 from materializer.offline.publish import publish_days
-from materializer.offline.versions import Published
-from materializer.online import embedded
+from materializer.online import codec, embedded
 from materializer.online.connection import connect
 from materializer.online.push import push
-from materializer.online.views import push_view
 from materializer.registry import Column, Feature, FeatureGroup, FittedStep, Join, ViewVersion
+from materializer.views.push import push_view
+from materializer.views.versions import PublishedVersion
 from tests.support.group import GROUP
 
 VIEW = "bench"
@@ -145,7 +144,7 @@ def fill(settings: Settings, users: int) -> None:
                 )
                 push(one, catalog, client, now=now)
             at = now.replace(tzinfo=None)
-            published = Published(VIEW, new.id, at, "bench", new.text)
+            published = PublishedVersion(VIEW, new.id, at, "bench", new.text)
             push_view(VIEW, [published], client, store_id=ensure_store(catalog), now=now)
     finally:
         catalog.close()

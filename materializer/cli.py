@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from materializer.config import Settings
+from materializer.console import Console
 from materializer.errors import (
     DONE,
     EXIT_CODES,
@@ -26,10 +27,9 @@ from materializer.errors import (
     UsageError,
 )
 from materializer.lock import run_lock
-from materializer.progress import Voice
 from materializer.registry import FeatureGroup, Registry, read_manifest
 
-Command = Callable[[argparse.Namespace, Settings, Voice], int]
+Command = Callable[[argparse.Namespace, Settings, Console], int]
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _INTERRUPTED = 130
@@ -73,33 +73,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code, see `materializer --help`.
     """
     arguments = _parser().parse_args(argv)
-    voice = Voice(as_json=arguments.json)
+    console = Console(as_json=arguments.json)
     try:
         command: Command = arguments.command
-        return command(arguments, Settings.from_env(), voice)
+        return command(arguments, Settings.from_env(), console)
     except FeatureStoreError as error:
         if arguments.debug:
             traceback.print_exc()
-        voice.error(f"materializer: {error}")
-        voice.result({"error": str(error), "exit_code": error.exit_code})
+        console.error(f"materializer: {error}")
+        console.result({"error": str(error), "exit_code": error.exit_code})
         return error.exit_code
     except KeyboardInterrupt:
         said = "interrupted; what is done is kept, run it again to go on"
-        voice.error(f"materializer: {said}")
-        voice.result({"error": said, "exit_code": _INTERRUPTED})
+        console.error(f"materializer: {said}")
+        console.result({"error": said, "exit_code": _INTERRUPTED})
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
         if arguments.debug:
             traceback.print_exc()
         said = " ".join(str(error).split())
-        voice.error(f"materializer: {type(error).__name__}: {said} (--debug shows where)")
-        voice.result({"error": str(error), "exit_code": FAILED})
+        console.error(f"materializer: {type(error).__name__}: {said} (--debug shows where)")
+        console.result({"error": str(error), "exit_code": FAILED})
         return FAILED
 
 
-def _publish(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.outcome import exit_code
-    from materializer.commands.publish import publish
+def _publish(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.outcome import exit_code
+    from materializer.publish import publish
 
     registry = _registry(arguments)
     settings = _warehouse(arguments, settings, registry)
@@ -108,39 +108,39 @@ def _publish(arguments: argparse.Namespace, settings: Settings, voice: Voice) ->
             settings,
             registry,
             _groups(arguments, registry),
-            voice,
+            console,
             wait=arguments.wait,
             allow_removals=arguments.allow_removals,
             training_sets=not arguments.group,
             project_dir=arguments.project_dir,
         )
-    voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
 
 
-def _push(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.outcome import exit_code
-    from materializer.commands.push import push
+def _push(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.outcome import exit_code
+    from materializer.push import push
 
     registry = _registry(arguments)
     with run_lock(settings, "materializer push"):
         outcomes = push(
             settings,
             _groups(arguments, registry),
-            voice,
+            console,
             everything=arguments.all,
             take_over=arguments.take_over,
             allow_older=arguments.allow_older,
             views=[] if arguments.group else list(registry.views.values()),
         )
-    voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
 
 
-def _run(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.outcome import exit_code
-    from materializer.commands.publish import publish
-    from materializer.commands.push import push
+def _run(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.outcome import exit_code
+    from materializer.publish import publish
+    from materializer.push import push
 
     registry = _registry(arguments)
     settings = _warehouse(arguments, settings, registry)
@@ -150,7 +150,7 @@ def _run(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
             settings,
             registry,
             groups,
-            voice,
+            console,
             wait=arguments.wait,
             allow_removals=arguments.allow_removals,
             training_sets=not arguments.group,
@@ -165,13 +165,13 @@ def _run(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
         outcomes += push(
             settings,
             published,
-            voice,
+            console,
             everything=False,
             take_over=False,
             allow_older=False,
             views=[] if arguments.group else list(registry.views.values()),
         )
-    voice.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
 
 
@@ -182,8 +182,8 @@ def _was_published(settings: Settings, group: FeatureGroup) -> bool:
     return last_published(open_catalog(settings), group.name) is not None
 
 
-def _status(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.status import status
+def _status(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.status import status
 
     registry = _registry(arguments)
     settings = _warehouse(arguments, settings, registry)
@@ -191,30 +191,30 @@ def _status(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> 
         settings,
         registry,
         _groups(arguments, registry),
-        voice,
+        console,
         wait=arguments.wait,
         max_age=arguments.max_age,
     )
 
 
-def _list(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.groups import groups
+def _list(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.describe import groups
 
     registry = _registry(arguments)
-    return groups(registry, arguments.name, voice, settings.now())
+    return groups(registry, arguments.name, console, settings.now())
 
 
-def _list_views(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.view_list import list_views
+def _list_views(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.describe_views import list_views
     from materializer.offline.catalog import open_catalog
-    from materializer.offline.versions import versions
+    from materializer.views.versions import versions
 
     registry = _registry(arguments)
-    return list_views(registry, arguments.name, versions(open_catalog(settings)), voice)
+    return list_views(registry, arguments.name, versions(open_catalog(settings)), console)
 
 
-def _get(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.get import get
+def _get(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.get import get
 
     registry = _registry(arguments)
     groups = [
@@ -227,14 +227,14 @@ def _get(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int
             f"{len(groups)} online groups have a key of {len(arguments.key)} part(s); "
             f"name one with --group: {', '.join(registry.groups)}"
         )
-    return get(settings, groups[0], arguments.key, voice)
+    return get(settings, groups[0], arguments.key, console)
 
 
-def _training_set(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.training_set import training_set
-    from materializer.wanted import Wanted
+def _training_set(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.training.build import training_set
+    from materializer.training.request import TrainingSetRequest
 
-    wanted = Wanted(
+    wanted = TrainingSetRequest(
         groups=arguments.groups,
         time=arguments.time,
         on=dict(arguments.on),
@@ -242,22 +242,22 @@ def _training_set(arguments: argparse.Namespace, settings: Settings, voice: Voic
         prefix=arguments.prefix,
     )
     return training_set(
-        settings, arguments.labels, wanted, arguments.out, voice, force=arguments.force
+        settings, arguments.labels, wanted, arguments.out, console, force=arguments.force
     )
 
 
-def _verify_training(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
-    from materializer.commands.verify_training import verify_training
+def _verify_training(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from materializer.training.verify import verify_training
 
-    return verify_training(settings, arguments.receipt, voice)
+    return verify_training(settings, arguments.receipt, console)
 
 
-def _stop(arguments: argparse.Namespace, settings: Settings, voice: Voice) -> int:
+def _stop(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
     from materializer.online import embedded
 
     stopped = embedded.stop(settings)
-    voice.say("stopped the embedded server" if stopped else "no embedded server is running")
-    voice.result({"stopped": stopped})
+    console.print("stopped the embedded server" if stopped else "no embedded server is running")
+    console.result({"stopped": stopped})
     return DONE
 
 

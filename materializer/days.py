@@ -15,7 +15,7 @@ _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class DayRange:
     """
     Consecutive days.
 
@@ -36,7 +36,7 @@ class Run:
         return (self.last - self.first).days + 1
 
     @classmethod
-    def from_text(cls, text: str) -> Run:
+    def from_text(cls, text: str) -> DayRange:
         """
         Read what `str` wrote.
 
@@ -52,12 +52,12 @@ class Run:
         return f"dbt build --vars '{{start_date: {self.first}, end_date: {self.last}}}'"
 
 
-def runs(days: Iterable[date]) -> list[Run]:
+def day_ranges(days: Iterable[date]) -> list[DayRange]:
     """Put days, given in order, into runs."""
-    found: list[Run] = []
+    found: list[DayRange] = []
     for day in days:
         if found and found[-1].last + _DAY == day:
-            found[-1] = Run(found[-1].first, day)
+            found[-1] = DayRange(found[-1].first, day)
         else:
-            found.append(Run(day, day))
+            found.append(DayRange(day, day))
     return found

@@ -20,7 +20,7 @@ from flask import Request
 
 from materializer.config import format_time, parse_time
 from materializer.registry import ViewVersion
-from materializer.types import element_type
+from materializer.registry.types import element_type
 from serve.bodies import KEYS, MOST_ROWS, key_part, read_json
 from serve.errors import ApiError
 from serve.keys import AS_OF, short

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from materializer import codec
 from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
+from materializer.online import codec
 from materializer.registry import FeatureGroup, Join
-from materializer.vector import Vectors
+from materializer.views.vector import Vectors
 from serve.answers import value_as_json
 from serve.asked import Asked, keys_of
 from serve.errors import ApiError

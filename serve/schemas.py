@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from materializer.registry import Column, FeatureGroup
-from materializer.types import element_type
+from materializer.registry.types import element_type
 from serve.bodies import KEYS, MOST_BYTES, MOST_ROWS
 from serve.errors import CODES
 from serve.keys import AS_OF, FEATURES

@@ -22,7 +22,6 @@ from pyiceberg.catalog import Catalog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from materializer import codec
 from materializer.config import Settings
 from materializer.errors import (
     LookupMiss,
@@ -32,9 +31,9 @@ from materializer.errors import (
 )
 from materializer.offline.catalog import open_catalog
 from materializer.offline.reader import Asked, OfflineReader, State
-from materializer.offline.versions import Published
-from materializer.online import connection
+from materializer.online import codec, connection
 from materializer.registry import Contract, FeatureGroup
+from materializer.views.versions import PublishedVersion
 from serve.breaker import Breaker, Deadline
 from serve.connections import Connections
 from serve.errors import ApiError
@@ -220,7 +219,9 @@ class OnlineStore:
         return self._connections
 
     def _unavailable(self, problem: Exception | str) -> OnlineStoreUnavailable:
-        return OnlineStoreUnavailable(connection.where(self._settings), str(problem).rstrip("."))
+        return OnlineStoreUnavailable(
+            connection.address_of(self._settings), str(problem).rstrip(".")
+        )
 
 
 class OfflineStore:
@@ -267,14 +268,14 @@ class OfflineStore:
         """
         return cast("State", self._call(lambda reader: reader.state(group, until)))
 
-    def views(self) -> list[Published]:
+    def views(self) -> list[PublishedVersion]:
         """
         Tell every published version of every feature view, the newest of a view last.
 
         Raises:
             StoreUnavailable: The store cannot be read.
         """
-        return cast("list[Published]", self._call(lambda reader: reader.view_versions()))
+        return cast("list[PublishedVersion]", self._call(lambda reader: reader.view_versions()))
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """

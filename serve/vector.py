@@ -16,7 +16,7 @@ from flask import Blueprint, request
 from materializer.config import format_time
 from materializer.errors import LookupMiss, StoreUnavailable, UnreadableValue
 from materializer.registry.view import ERROR
-from materializer.vector import Part, Vectors, Way
+from materializer.views.vector import Part, Vectors, Way
 from serve import metrics, rows, stores, view_schemas
 from serve.asked import Asked, read_asked, values_of
 from serve.errors import ApiError, translate

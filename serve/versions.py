@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from materializer import codec
 from materializer.errors import UnreadableValue
+from materializer.online import codec
 from materializer.registry import ViewVersion
-from materializer.vector import Vectors
+from materializer.views.vector import Vectors
 from serve.errors import ApiError
 from serve.keys import short
 

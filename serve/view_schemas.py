@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from materializer.errors import LookupMiss
-from materializer.offline.versions import Published
 from materializer.registry import ViewVersion
-from materializer.vector import outputs
+from materializer.views.vector import outputs
+from materializer.views.versions import PublishedVersion
 from serve import schemas
 from serve.asked import VALUES, VERSION
 from serve.bodies import KEYS, MOST_BYTES, MOST_ROWS
@@ -50,7 +50,7 @@ def published_views(here: Stores) -> dict[str, View]:
             tuple(ViewVersion.from_text(one.document) for one in some),
         )
         for name, group in groupby(here.offline.views(), key=lambda one: one.view)
-        for some in [list[Published](group)]
+        for some in [list[PublishedVersion](group)]
     }
 
 

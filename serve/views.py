@@ -16,9 +16,9 @@ from flask import Blueprint
 
 from materializer.config import format_time
 from materializer.errors import StoreUnavailable
-from materializer.offline.versions import Published
 from materializer.registry import ViewVersion
-from materializer.vector import outputs
+from materializer.views.vector import outputs
+from materializer.views.versions import PublishedVersion
 from serve import stores, view_schemas
 from serve.answers import as_time
 from serve.errors import ApiError
@@ -66,7 +66,7 @@ def one(view: str) -> dict[str, Any]:
     return _entry(some)
 
 
-def _entry(published: Sequence[Published]) -> dict[str, Any]:
+def _entry(published: Sequence[PublishedVersion]) -> dict[str, Any]:
     newest = published[-1]
     version = ViewVersion.from_text(newest.document)
     return {

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from materializer import codec
 from materializer.cli import _parser as materializer_parser
 from materializer.errors import EXIT_CODES
-from materializer.gate import objections
-from materializer.records import Verdict
+from materializer.online import codec
 from materializer.registry import Contract, FeatureGroup, GateTest
+from materializer.warehouse.gate import objections
+from materializer.warehouse.records import Verdict
 from serve.__main__ import _parser as server_parser
 from tests.support import oracle
 

@@ -79,13 +79,13 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
     """
     name = _named_catalog(os.environ if environ is None else environ)
     if name is not None:
-        with reaching(name):
+        with translate_errors(name):
             return load_catalog(name)
     root = settings.home / "iceberg"
     for sign in "#?":
         if sign in str(root):
             raise UsageError(f"FEATURE_STORE_HOME={settings.home}: a file URI cannot hold {sign!r}")
-    with reaching(str(root)):
+    with translate_errors(str(root)):
         (root / "data").mkdir(parents=True, exist_ok=True)
         return _local(root)
 
@@ -118,7 +118,7 @@ def _named_catalog(environ: Mapping[str, str]) -> str | None:
 
 
 @contextmanager
-def reaching(where: str) -> Iterator[None]:
+def translate_errors(where: str) -> Iterator[None]:
     """
     Turn every failure of a store inside the block into ours.
 
@@ -149,7 +149,7 @@ def find_table(catalog: Catalog, name: str) -> Table | None:
     Raises:
         OfflineStoreUnavailable: The catalog or the table's metadata cannot be read.
     """
-    with reaching(catalog.name):
+    with translate_errors(catalog.name):
         try:
             return catalog.load_table(name)
         except NoSuchTableError:
@@ -174,7 +174,7 @@ def metadata_location(catalog: Catalog, name: str) -> str | None:
         IcebergTables.table_namespace == namespace,
         IcebergTables.table_name == table_part,
     )
-    with reaching(catalog.name), catalog.engine.connect() as connection:
+    with translate_errors(catalog.name), catalog.engine.connect() as connection:
         location: str | None = connection.execute(query).scalar()
         return location
 
@@ -186,7 +186,7 @@ def published_groups(catalog: Catalog) -> tuple[str, ...]:
     Raises:
         OfflineStoreUnavailable: The catalog cannot be read.
     """
-    with reaching(catalog.name):
+    with translate_errors(catalog.name):
         try:
             names = [identifier[-1] for identifier in catalog.list_tables(NAMESPACE)]
         except NoSuchNamespaceError:
@@ -201,7 +201,7 @@ def store_id(catalog: Catalog) -> str | None:
     Raises:
         OfflineStoreUnavailable: The catalog cannot be read.
     """
-    with reaching(catalog.name):
+    with translate_errors(catalog.name):
         try:
             return catalog.load_namespace_properties(NAMESPACE).get(STORE_ID)
         except NoSuchNamespaceError:
@@ -222,7 +222,7 @@ def ensure_store(catalog: Catalog) -> str:
     if known is not None:
         return known
     fresh = str(uuid.uuid4())
-    with reaching(catalog.name):
+    with translate_errors(catalog.name):
         catalog.create_namespace_if_not_exists(NAMESPACE)
         catalog.update_namespace_properties(NAMESPACE, updates={STORE_ID: fresh})
     return fresh

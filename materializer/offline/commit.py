@@ -17,7 +17,7 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Snapshot
 
-from materializer.offline.catalog import find_table, reaching
+from materializer.offline.catalog import find_table, translate_errors
 from materializer.offline.files import MANIFESTS, TABLE_PROPERTIES
 
 
@@ -39,7 +39,7 @@ def open_table(
     table = find_table(catalog, name)
     if table is not None and table.current_snapshot() is not None:
         return table
-    with reaching(name):
+    with translate_errors(name):
         if table is not None:
             catalog.drop_table(name)
         return catalog.create_table(name, schema, partition_spec=spec, properties=TABLE_PROPERTIES)
@@ -69,7 +69,7 @@ def commit(
     Raises:
         OfflineStoreUnavailable: Someone else committed in between, or the catalog is gone.
     """
-    with reaching(".".join(table.name())), table.transaction() as transaction:
+    with translate_errors(".".join(table.name())), table.transaction() as transaction:
         changed = {k: v for k, v in properties.items() if table.properties.get(k) != v}
         if changed:
             transaction.set_properties(changed)
@@ -85,7 +85,7 @@ def commit(
     return snapshot
 
 
-def take_columns(table: Table, schema: Schema) -> None:
+def set_schema(table: Table, schema: Schema) -> None:
     """
     Give a table exactly the columns of *schema*, in its order, as one commit of its own.
 
@@ -100,7 +100,7 @@ def take_columns(table: Table, schema: Schema) -> None:
     if [*wanted.items()] == [*there.items()]:
         return
     with (
-        reaching(".".join(table.name())),
+        translate_errors(".".join(table.name())),
         table.update_schema(allow_incompatible_changes=True) as change,
     ):
         for name, type_ in there.items():
@@ -110,7 +110,7 @@ def take_columns(table: Table, schema: Schema) -> None:
             if there.get(name) != type_:
                 change.add_column((name,), type_)
     with (
-        reaching(".".join(table.name())),
+        translate_errors(".".join(table.name())),
         table.update_schema(allow_incompatible_changes=True) as change,
     ):
         for name in reversed(wanted):
@@ -146,7 +146,7 @@ def retire(table: Table, *, keep: int) -> None:
     old, kept = snapshots[:-keep], snapshots[-keep:]
     if not old:
         return
-    with reaching(".".join(table.name())):
+    with translate_errors(".".join(table.name())):
         stays = {path for snapshot in kept for path in _paths(table, snapshot)}
         goes = {path for snapshot in old for path in _paths(table, snapshot)} - stays
         table.maintenance.expire_snapshots().by_ids([s.snapshot_id for s in old]).commit()

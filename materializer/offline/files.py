@@ -8,10 +8,9 @@ is invisible until `publish` or `spans` names it in a snapshot.
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -30,6 +29,7 @@ from pyiceberg.table import Table
 from pyiceberg.utils.datetime import days_to_date
 
 from materializer.errors import OfflineStoreUnavailable
+from materializer.sql import quoted_list
 
 # One lookup reads and decodes one row group: 10,240 rows take 1.4 ms, 50,000 take 4 ms, and the
 # files are no smaller for it. A multiple of DuckDB's 2,048-row vectors.
@@ -39,7 +39,7 @@ _PIECE = 20 * ROW_GROUP
 # A day beyond this becomes several files, so that no footer grows without bound [rows].
 FILE_ROWS = 25 * _PIECE
 # The sorter spills to disk beyond this.
-_SORTER_MEMORY = "1GB"
+SORTER_MEMORY = "1GB"
 
 # A publish adds one manifest or two, and planning opens each [4 ms]; from this many on they become
 # one.
@@ -56,26 +56,6 @@ TABLE_PROPERTIES = {
 }
 
 
-@contextmanager
-def sorter() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty in-memory DuckDB that spills to a temporary folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="feature-store-sort-") as folder:
-        connection = duckdb.connect(
-            config={"memory_limit": _SORTER_MEMORY, "temp_directory": folder}
-        )
-        # DuckDB would draw its own bar on standard output, where results go.
-        connection.execute("set enable_progress_bar = false")
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Quote column names for SQL, comma-separated."""
-    return ", ".join('"' + name.replace('"', '""') + '"' for name in names)
-
-
 def sort_rows(
     connection: duckdb.DuckDBPyConnection,
     schema: pa.Schema,
@@ -86,7 +66,7 @@ def sort_rows(
     Sort record batches in DuckDB: strings in UTF-8 byte order, as Parquet's statistics compare.
 
     Args:
-        connection: From `sorter`.
+        connection: From `sql.open_engine`.
         schema: Schema of the batches.
         batches: Consumed once, streaming.
         by: Columns to sort by.
@@ -99,7 +79,7 @@ def sort_rows(
     connection.register("unsorted", pa.RecordBatchReader.from_batches(schema, source))
     try:
         # Names come from the contract and are quoted.
-        query = f"select * from unsorted order by {quoted(by)}"
+        query = f"select * from unsorted order by {quoted_list(by)}"
         yield from connection.sql(query).to_arrow_reader(_PIECE)
     except duckdb.Error:
         # What the batches raise comes back from DuckDB as text; the caller wants the error.

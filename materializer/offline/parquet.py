@@ -28,11 +28,11 @@ from pyiceberg.types import (
     TimestampType,
 )
 
-from materializer import codec
 from materializer.errors import ContractMismatch
-from materializer.offline.catalog import reaching
+from materializer.offline.catalog import translate_errors
 from materializer.registry import Column
-from materializer.types import duckdb_type, element_type
+from materializer.registry.types import duckdb_type, element_type
+from materializer.sql import literal, quoted
 
 _ICEBERG: dict[str, tuple[type[IcebergType], ...]] = {
     "string": (StringType,),
@@ -70,13 +70,10 @@ class Parquet:
         fields = [_field(group, schema, column) for column in columns]
         self._fields = f"map {{{', '.join(fields)}}}"
         self._casts = [
-            f"cast({codec.quoted(column.name)} as {duckdb_type(column.type)}) "
-            f"as {codec.quoted(column.name)}"
+            f"cast({quoted(column.name)} as {duckdb_type(column.type)}) as {quoted(column.name)}"
             for column in columns
         ]
-        nulls = [
-            f"null::{duckdb_type(column.type)} as {codec.quoted(column.name)}" for column in columns
-        ]
+        nulls = [f"null::{duckdb_type(column.type)} as {quoted(column.name)}" for column in columns]
         self._empty = f"(select {', '.join(nulls)} where false)"
 
     def sql(self, locations: Sequence[str]) -> str:
@@ -91,7 +88,7 @@ class Parquet:
         """
         if not locations:
             return self._empty
-        paths = ", ".join(codec.literal(self.local(location)) for location in locations)
+        paths = ", ".join(literal(self.local(location)) for location in locations)
         return f"read_parquet([{paths}], schema = {self._fields}, hive_partitioning = false)"
 
     def sql_by_name(self, locations: Sequence[str]) -> str:
@@ -108,7 +105,7 @@ class Parquet:
         """
         if not locations or len(self._table.schemas()) > 1:
             return self.sql(locations)
-        paths = ", ".join(codec.literal(self.local(location)) for location in locations)
+        paths = ", ".join(literal(self.local(location)) for location in locations)
         rows = f"read_parquet([{paths}], hive_partitioning = false)"
         return f"(select {', '.join(self._casts)} from {rows})"
 
@@ -127,7 +124,7 @@ class Parquet:
             self._folder.mkdir(exist_ok=True)
             copy = self._folder / f"{len(self._copies)}.parquet"
             with (
-                reaching(self._table.catalog.name),
+                translate_errors(self._table.catalog.name),
                 self._table.io.new_input(location).open() as remote,
                 copy.open("wb") as local,
             ):
@@ -149,7 +146,7 @@ def _field(group: str, schema: Schema, column: Column) -> str:
             f"{column.type} in the contract",
         )
     return (
-        f"{field.field_id}: {{name: {codec.literal(column.name)}, "
+        f"{field.field_id}: {{name: {literal(column.name)}, "
         f"type: '{duckdb_type(column.type)}', default_value: null}}"
     )
 

@@ -18,21 +18,21 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import TimestampType
 
-from materializer.days import Run
+from materializer.days import DayRange
 from materializer.errors import BuiltDaysUnknown
+from materializer.offline.activity import described_snapshot
 from materializer.offline.catalog import (
     BUILT_DAYS,
     REGISTRY,
     find_table,
     metadata_location,
-    reaching,
     spans_name,
     table_name,
+    translate_errors,
 )
 from materializer.offline.files import data_files
 from materializer.offline.publish import publish_summary
 from materializer.offline.reader import why_missing
-from materializer.offline.spans import described_snapshot
 from materializer.registry import FeatureGroup
 
 
@@ -73,7 +73,7 @@ class Pinned:
     schema: Schema
     snapshot_id: int
     files: tuple[PinnedFile, ...]
-    built_days: tuple[Run, ...]
+    built_days: tuple[DayRange, ...]
 
 
 def pin(catalog: Catalog, names: Sequence[str]) -> list[Pinned]:
@@ -108,7 +108,7 @@ def _pin(catalog: Catalog, name: str) -> Pinned:
     if spans is None or described is None or table is None:
         raise why_missing(catalog, name)
     group = FeatureGroup.from_json(spans.properties[REGISTRY])
-    with reaching(table_name(name)):
+    with translate_errors(table_name(name)):
         schema = schema_at(table, described)
         time_id = schema.find_field(group.available_at).field_id
         return Pinned(
@@ -144,11 +144,11 @@ def _bound(bounds: Mapping[int, bytes] | None, field_id: int) -> int | None:
     return cast("int", from_bytes(TimestampType(), bounds[field_id]))
 
 
-def _built_days(group: FeatureGroup, table: Table, snapshot_id: int) -> tuple[Run, ...]:
+def _built_days(group: FeatureGroup, table: Table, snapshot_id: int) -> tuple[DayRange, ...]:
     if not (group.closing_row and group.fresh_hours):
         return ()
     snapshot = table.snapshot_by_id(snapshot_id)
     summary = None if snapshot is None else publish_summary(table, snapshot)
     if summary is None or BUILT_DAYS not in summary:
         raise BuiltDaysUnknown(group.name)
-    return tuple(Run.from_text(text) for text in summary[BUILT_DAYS].split(", ") if text)
+    return tuple(DayRange.from_text(text) for text in summary[BUILT_DAYS].split(", ") if text)

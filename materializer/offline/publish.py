@@ -22,8 +22,9 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyiceberg.transforms import IdentityTransform
 
-from materializer.days import runs
+from materializer.days import day_ranges
 from materializer.errors import BadValue, ContractMismatch
+from materializer.offline.activity import FIRST_DAY, LAST_DAY, described_snapshot, update_spans
 from materializer.offline.catalog import (
     BUILT_DAYS,
     LEDGER_SEQUENCE,
@@ -32,24 +33,24 @@ from materializer.offline.catalog import (
     WAREHOUSE_ID,
     ensure_store,
     find_table,
-    reaching,
     spans_name,
     table_name,
+    translate_errors,
 )
-from materializer.offline.commit import commit, open_table, take_columns
+from materializer.offline.commit import commit, open_table, set_schema
 from materializer.offline.files import (
+    SORTER_MEMORY,
     count_rows,
     data_files,
     discard,
     files_by_day,
     sort_rows,
-    sorter,
     write_files,
 )
 from materializer.offline.removals import check_removals
-from materializer.offline.shapes import check_columns, check_group, conform, iceberg_schema
-from materializer.offline.spans import FIRST_DAY, LAST_DAY, described_snapshot, update_spans
+from materializer.offline.schema import check_columns, check_group, conform, iceberg_schema
 from materializer.registry import Column, FeatureGroup
+from materializer.sql import open_engine
 
 _FIRST_PARTITION_FIELD = 1000
 
@@ -80,7 +81,7 @@ class PublishReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class LastPublish:
     """
     What the last publish of a group left.
 
@@ -103,7 +104,7 @@ class Published:
     visible: bool
 
 
-def last_published(catalog: Catalog, group: str) -> Published | None:
+def last_published(catalog: Catalog, group: str) -> LastPublish | None:
     """
     Tell what the last publish of a group left, without reading any data.
 
@@ -118,7 +119,7 @@ def last_published(catalog: Catalog, group: str) -> Published | None:
     if summary is None:
         return None
     newest = summary.get(NEWEST_DAY)
-    return Published(
+    return LastPublish(
         warehouse_id=summary[WAREHOUSE_ID],
         ledger_sequence=int(summary[LEDGER_SEQUENCE]),
         snapshot_id=current.snapshot_id,
@@ -182,12 +183,12 @@ def publish_days(
     table = _open(catalog, group, rows, wanted)
     if table is None:
         return PublishReport(group.name, None, 0, 0, 0)
-    with reaching(table_name(group.name)):
+    with translate_errors(table_name(group.name)):
         published = files_by_day(table)
     gone = sorted(set(published) - set(wanted)) if whole else []
     new: dict[date, list[DataFile]] = {}
     try:
-        with sorter() as connection:
+        with open_engine(SORTER_MEMORY) as (connection, _):
             for day in wanted:
                 new[day] = _write_day(connection, group, table, day, rows(day))
                 if progress is not None:
@@ -207,7 +208,7 @@ def publish_days(
         NEWEST_DAY: newest.isoformat() if newest else "",
     }
     if group.closing_row and built_days is not None:
-        properties[BUILT_DAYS] = ", ".join(map(str, runs(built_days)))
+        properties[BUILT_DAYS] = ", ".join(map(str, day_ranges(built_days)))
     if new or gone or _is_news(group, table, properties):
         commit(
             table,
@@ -268,9 +269,9 @@ def publish_table(
     schema = iceberg_schema(columns, rows.schema)
     table = open_table(catalog, table_name(name), schema)
     if columns_may_change:
-        take_columns(table, schema)
+        set_schema(table, schema)
     check_columns(name, table, columns)
-    with reaching(table_name(name)):
+    with translate_errors(table_name(name)):
         old = data_files(table)
         new = write_files(table, conform(name, rows, table.schema().as_arrow()))
     return commit(
@@ -306,7 +307,7 @@ def _write_day(
     schema = table.schema().as_arrow()
     batches = _check_day(group, day, conform(group.name, rows, schema))
     ordered = sort_rows(connection, schema, batches, group.entity)
-    with reaching(table_name(group.name)):
+    with translate_errors(table_name(group.name)):
         return write_files(
             table, ordered, keys=group.entity, folder=f"{group.partition}={day.isoformat()}/"
         )

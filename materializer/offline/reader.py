@@ -33,15 +33,15 @@ from materializer.offline.catalog import (
     find_table,
     metadata_location,
     published_groups,
-    reaching,
     spans_name,
     table_name,
+    translate_errors,
 )
 from materializer.offline.rows import RowFinder
 from materializer.offline.search import Row, search, typed_key
-from materializer.offline.versions import VERSIONS, Published, versions
 from materializer.offline.view import View, load_view
 from materializer.registry import FeatureGroup
+from materializer.views.versions import VERSIONS, PublishedVersion, versions
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class OfflineReader:
         self._due: dict[str, float] = {}
         self._names: tuple[str, ...] = ()
         self._names_due = -inf
-        self._versions: list[Published] = []
+        self._versions: list[PublishedVersion] = []
         self._versions_at: str | None = None
         self._lock = threading.Lock()
 
@@ -119,7 +119,7 @@ class OfflineReader:
                 groups[name] = self._view(name).group
         return groups
 
-    def view_versions(self) -> list[Published]:
+    def view_versions(self) -> list[PublishedVersion]:
         """
         Tell every published version of every feature view, see `versions`.
 
@@ -206,7 +206,7 @@ class OfflineReader:
             return question(view)
         except FileNotFoundError:
             # Old spans are deleted; a state that old has been replaced since.
-            with reaching(table_name(group)):
+            with translate_errors(table_name(group)):
                 return question(self._view(group, anew=True))
         except (OSError, pa.ArrowException) as error:
             raise OfflineStoreUnavailable(table_name(group), str(error)) from error

@@ -16,9 +16,10 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from materializer.errors import RemovalsRefused
-from materializer.offline.catalog import reaching
-from materializer.offline.files import count_rows, files_by_day, quoted, read_files
+from materializer.offline.catalog import translate_errors
+from materializer.offline.files import count_rows, files_by_day, read_files
 from materializer.registry import FeatureGroup
+from materializer.sql import quoted_list
 
 # A publish that takes more than one entity in twenty from a day stops.
 TOLERATED_LOSS = 0.05
@@ -39,7 +40,7 @@ def check_removals(
     Refuse files that would take too much away.
 
     Args:
-        connection: From `files.sorter`.
+        connection: From `sql.open_engine`.
         group: Names the key columns.
         table: Where both kinds of files are.
         published: Files of the current snapshot.
@@ -52,7 +53,7 @@ def check_removals(
     losses = []
     for day in sorted(set(published) & set(new)):
         had = count_rows(published[day])
-        with reaching(".".join(table.name())):
+        with translate_errors(".".join(table.name())):
             lost = _count_lost(connection, group, table, published[day], new[day])
         if not new[day]:
             losses.append(f"the whole of {day} ({had} rows)")
@@ -92,7 +93,7 @@ def published_rows(table: Table) -> dict[date, int]:
     Raises:
         OfflineStoreUnavailable: The store cannot be read.
     """
-    with reaching(".".join(table.name())):
+    with translate_errors(".".join(table.name())):
         return {day: count_rows(files) for day, files in files_by_day(table).items()}
 
 
@@ -112,7 +113,7 @@ def _count_lost(
         return count_rows(old)
     connection.register("old", read_files(table, old, group.entity))
     connection.register("new", read_files(table, new, group.entity))
-    keys = quoted(group.entity)
+    keys = quoted_list(group.entity)
     query = f"select count(*) from old anti join new using ({keys})"
     # All of it is fetched: a result left unfinished blocks the connection.
     return int(connection.execute(query).fetchall()[0][0])

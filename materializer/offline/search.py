@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 
 from materializer.config import format_time
 from materializer.errors import Expired, NotYetAvailable, UnknownEntity
+from materializer.offline.activity import FIRST_DAY, LAST_DAY
 from materializer.offline.rows import Part
-from materializer.offline.spans import FIRST_DAY, LAST_DAY
 from materializer.offline.view import View
 from materializer.registry import FeatureGroup
 

@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from pyiceberg.catalog import Catalog
 
 from materializer.errors import OfflineStoreUnavailable
-from materializer.offline.catalog import find_table, reaching, table_name
+from materializer.offline.catalog import find_table, table_name, translate_errors
 
 
-def free_tag(catalog: Catalog, name: str, wanted: str, taken: Collection[str]) -> str:
+def unused_tag(catalog: Catalog, name: str, wanted: str, taken: Collection[str]) -> str:
     """
     Find a tag that no receipt rests on.
 
@@ -47,7 +47,7 @@ def tag_snapshots(catalog: Catalog, tag: str, snapshots: Mapping[str, int]) -> N
         catalog: Holds the tables.
         tag: The name, the same everywhere.
         snapshots: Table, without the namespace -> its snapshot. The last one makes the tag taken,
-            see `free_tag`.
+            see `unused_tag`.
 
     Raises:
         OfflineStoreUnavailable: The catalog cannot be read or written.
@@ -56,5 +56,5 @@ def tag_snapshots(catalog: Catalog, tag: str, snapshots: Mapping[str, int]) -> N
         table = find_table(catalog, table_name(name))
         if table is None:
             raise OfflineStoreUnavailable(table_name(name), "it was dropped a moment ago")
-        with reaching(table_name(name)), table.manage_snapshots() as change:
+        with translate_errors(table_name(name)), table.manage_snapshots() as change:
             change.create_tag(snapshot_id, tag)

@@ -18,15 +18,15 @@ from pyiceberg.io import FileIO
 from pyiceberg.manifest import DataFile
 from pyiceberg.types import TimestampType
 
+from materializer.offline.activity import described_snapshot
 from materializer.offline.catalog import (
     REGISTRY,
     find_table,
-    reaching,
     spans_name,
     table_name,
+    translate_errors,
 )
 from materializer.offline.files import data_files, files_by_day
-from materializer.offline.spans import described_snapshot
 from materializer.registry import FeatureGroup
 
 _EPOCH = datetime(1970, 1, 1)
@@ -86,7 +86,7 @@ def load_view(catalog: Catalog, name: str) -> View | None:
     if spans is None or described is None or table is None:
         return None
     group = FeatureGroup.from_json(spans.properties[REGISTRY])
-    with reaching(table_name(name)):
+    with translate_errors(table_name(name)):
         available_at = table.schema().find_field(group.available_at).field_id
         days = {
             day: _day(files, available_at) for day, files in files_by_day(table, described).items()

@@ -22,7 +22,7 @@ import pyarrow as pa
 import redis
 
 from materializer.errors import NullKey
-from materializer.online.connection import place, talking
+from materializer.online.connection import address, translate_errors
 
 CHUNK_BYTES = 1 << 20
 _OK = b"+OK\r\n"
@@ -67,7 +67,7 @@ def send(
         OnlineWriteFailed: It answered with an error, such as being out of memory.
         NullKey: A command is null. Commands before its chunk were sent.
     """
-    with talking(place(client)):
+    with translate_errors(address(client)):
         # Typed Any: redis-py gives these methods no types.
         connection: Any = client.connection_pool.get_connection()
         clean = False

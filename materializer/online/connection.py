@@ -69,25 +69,25 @@ def connect(
         pool = _pool(settings.redis_url, timeout)
     client = redis.Redis(connection_pool=pool)
     if check:
-        with talking(where(settings)):
+        with translate_errors(address_of(settings)):
             client.ping()
     return client
 
 
-def where(settings: Settings) -> str:
+def address_of(settings: Settings) -> str:
     """Tell the place of the online store, without user, password or options."""
     if settings.redis_url is None:
         return f"embedded in {embedded.folder(settings)}"
-    return _place(_pool(settings.redis_url, TIMEOUT))
+    return _address(_pool(settings.redis_url, TIMEOUT))
 
 
-def place(client: redis.Redis) -> str:
+def address(client: redis.Redis) -> str:
     """Tell the place a client talks to, without user, password or options."""
-    return _place(client.connection_pool)
+    return _address(client.connection_pool)
 
 
 @contextmanager
-def talking(to: str) -> Iterator[None]:
+def translate_errors(to: str) -> Iterator[None]:
     """
     Turn every Redis failure inside the block into ours.
 
@@ -134,7 +134,7 @@ def _pool(url: str, timeout: float) -> redis.ConnectionPool:
     return pool
 
 
-def _place(pool: redis.ConnectionPool) -> str:
+def _address(pool: redis.ConnectionPool) -> str:
     known = pool.connection_kwargs
     database = known.get("db", 0)
     if "path" in known:

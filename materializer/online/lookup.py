@@ -12,9 +12,9 @@ from typing import cast
 
 import redis
 
-from materializer import codec
 from materializer.errors import NotMaterialized, UnreadableValue, UsageError
-from materializer.online.connection import place, talking
+from materializer.online import codec
+from materializer.online.connection import address, translate_errors
 from materializer.registry import Contract, FeatureGroup
 
 
@@ -40,7 +40,7 @@ def get(
     """
     if len(key_parts) != len(group.entity):
         raise UsageError(f"{group.name} has the key {', '.join(group.entity)}: give one value each")
-    with talking(place(client)):
+    with translate_errors(address(client)):
         raw = cast("bytes | None", client.get(codec.key(group.key_prefix, key_parts)))
         if raw is None:
             if not client.exists(codec.meta_key(group.name)):

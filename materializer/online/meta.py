@@ -13,9 +13,9 @@ from typing import cast
 
 import redis
 
-from materializer import codec
-from materializer.codec import Meta
-from materializer.online.connection import place, talking
+from materializer.online import codec
+from materializer.online.codec import Meta
+from materializer.online.connection import address, translate_errors
 
 
 def read_meta(client: redis.Redis, group: str) -> Meta | None:
@@ -26,7 +26,7 @@ def read_meta(client: redis.Redis, group: str) -> Meta | None:
         OnlineStoreUnavailable: The server cannot be reached.
         UnreadableValue: What is stored there is not ours.
     """
-    with talking(place(client)):
+    with translate_errors(address(client)):
         raw = cast("bytes | None", client.get(codec.meta_key(group)))
     return None if raw is None else Meta.from_json(raw)
 
@@ -39,7 +39,7 @@ def write_meta(client: redis.Redis, group: str, meta: Meta) -> None:
         OnlineStoreUnavailable: The server cannot be reached.
         OnlineWriteFailed: It refuses.
     """
-    with talking(place(client)):
+    with translate_errors(address(client)):
         client.set(codec.meta_key(group), meta.to_json())
 
 

@@ -21,15 +21,15 @@ from typing import cast
 import redis
 from pyiceberg.catalog import Catalog
 
-from materializer import codec
-from materializer.codec import Meta
 from materializer.config import format_time, parse_time
 from materializer.errors import ContractCollision, PushRefused, UnreadableValue
+from materializer.online import codec
 from materializer.online.bulk import Sent, send
-from materializer.online.connection import place, talking
+from materializer.online.codec import Meta
+from materializer.online.connection import address, translate_errors
 from materializer.online.meta import mark_unfinished, read_meta, write_meta
 from materializer.online.selection import Selection
-from materializer.online.source import File, Source, micros, open_source, stirred, waves
+from materializer.online.source import File, Source, changed_files, micros, open_source, waves
 from materializer.online.sweep import sweep
 from materializer.registry import FeatureGroup
 
@@ -110,7 +110,7 @@ def push(
     with selection.opened():
         day = _newest_day(source, selection, until)
         if known is not None:
-            _refuse(known, source, day, place(client), take_over, allow_older)
+            _refuse(known, source, day, address(client), take_over, allow_older)
         changed = None if known is None or everything else _changed(known, source, until)
         sent = Sent()
         if changed != []:
@@ -215,7 +215,7 @@ def _changed(known: Meta, source: Source, until: int) -> list[File] | None:
     base = source.files_at(int(known.snapshot_id))
     if base is None:
         return None
-    return stirred(source, base, micros(parse_time(known.pushed_at)), until)
+    return changed_files(source, base, micros(parse_time(known.pushed_at)), until)
 
 
 def _begin(client: redis.Redis, group: FeatureGroup, known: Meta | None) -> bool:
@@ -230,7 +230,7 @@ def _begin(client: redis.Redis, group: FeatureGroup, known: Meta | None) -> bool
     """
     contract = group.contract
     name = codec.contract_key(contract.id)
-    with talking(place(client)):
+    with translate_errors(address(client)):
         occupied = bool(client.dbsize())
         if not client.set(name, contract.text, nx=True):
             stored = cast("bytes | None", client.get(name)) or b""

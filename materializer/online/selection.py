@@ -8,21 +8,20 @@ Refuses values that JSON cannot hold, before they are sent.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from materializer import codec
 from materializer.errors import BadValue, OfflineStoreUnavailable
+from materializer.offline.activity import FIRST_DAY, LAST_DAY
 from materializer.offline.parquet import Parquet
-from materializer.offline.spans import FIRST_DAY, LAST_DAY
+from materializer.online import codec
 from materializer.online.source import File, Source
 from materializer.registry import Column, FeatureGroup
+from materializer.sql import literal, open_engine, quoted, quoted_list
 
 # Beside Python, PyIceberg and Arrow (about 150 MB), the engine itself and the chunks under way
 # (about 50 MB). A push takes a part of it, whatever its rows, unless very many entities left.
@@ -67,9 +66,9 @@ class Selection:
         # Rows available up to then have expired.
         self.after = None if group.ttl_days is None else until - group.ttl_days * DAY_US
         self._entity = [_column(group, name) for name in group.entity]
-        self._keys = ", ".join(codec.quoted(name) for name in group.entity)
+        self._keys = quoted_list(group.entity)
         self._key = codec.key_sql(group.key_prefix, self._entity)
-        self._time = codec.quoted(group.available_at)
+        self._time = quoted(group.available_at)
         self._usable = f"epoch_us({self._time}) <= {until}"
         if self.after is not None:
             self._usable += f" and epoch_us({self._time}) > {self.after}"
@@ -91,8 +90,10 @@ class Selection:
         source, group = self._source, self._group
         time = _column(group, group.available_at)
         columns = {c.name: c for c in (*self._entity, *group.contract.columns, time)}
-        with tempfile.TemporaryDirectory(prefix="feature-store-push-") as name:
-            folder = Path(name)
+        with open_engine(MEMORY_LIMIT, threads=THREADS, preserve_insertion_order=False) as (
+            self._engine,
+            folder,
+        ):
             self._rows = Parquet(
                 group.name, source.table, source.schema, list(columns.values()), folder / "rows"
             )
@@ -104,20 +105,11 @@ class Selection:
                 [*self._entity, *ends],
                 folder / "spans",
             )
-            config: dict[str, Any] = {
-                "threads": THREADS,
-                "memory_limit": MEMORY_LIMIT,
-                "temp_directory": str(folder / "spill"),
-                "preserve_insertion_order": False,
-            }
-            with duckdb.connect(config=config) as self._engine:
-                # DuckDB's bar would go to standard output, into a pipe as well.
-                self._run("set enable_progress_bar = false")
-                try:
-                    yield
-                except _UNREADABLE as error:
-                    detail = str(error).split("\n", 1)[0]
-                    raise OfflineStoreUnavailable(source.table.catalog.name, detail) from error
+            try:
+                yield
+            except _UNREADABLE as error:
+                detail = str(error).split("\n", 1)[0]
+                raise OfflineStoreUnavailable(source.table.catalog.name, detail) from error
 
     def has_available(self, file: File) -> bool:
         """Tell whether a file holds a row that is available, expired or not."""
@@ -216,7 +208,7 @@ class Selection:
             prefix: Prefix of the group's keys.
         """
         parts = f"(:[A-Za-z0-9._~%-]*){{{len(self._entity)}}}"
-        shape = f"regexp_escape({codec.literal(prefix)}) || '{parts}'"
+        shape = f"regexp_escape({literal(prefix)}) || '{parts}'"
         self._run(f"create table if not exists {_ONLINE} (k varchar)")
         self._engine.register("scanned", pa.table({"k": pa.array(keys, pa.binary())}))
         self._run(

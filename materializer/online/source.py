@@ -23,15 +23,15 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import TimestampType
 
 from materializer.errors import ContractMismatch, NotPublished
+from materializer.offline.activity import described_snapshot
 from materializer.offline.catalog import (
     find_table,
-    reaching,
     spans_name,
     store_id,
     table_name,
+    translate_errors,
 )
 from materializer.offline.files import data_files
-from materializer.offline.spans import described_snapshot
 from materializer.registry import FeatureGroup
 
 # The largest time an Iceberg timestamp can hold [microseconds since 1970].
@@ -108,7 +108,7 @@ class Source:
         if self.table.snapshot_by_id(snapshot_id) is None:
             return None
         gone = set(_files(self.table, self.group, snapshot_id))
-        with reaching(self.table.catalog.name):
+        with translate_errors(self.table.catalog.name):
             # An expired snapshot may leave its name behind and take its files away.
             for file in gone - set(self.files):
                 if not self.table.io.new_input(file.path).exists():
@@ -122,7 +122,7 @@ class Source:
         Raises:
             OfflineStoreUnavailable: The manifests cannot be read.
         """
-        with reaching(self.table.catalog.name):
+        with translate_errors(self.table.catalog.name):
             return [file.file_path for file in data_files(self.spans)]
 
     def descends_from(self, snapshot_id: int) -> bool:
@@ -173,7 +173,7 @@ def open_source(group: FeatureGroup, catalog: Catalog) -> Source:
 
 
 def _files(table: Table, group: FeatureGroup, snapshot_id: int) -> tuple[File, ...]:
-    with reaching(table.catalog.name):
+    with translate_errors(table.catalog.name):
         return tuple(_file(table, group, file) for file in data_files(table, snapshot_id))
 
 
@@ -205,7 +205,7 @@ def _partition(table: Table, group: FeatureGroup, file: DataFile) -> str:
     )
 
 
-def stirred(source: Source, base: Sequence[File], since: int, now: int) -> list[File]:
+def changed_files(source: Source, base: Sequence[File], since: int, now: int) -> list[File]:
     """
     List the files whose entities may have another newest row than at the last push.
 

@@ -13,9 +13,9 @@ from typing import cast
 
 import redis
 
-from materializer import codec
 from materializer.errors import UnreadableValue
-from materializer.online.connection import place, talking
+from materializer.online import codec
+from materializer.online.connection import address, translate_errors
 from materializer.online.selection import Selection
 from materializer.registry import Contract, FeatureGroup
 
@@ -46,7 +46,7 @@ def sweep(
     """
     removed = 0
     ours: dict[str, bool] = {}
-    with talking(place(client)):
+    with translate_errors(address(client)):
         for prefix in prefixes:
             _note(client, prefix, selection)
         for keys in selection.stale():

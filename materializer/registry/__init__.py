@@ -17,7 +17,7 @@ module of it imports an engine.
 """
 
 from materializer.registry.manifest import read_manifest
-from materializer.registry.values import (
+from materializer.registry.model import (
     Column,
     Contract,
     FeatureGroup,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from materializer.registry.values import LastRun
+from materializer.registry.model import LastRun
 
 
 def read_runs(path: Path) -> dict[str, LastRun]:

@@ -23,8 +23,8 @@ from materializer.registry.meta import (
     read_column_keys,
     read_keys,
 )
-from materializer.registry.values import Column, FeatureGroup, TrainingSet
-from materializer.types import published_type
+from materializer.registry.model import Column, FeatureGroup, TrainingSet
+from materializer.registry.types import published_type
 
 Node = Mapping[str, Any]
 Bad = Callable[[str, str], Exception]

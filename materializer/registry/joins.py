@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from materializer.registry.values import FeatureGroup
+from materializer.registry.model import FeatureGroup
 from materializer.registry.view import ERROR, IMPUTE, NULL, Join
 
 Node = Mapping[str, Any]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from materializer.registry.values import Origin
+from materializer.registry.model import Origin
 
 Node = Mapping[str, Any]
 

@@ -19,7 +19,7 @@ from materializer.registry.artifacts import read_runs, read_types
 from materializer.registry.groups import read_group, read_training_set, refuse_collisions
 from materializer.registry.lineage import RECORDS
 from materializer.registry.meta import FEATURE_GROUP, FEATURE_VIEW, TRAINING_SET, Place, kinds
-from materializer.registry.values import GateTest, Registry
+from materializer.registry.model import GateTest, Registry
 from materializer.registry.views import read_view
 
 Node = Mapping[str, Any]

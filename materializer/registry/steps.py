@@ -12,7 +12,7 @@ from typing import Any
 from materializer.registry.joins import Bad
 from materializer.registry.meta import TRANSFORM
 from materializer.registry.view import FittedStep
-from materializer.transforms import ONE_HOT, TRANSFORMS, can_read, kind_for, type_after
+from materializer.views.transforms import ONE_HOT, TRANSFORMS, can_read, kind_for, type_after
 
 
 def read_steps(

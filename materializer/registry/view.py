@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from materializer.registry.values import Column
+from materializer.registry.model import Column
 
 IMPUTE, NULL, ERROR = "impute", "null", "error"
 # A view's own column: train or holdout.

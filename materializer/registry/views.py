@@ -16,10 +16,10 @@ from typing import Any
 from materializer.registry.groups import published_name
 from materializer.registry.joins import Bad, Part, check_rules, read_parts
 from materializer.registry.meta import FEATURE_VIEW, VIEW_KEYS, Place, name_of, read_keys
+from materializer.registry.model import Column, FeatureGroup, TrainingSet
 from materializer.registry.steps import read_steps
-from materializer.registry.values import Column, FeatureGroup, TrainingSet
 from materializer.registry.view import SPLIT, Feature, FeatureView
-from materializer.transforms import ONE_HOT
+from materializer.views.transforms import ONE_HOT
 
 Node = Mapping[str, Any]
 Graph = Mapping[str, Node]

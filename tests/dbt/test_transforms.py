@@ -22,7 +22,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from materializer.vector import Vectors, fitted
+from materializer.views.vector import Vectors, fitted
 from tests.support.view_project import UNTIL, VIEW, ViewProject
 
 CASES: list[dict[str, Any]] = yaml.safe_load(

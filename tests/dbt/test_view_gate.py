@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from materializer.transforms import TRANSFORMS
+from materializer.views.transforms import TRANSFORMS
 from tests.support.dbt import ROOT
 from tests.support.view_project import VIEW, ViewProject
 

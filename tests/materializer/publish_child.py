@@ -15,9 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from materializer import cli, training_files
-from materializer.commands import whole
+from materializer import cli
 from materializer.offline import tags
+from materializer.training import derived_table
+from materializer.training import files as training_files
 
 
 def stand() -> None:
@@ -43,7 +44,7 @@ _replace = training_files._replace
 def main() -> None:
     # setattr: the modules do not re-export what they use.
     if sys.argv[1] == "tagging":
-        setattr(whole, "tag_snapshots", tag_labels_alone)  # noqa: B010
+        setattr(derived_table, "tag_snapshots", tag_labels_alone)  # noqa: B010
     if sys.argv[1] == "receipt":
         setattr(training_files.TrainingFiles, "show", lambda *_: stand())  # noqa: B010
     if sys.argv[1] == "files":

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from materializer import codec
 from materializer.config import format_time, parse_time
 from materializer.errors import ContractMismatch, UnreadableValue
+from materializer.online import codec
 from materializer.registry import Column, Contract
 
 USER = Column("user_id", "string")

@@ -20,7 +20,7 @@ from materializer.errors import (
     UsageError,
 )
 from materializer.online import embedded
-from materializer.online.connection import connect, place, talking, where
+from materializer.online.connection import address, address_of, connect, translate_errors
 from tests.support.server import Server
 
 SECRET = "pass%40word"
@@ -56,7 +56,7 @@ def test_a_client_of_the_address_answers_bytes_whatever_the_address_says(server:
     ],
 )
 def test_the_place_is_told_without_the_password(url: str, told: str) -> None:
-    assert where(at(url)) == told
+    assert address_of(at(url)) == told
 
 
 @pytest.mark.parametrize("url", ["localhost:6379", "http://h", f"redis://u:{SECRET}/x@h", "redis"])
@@ -80,7 +80,7 @@ def test_a_server_that_is_down_is_told_in_one_line_at_once(server: Server) -> No
 def test_without_a_check_a_server_that_is_down_is_met_by_the_first_command(server: Server) -> None:
     server.kill()
     client = connect(at(server.url), check=False)
-    with pytest.raises(OnlineStoreUnavailable), talking(place(client)):
+    with pytest.raises(OnlineStoreUnavailable), translate_errors(address(client)):
         client.get("a")
     server.start()
     assert client.get("a") is None
@@ -107,7 +107,7 @@ def test_an_error_in_an_answer_is_a_write_that_failed(server: Server) -> None:
     client = connect(at(server.url))
     with (
         pytest.raises(OnlineWriteFailed, match=f"{server.url} refused a write: "),
-        talking(place(client)),
+        translate_errors(address(client)),
     ):
         client.incr("a", "not a number")  # type: ignore[arg-type]
     client.close()
@@ -127,7 +127,7 @@ def test_without_an_address_a_server_is_started_and_said(settings: Settings) -> 
         f"REDIS_URL is not set: the embedded online store in {folder} was started",
         f"REDIS_URL is not set: the embedded online store in {folder} is running",
     ]
-    assert where(settings) == f"embedded in {folder}"
+    assert address_of(settings) == f"embedded in {folder}"
 
 
 def test_it_is_open_to_its_owner_only_and_not_to_the_network(settings: Settings) -> None:

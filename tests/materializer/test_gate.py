@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from materializer.gate import changes, objections
-from materializer.records import BuiltDay, Verdict
 from materializer.registry import GateTest
+from materializer.warehouse.gate import changes, objections
+from materializer.warehouse.records import BuiltDay, Verdict
 from tests.support.dbt import Project
 from tests.support.store import (
     ALL_DAYS,

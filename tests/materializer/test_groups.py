@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from materializer.commands.groups import groups
+from materializer.console import Console
+from materializer.describe import groups
 from materializer.errors import UnknownGroup
-from materializer.progress import Voice
 from materializer.registry import (
     Column,
     FeatureGroup,
@@ -90,13 +90,13 @@ REGISTRY = Registry(
 
 def told(name: str | None = None, registry: Registry = REGISTRY, now: datetime = NOW) -> list[str]:
     out = io.StringIO()
-    assert groups(registry, name, Voice(out=out), now) == 0
+    assert groups(registry, name, Console(out=out), now) == 0
     return out.getvalue().splitlines()
 
 
 def document(name: str | None = None) -> Any:
     out = io.StringIO()
-    groups(REGISTRY, name, Voice(as_json=True, out=out), NOW)
+    groups(REGISTRY, name, Console(as_json=True, out=out), NOW)
     return json.loads(out.getvalue())
 
 

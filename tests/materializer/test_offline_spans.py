@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from materializer.offline import spans
+from materializer.offline import activity as spans
+from materializer.offline.activity import SpanMerger, described_snapshot, extended, kept_intervals
 from materializer.offline.catalog import spans_name, table_name
-from materializer.offline.files import sorter
+from materializer.offline.files import SORTER_MEMORY
 from materializer.offline.publish import ensure_spans
-from materializer.offline.spans import SpanMerger, described_snapshot, extended, kept_intervals
+from materializer.sql import open_engine
 from tests.materializer.offline_fixtures import GROUP, day_of, publish, store
 
 Presence = Mapping[str, frozenset[int]]
@@ -54,7 +55,7 @@ def merged(
     kept = list(old)
     new = list(rows)
     row_schema = pa.schema([("user_id", pa.large_string()), ("day", pa.date32())])
-    with sorter() as connection:
+    with open_engine(SORTER_MEMORY) as (connection, _):
         merger = SpanMerger(connection, ["user_id"], SCHEMA)
         columns = {
             "user_id": [e for e, _, _ in kept],
@@ -107,7 +108,7 @@ def test_one_more_day_equals_a_full_recomputation(before: Presence, after: list[
         "last_day": [day_of(t) for _, _, t in old],
     }
     rows = stream({"user_id": after}, pa.schema([SCHEMA.field("user_id")]))
-    with sorter() as connection:
+    with open_engine(SORTER_MEMORY) as (connection, _):
         found = extended(connection, ["user_id"], stream(columns, SCHEMA), rows, day_of(12))
         batches = list(found)
     assert in_days(batches) == spans_of(now)

@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materializer import codec
+from materializer.online import codec
 from materializer.online.push import push
 from materializer.registry import FeatureGroup
 from tests.support.offline import Offline, at, rows

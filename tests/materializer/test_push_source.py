@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materializer.online.source import FOREVER, File, Source, stirred, waves
+from materializer.online.source import FOREVER, File, Source, changed_files, waves
 
 
 def file(name: str, first: int | None, last: int | None) -> File:
@@ -85,4 +85,4 @@ A, B = file("a", 1, 1), file("b", 2, 2)
 def test_files_that_came_went_or_ripened_are_looked_at(
     now_there: list[File], pushed: list[File], since: int, now: int, found: list[str]
 ) -> None:
-    assert sorted(f.path for f in stirred(source(*now_there), pushed, since, now)) == found
+    assert sorted(f.path for f in changed_files(source(*now_there), pushed, since, now)) == found

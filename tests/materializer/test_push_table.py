@@ -13,7 +13,6 @@ import pytest
 import redis
 from pyiceberg.types import DoubleType
 
-from materializer import codec
 from materializer.errors import (
     BadValue,
     ContractCollision,
@@ -22,6 +21,7 @@ from materializer.errors import (
     OfflineStoreUnavailable,
 )
 from materializer.offline.catalog import table_name
+from materializer.online import codec
 from materializer.online.lookup import get
 from materializer.online.push import PushReport, push
 from materializer.registry import Column, FeatureGroup

@@ -14,9 +14,14 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from materializer.content import content_of_query, content_of_rows, ledger_content, sum_contents
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.registry import Column
+from materializer.warehouse.checksum import (
+    checksum_of_query,
+    checksum_of_rows,
+    ledger_checksum,
+    sum_checksums,
+)
 from tests.support.store import Store
 
 NAMES = ("labels", "features_daily", "training_data")
@@ -156,8 +161,8 @@ def md5_sum(*texts: str) -> int:
 
 
 def test_the_content_of_rows_is_their_number_and_a_sum_of_md5() -> None:
-    assert content_of_rows(ROWS, COLUMNS) == f"3:{md5_sum('1:x1:1', '-1:2', '1:x1:1')}"
-    assert content_of_rows(ROWS.slice(0, 0), COLUMNS) == "0:0"
+    assert checksum_of_rows(ROWS, COLUMNS) == f"3:{md5_sum('1:x1:1', '-1:2', '1:x1:1')}"
+    assert checksum_of_rows(ROWS.slice(0, 0), COLUMNS) == "0:0"
 
 
 def test_the_text_of_a_value_is_that_of_its_published_type() -> None:
@@ -174,7 +179,7 @@ def test_the_text_of_a_value_is_that_of_its_published_type() -> None:
     columns = [Column(name, name) for name in rows.column_names]
     text = "3:0.14:true10:2024-02-2926:2024-02-29 01:02:03.0000044:1.502:\N{EURO SIGN}:"
 
-    assert content_of_rows(rows, columns) == f"1:{md5_sum(text)}"
+    assert checksum_of_rows(rows, columns) == f"1:{md5_sum(text)}"
 
 
 @pytest.mark.parametrize(
@@ -190,11 +195,15 @@ def test_the_text_of_a_value_is_that_of_its_published_type() -> None:
 def test_other_rows_have_another_content(other: pa.Table) -> None:
     with duckdb.connect() as connection:
         connection.register("other", other)
-        hashed = connection.execute(f"select {ledger_content(COLUMNS)} from other").fetchall()[0][0]
+        hashed = connection.execute(f"select {ledger_checksum(COLUMNS)} from other").fetchall()[0][
+            0
+        ]
         connection.register("rows", ROWS)
-        known = connection.execute(f'select {ledger_content(COLUMNS)} from "rows"').fetchall()[0][0]
+        known = connection.execute(f'select {ledger_checksum(COLUMNS)} from "rows"').fetchall()[0][
+            0
+        ]
 
-    assert content_of_rows(other, COLUMNS) != content_of_rows(ROWS, COLUMNS)
+    assert checksum_of_rows(other, COLUMNS) != checksum_of_rows(ROWS, COLUMNS)
     assert hashed != known
 
 
@@ -204,11 +213,11 @@ def test_the_order_of_rows_and_the_width_of_integers_do_not_matter() -> None:
         connection.register("other", other)
         connection.register("rows", ROWS)
         hashed = [
-            connection.execute(f'select {ledger_content(COLUMNS)} from "{name}"').fetchall()
+            connection.execute(f'select {ledger_checksum(COLUMNS)} from "{name}"').fetchall()
             for name in ("other", "rows")
         ]
         texts = [
-            content_of_query(connection, f'from "{name}"', COLUMNS) for name in ("other", "rows")
+            checksum_of_query(connection, f'from "{name}"', COLUMNS) for name in ("other", "rows")
         ]
 
     assert hashed[0] == hashed[1]
@@ -219,10 +228,10 @@ def test_contents_of_days_add_up_to_the_content_of_all() -> None:
     with duckdb.connect() as connection:
         connection.register("rows", ROWS)
         days = connection.execute(
-            f'select {ledger_content(COLUMNS)} from "rows" group by b'
+            f'select {ledger_checksum(COLUMNS)} from "rows" group by b'
         ).fetchall()
-        whole = connection.execute(f'select {ledger_content(COLUMNS)} from "rows"').fetchall()
+        whole = connection.execute(f'select {ledger_checksum(COLUMNS)} from "rows"').fetchall()
 
-    assert sum_contents(content for (content,) in days) == whole[0][0]
-    assert sum_contents([]) == "0:0"
-    assert sum_contents(["1:2", None]) is None
+    assert sum_checksums(content for (content,) in days) == whole[0][0]
+    assert sum_checksums([]) == "0:0"
+    assert sum_checksums(["1:2", None]) is None

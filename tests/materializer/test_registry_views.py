@@ -21,7 +21,7 @@ from materializer.registry import (
     ViewVersion,
     read_manifest,
 )
-from materializer.transforms import TRANSFORMS
+from materializer.views.transforms import TRANSFORMS
 from tests.serve.payments import FIRST_VERSION
 from tests.support.transfers import TRANSFORMS as DECLARED
 from tests.support.transfers import parsed_transfers

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from materializer.commands.standing import Standing, frozen
+from materializer.build_status import BuildStatus, frozen
 from materializer.offline.catalog import open_catalog, spans_name
 from materializer.offline.publish import last_published
 from materializer.offline.removals import least_losses
-from materializer.records import BuiltDay
 from materializer.registry import read_manifest
+from materializer.warehouse.records import BuiltDay
 from tests.support.dbt import Project
 from tests.support.server import Server
 from tests.support.store import (
@@ -297,7 +297,7 @@ def test_a_frozen_day_is_not_among_the_commands() -> None:
         _day("2024-03-29", None, "old"),
         _day("2024-03-30", None),
     ]
-    standing = Standing(days=days, first_event=days[0].day, frozen=[days[0].day])
+    standing = BuildStatus(days=days, first_event=days[0].day, frozen=[days[0].day])
 
     assert standing.commands(datetime(2024, 3, 31, tzinfo=timezone.utc)) == [
         "dbt build --vars '{start_date: 2024-03-29, end_date: 2024-03-29}'  # built by older SQL"

@@ -15,16 +15,16 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from materializer.commands import training_set
 from materializer.config import Settings
 from materializer.errors import TrainingSetRefused
 from materializer.lock import run_lock
 from materializer.offline import pinned
 from materializer.offline.catalog import table_name
-from materializer.offline.checks import require_conserved, require_no_future
 from materializer.offline.tags import tag_snapshots
-from materializer.set_receipt import SetReceipt, read_set_receipt
-from materializer.training_files import sha256_of
+from materializer.training import build as training_set
+from materializer.training.checks import require_conserved, require_no_future
+from materializer.training.files import sha256_of
+from materializer.training.set_receipt import SetReceipt, read_set_receipt
 from tests.materializer.offline_fixtures import OLD, publish
 from tests.support.dbt import ROOT, python
 from tests.support.sets import DAY, USERS, VISITS, SetStore, clicks

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
 
-from materializer.days import Run
+from materializer.days import DayRange
 from materializer.offline.catalog import RECEIPT, open_catalog, table_name
 from materializer.offline.commit import commit
 from materializer.offline.files import data_files
-from materializer.offline.rebuild import rebuilding
-from materializer.receipt import Receipt, Source, read_receipt
+from materializer.training.rebuild import rebuilding
+from materializer.training.receipt import Receipt, Source, read_receipt
 from tests.support import oracle
 from tests.support.dbt import ROOT, Project, python
 from tests.support.store import (
@@ -298,7 +298,7 @@ def test_another_snapshot_of_an_input_is_told_by_the_input(
 def test_the_days_that_were_built_go_into_the_rebuilt_rows(changed: Store, tmp_path: Path) -> None:
     # A closing row is true for as long as every day since was built.
     receipt = read_receipt(newest(changed))
-    fewer = Run(ALL_DAYS[0], date(2024, 3, 20))
+    fewer = DayRange(ALL_DAYS[0], date(2024, 3, 20))
     other = with_source(receipt, "features_daily", lambda s: replace(s, built_days=(fewer,)))
 
     path = forge(changed, other, tmp_path / "receipt.json")

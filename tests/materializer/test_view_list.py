@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from materializer.commands.view_list import list_views
+from materializer.console import Console
+from materializer.describe_views import list_views
 from materializer.errors import UnknownView
-from materializer.offline.versions import Published
-from materializer.progress import Voice
 from materializer.registry import (
     Column,
     Feature,
@@ -26,6 +25,7 @@ from materializer.registry import (
     Registry,
     ViewVersion,
 )
+from materializer.views.versions import PublishedVersion
 
 FRAUD = FeatureView(
     name="fraud_v1",
@@ -103,9 +103,9 @@ def fitted(value: float, levels: Sequence[str]) -> ViewVersion:
     )
 
 
-def published(version: ViewVersion, day: int) -> Published:
+def published(version: ViewVersion, day: int) -> PublishedVersion:
     at = datetime(2024, 2, day, 12)
-    return Published("fraud_v1", version.id, at, f"payments-{day}", version.text)
+    return PublishedVersion("fraud_v1", version.id, at, f"payments-{day}", version.text)
 
 
 OLD, NEW = fitted(1.5, ["gold"]), fitted(2.5, ["gold", "a\nb"])
@@ -113,16 +113,18 @@ VERSIONS = [published(OLD, 1), published(NEW, 2)]
 
 
 def told(
-    name: str | None = None, versions: Sequence[Published] = VERSIONS, registry: Registry = REGISTRY
+    name: str | None = None,
+    versions: Sequence[PublishedVersion] = VERSIONS,
+    registry: Registry = REGISTRY,
 ) -> list[str]:
     out = io.StringIO()
-    assert list_views(registry, name, versions, Voice(out=out)) == 0
+    assert list_views(registry, name, versions, Console(out=out)) == 0
     return out.getvalue().splitlines()
 
 
 def document(name: str | None = None) -> Any:
     out = io.StringIO()
-    list_views(REGISTRY, name, VERSIONS, Voice(as_json=True, out=out))
+    list_views(REGISTRY, name, VERSIONS, Console(as_json=True, out=out))
     return json.loads(out.getvalue())
 
 

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from materializer import codec
-from materializer.codec import ViewMeta
 from materializer.config import format_time
 from materializer.offline.catalog import open_catalog
-from materializer.offline.versions import Published, versions
+from materializer.online import codec
+from materializer.online.codec import ViewMeta
 from materializer.registry import ViewVersion
-from materializer.vector import Vectors
+from materializer.views.vector import Vectors
+from materializer.views.versions import PublishedVersion, versions
 from serve.answers import as_time, value_as_json
 from tests.serve.support import Application
 from tests.support.server import Server
@@ -72,7 +72,7 @@ def declare(store: Store, **meta: object) -> None:
     path.write_text(json.dumps(body))
 
 
-def known(store: Store) -> list[Published]:
+def known(store: Store) -> list[PublishedVersion]:
     catalog = open_catalog(store.settings, environ={})
     try:
         return versions(catalog)

@@ -19,9 +19,9 @@ import redis
 
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
-from materializer.offline.versions import Published, record_version
-from materializer.online.views import push_view
 from materializer.registry import Column, Feature, FeatureGroup, FittedStep, Join, ViewVersion
+from materializer.views.push import push_view
+from materializer.views.versions import PublishedVersion, record_version
 from tests.serve.support import NOW, publish, push_all
 
 VIEW = "payments"
@@ -234,7 +234,10 @@ def put(client: redis.Redis, *some: ViewVersion, everything: bool = False) -> No
     at = parse_time(NOW)
     push_view(
         VIEW,
-        [Published(VIEW, one.id, at.replace(tzinfo=None), "build-1", one.text) for one in some],
+        [
+            PublishedVersion(VIEW, one.id, at.replace(tzinfo=None), "build-1", one.text)
+            for one in some
+        ],
         client,
         store_id=STORE,
         now=at,
@@ -246,7 +249,7 @@ def _record(home: Path, version: ViewVersion) -> None:
     catalog = open_catalog(Settings(home), environ={})
     try:
         fitted_at = parse_time(NOW).replace(tzinfo=None)
-        new = Published(VIEW, version.id, fitted_at, "build-1", version.text)
+        new = PublishedVersion(VIEW, version.id, fitted_at, "build-1", version.text)
         record_version(catalog, new, keep=None)
     finally:
         catalog.close()

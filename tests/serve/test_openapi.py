@@ -13,7 +13,7 @@ import pytest
 import schemathesis
 
 from materializer.config import Settings
-from materializer.types import _DECLARED
+from materializer.registry.types import _DECLARED
 from serve import create_app
 from serve.bodies import MOST_BYTES, MOST_ROWS
 from serve.errors import CODES, codes_of

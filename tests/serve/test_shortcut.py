@@ -16,8 +16,8 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materializer import codec
 from materializer.config import Settings, parse_time
+from materializer.online import codec
 from serve import create_app, metrics
 from serve.shortcut import Shortcut
 from serve.stores import Stores

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from materializer import codec
+from materializer.online import codec
 from materializer.registry import FittedStep, Join, ViewVersion
 from serve.bodies import MOST_ROWS
 from tests.serve.payments import (

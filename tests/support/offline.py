@@ -13,6 +13,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from materializer.config import Settings
+from materializer.offline.activity import FIRST_DAY, LAST_DAY
 from materializer.offline.catalog import (
     GROUP_SNAPSHOT_ID,
     ensure_store,
@@ -20,7 +21,6 @@ from materializer.offline.catalog import (
     spans_name,
     table_name,
 )
-from materializer.offline.spans import FIRST_DAY, LAST_DAY
 from materializer.registry import FeatureGroup
 
 Row = Mapping[str, Any]

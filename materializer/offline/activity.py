@@ -1,0 +1,316 @@
+"""
+Activity spans: per entity the maximal runs of consecutive days on which it has a row.
+
+Owns the table `_spans_<group>`, which is committed last and names the group's snapshot it
+describes: a publish becomes visible by it. Refuses to read days that did not change: old spans are
+cut around the changed days, and only those days' rows are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+
+import duckdb
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.types import DateType, NestedField
+
+from materializer.offline.catalog import (
+    GROUP_SNAPSHOT_ID,
+    REGISTRY,
+    find_table,
+    spans_name,
+    translate_errors,
+)
+from materializer.offline.commit import commit, open_table, retire
+from materializer.offline.files import (
+    SORTER_MEMORY,
+    data_files,
+    files_by_day,
+    read_files,
+    write_files,
+)
+from materializer.registry import FeatureGroup
+from materializer.sql import open_engine, quoted, quoted_list
+
+FIRST_DAY = "first_day"
+LAST_DAY = "last_day"
+
+# Rows whose runs are found at once; the sorter holds them [rows].
+_CHUNK = 4_000_000
+
+# Handed to the writer at once [rows].
+_BATCH = 200_000
+
+# Each publish writes the spans anew. A reader is at most a second behind the newest.
+_KEPT = 3
+
+DayFiles = Mapping[date, Sequence[DataFile]]
+
+
+def described_snapshot(spans: Table | None) -> int | None:
+    """Tell which snapshot of the group a spans table describes, or None."""
+    snapshot = None if spans is None else spans.current_snapshot()
+    summary = None if snapshot is None else snapshot.summary
+    described = None if summary is None else summary[GROUP_SNAPSHOT_ID]
+    return None if described is None else int(described)
+
+
+def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> bool:
+    """
+    Make the spans describe the group's current snapshot, which makes that visible to readers.
+
+    Args:
+        catalog: Holds both tables.
+        group: PublishedVersion with the spans, so that readers take both from one commit.
+        table: The group's table at its current state, with a snapshot.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        OfflineStoreUnavailable: The store cannot be read or written.
+    """
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    spans = find_table(catalog, spans_name(group.name))
+    described = described_snapshot(spans)
+    registry = group.to_json()
+    if (
+        spans is not None
+        and described == snapshot.snapshot_id
+        and spans.properties.get(REGISTRY) == registry
+    ):
+        return False
+    with translate_errors(spans_name(group.name)):
+        now = files_by_day(table)
+        # A snapshot that was expired tells nothing: then every day is new.
+        known = described is not None and table.snapshot_by_id(described) is not None
+        before = files_by_day(table, described) if known else {}
+        changed = changed_days(before, now)
+        spans = open_table(catalog, spans_name(group.name), _schema(group, table))
+        old = data_files(spans)
+        if changed or not known:
+            # Another day than one after all that the old spans know cuts them.
+            newest = known and len(changed) == 1 and changed[0] > max(before, default=date.min)
+            write = _extend if newest else _rewrite
+            added = write(spans, group, table, old if known else [], changed, now)
+        else:
+            added, old = [], []
+    commit(
+        spans,
+        add=added,
+        remove=old,
+        snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot.snapshot_id)},
+        properties={REGISTRY: registry},
+    )
+    retire(spans, keep=_KEPT)
+    return True
+
+
+def changed_days(before: DayFiles, now: DayFiles) -> list[date]:
+    """List the days whose data files differ between two snapshots, in order."""
+
+    def paths(files: DayFiles, day: date) -> set[str]:
+        return {file.file_path for file in files.get(day, ())}
+
+    return sorted(day for day in {*before, *now} if paths(before, day) != paths(now, day))
+
+
+def _schema(group: FeatureGroup, table: Table) -> Schema:
+    keys = [
+        NestedField(number, name, table.schema().find_field(name).field_type, required=False)
+        for number, name in enumerate(group.entity, start=1)
+    ]
+    first = len(keys) + 1
+    return Schema(
+        *keys,
+        NestedField(first, FIRST_DAY, DateType(), required=False),
+        NestedField(first + 1, LAST_DAY, DateType(), required=False),
+    )
+
+
+def _rewrite(
+    spans: Table,
+    group: FeatureGroup,
+    table: Table,
+    old: Sequence[DataFile],
+    changed: Sequence[date],
+    now: DayFiles,
+) -> list[DataFile]:
+    columns = [*group.entity, group.partition]
+    schema = spans.schema().as_arrow()
+    with open_engine(SORTER_MEMORY) as (connection, _):
+        merger = SpanMerger(connection, group.entity, schema)
+        merger.keep(read_files(spans, old, schema.names), changed)
+        for files in _chunks(now[day] for day in changed if day in now):
+            merger.add(read_files(table, files, columns), group.partition)
+        return write_files(spans, merger.merged(), keys=group.entity)
+
+
+def _extend(
+    spans: Table,
+    group: FeatureGroup,
+    table: Table,
+    old: Sequence[DataFile],
+    changed: Sequence[date],
+    now: DayFiles,
+) -> list[DataFile]:
+    [day] = changed
+    with open_engine(SORTER_MEMORY) as (connection, _):
+        before = read_files(spans, old, spans.schema().as_arrow().names)
+        rows = read_files(table, now[day], group.entity)
+        batches = extended(connection, group.entity, before, rows, day)
+        return write_files(spans, batches, keys=group.entity)
+
+
+def _chunks(days: Iterable[Sequence[DataFile]]) -> Iterator[list[DataFile]]:
+    chunk: list[DataFile] = []
+    rows = 0
+    for files in days:
+        chunk += files
+        rows += sum(file.record_count for file in files)
+        if rows >= _CHUNK:
+            yield chunk
+            chunk, rows = [], 0
+    if chunk:
+        yield chunk
+
+
+def kept_intervals(changed: Sequence[date]) -> list[tuple[date, date]]:
+    """
+    List the intervals of days, both ends inclusive, that hold none of the changed days.
+
+    Args:
+        changed: In order, without duplicates.
+    """
+    one = timedelta(days=1)
+    intervals = []
+    start = date.min
+    for day in changed:
+        if start < day:
+            intervals.append((start, day - one))
+        start = day + one
+    return [*intervals, (start, date.max)]
+
+
+def extended(
+    connection: duckdb.DuckDBPyConnection,
+    entity: Sequence[str],
+    spans: pa.RecordBatchReader,
+    rows: pa.RecordBatchReader,
+    day: date,
+) -> Iterator[pa.RecordBatch]:
+    """
+    Add one day, later than all that spans know, to them: what a night brings, in one join.
+
+    Args:
+        connection: From `sql.open_engine`, used by nothing else.
+        entity: Key columns.
+        spans: Key columns, `first_day` and `last_day`; maximal.
+        rows: Key columns of the rows of that day; of one entity there may be several.
+        day: The day.
+
+    Yields:
+        Maximal spans, sorted by key and first day.
+    """
+    connection.register("spans", spans)
+    connection.register("rows", rows)
+    keys = quoted_list(entity)
+    # A span that ended the day before goes on; a row that finds none begins one.
+    query = f"""
+        select
+            {keys},
+            coalesce(first_day, date '{day}') as first_day,
+            case when _here then date '{day}' else last_day end as last_day
+        from spans
+        full join (
+            select distinct {keys}, date '{day - timedelta(days=1)}' as last_day, true as _here
+            from rows
+        ) using ({keys}, last_day)
+        order by {keys}, first_day
+    """
+    yield from connection.sql(query).to_arrow_reader(_BATCH)
+
+
+class SpanMerger:
+    """
+    Merges pieces of spans into maximal ones, in DuckDB; memory is bounded by the sorter's.
+
+    Pieces of one entity must not overlap.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, entity: Sequence[str], schema: pa.Schema
+    ) -> None:
+        """
+        Start without pieces.
+
+        Args:
+            connection: From `sql.open_engine`, used by nothing else.
+            entity: Key columns.
+            schema: Key columns, `first_day` and `last_day`.
+        """
+        self._connection = connection
+        self._keys = quoted_list(entity)
+        connection.register("nothing", schema.empty_table())
+        connection.execute("create table pieces as select * from nothing")
+
+    def keep(self, spans: pa.RecordBatchReader, changed: Sequence[date]) -> None:
+        """Add what old spans say about the days that did not change."""
+        kept = kept_intervals(changed)
+        self._connection.register(
+            "kept",
+            pa.table({"_since": [a for a, _ in kept], "_until": [b for _, b in kept]}),
+        )
+        self._connection.register("spans", spans)
+        self._connection.execute(
+            f"""
+            insert into pieces
+            select {self._keys}, greatest(first_day, _since), least(last_day, _until)
+            from spans
+            inner join kept on first_day <= _until and last_day >= _since
+            """
+        )
+
+    def add(self, rows: pa.RecordBatchReader, day: str) -> None:
+        """Add rows (key columns and the column *day*), as the runs they form among themselves."""
+        self._connection.register("rows", rows)
+        days = quoted(day)
+        query = _merge(
+            f"select {self._keys}, {days} as first_day, {days} as last_day from rows", self._keys
+        )
+        self._connection.execute(f"insert into pieces {query}")
+
+    def merged(self) -> Iterator[pa.RecordBatch]:
+        """Yield all of it as maximal runs, sorted by key and first day."""
+        query = f"{_merge('select * from pieces', self._keys)} order by {self._keys}, first_day"
+        yield from self._connection.sql(query).to_arrow_reader(_BATCH)
+
+
+def _merge(pieces: str, keys: str) -> str:
+    # A piece begins a run unless the one before it ends on the day before, or on the same day.
+    return f"""
+        with
+        pieces_ as ({pieces}),
+        marked as (
+            select *, coalesce(first_day - lag(last_day) over by_day > 1, true) as _begins
+            from pieces_
+            window by_day as (partition by {keys} order by first_day)
+        ),
+        runs as (
+            select *, count(*) filter (_begins) over by_day as _run
+            from marked
+            window by_day as (
+                partition by {keys} order by first_day
+                rows between unbounded preceding and current row
+            )
+        )
+        select {keys}, min(first_day) as first_day, max(last_day) as last_day
+        from runs
+        group by {keys}, _run
+    """

@@ -1,0 +1,342 @@
+"""
+The online format: how a key is written, and how a row becomes one value and back.
+
+Owns every online key and every byte of a value, the states of groups and views included, both ways:
+the texts that Python makes and reads, and the DuckDB expressions that make the same texts for
+millions of rows. Each expression is vectorised and ends in whole Redis commands. Refuses to know a
+group by name, to read a table, or to touch a connection.
+
+    key      <prefix>:<part>[:<part>...]     parts percent-encoded, RFC 3986
+    value    [<contract id>, v1, v2, ...]    one JSON array
+    dates    2024-01-07
+    times    2024-01-08T00:00:00Z, with .ffffff only when the microseconds are not zero
+    int64    exact; decimals are strings; nulls are stored; NaN and infinity have no form
+    arrays   of these, as JSON arrays; a null array is null, an empty one []
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from operator import attrgetter
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import orjson
+
+from materializer.config import parse_time
+from materializer.errors import ContractMismatch, UnreadableValue
+from materializer.registry import Column, Contract
+from materializer.registry.types import element_type
+from materializer.sql import literal, quoted
+
+Scalar: TypeAlias = "bool | int | float | str | None"
+JSON: TypeAlias = "Scalar | list[Scalar]"
+
+RESERVED_PREFIX = "features:_"
+
+# What a key holds as it is; most ids are no more than this.
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+_NAME = attrgetter("name")
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """
+    The state of one group online.
+
+    Attributes:
+        store_id: The offline store whose rows these are.
+        snapshot_id: Iceberg snapshot of the group's table, as a decimal text.
+        day: Newest partition with a row that was available, or None.
+        rows: Rows written by the last push that wrote any.
+        contract: Id of the contract those rows were written with.
+        pushed_at: Clock of the last push, an ISO time in UTC.
+        key_prefix: Prefix of the group's keys.
+        ttl_days: The group's `ttl_days` at that push.
+        unfinished: A push began after this was written and did not end: rows may be newer.
+    """
+
+    store_id: str
+    snapshot_id: str
+    day: str | None
+    rows: int
+    contract: str
+    pushed_at: str
+    key_prefix: str
+    ttl_days: int | None
+    unfinished: bool = False
+
+    def to_json(self) -> str:
+        """Write the text that is stored; `unfinished` only when it is so."""
+        body = asdict(self)
+        if not self.unfinished:
+            del body["unfinished"]
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Meta:
+        """
+        Read what `to_json` wrote.
+
+        Raises:
+            UnreadableValue: It is something else.
+        """
+        try:
+            meta = cls(**json.loads(raw))
+            int(meta.snapshot_id)
+            parse_time(meta.pushed_at)
+            if meta.day is not None:
+                date.fromisoformat(meta.day)
+            return meta
+        except (ValueError, TypeError, AttributeError) as error:
+            raise UnreadableValue(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class ViewMeta:
+    """
+    The state of one feature view online.
+
+    Attributes:
+        store_id: The offline store whose versions these are.
+        version: The newest version, which a request without one is answered by.
+        versions: Every version that is online, the newest last.
+        pushed_at: Clock of the last push that changed it, an ISO time in UTC.
+    """
+
+    store_id: str
+    version: str
+    versions: tuple[str, ...]
+    pushed_at: str
+
+    def to_json(self) -> str:
+        """Write the text that is stored."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> ViewMeta:
+        """
+        Read what `to_json` wrote.
+
+        Raises:
+            UnreadableValue: It is something else.
+        """
+        try:
+            body = json.loads(raw)
+            meta = cls(**{**body, "versions": tuple(body["versions"])})
+            if meta.version not in meta.versions:
+                raise ValueError(f"{meta.version} is none of its versions")
+            return meta
+        except (ValueError, TypeError, KeyError) as error:
+            raise UnreadableValue(str(error)) from None
+
+
+def key(prefix: str, parts: Sequence[str]) -> str:
+    """
+    Make the online key of one entity.
+
+    Args:
+        prefix: The group's `key_prefix`, without the last colon.
+        parts: The values of the entity columns as text, in key order; any characters.
+
+    Raises:
+        UnicodeEncodeError: A part holds half of a surrogate pair, which no UTF-8 text can.
+    """
+    plain = [part if _PLAIN.fullmatch(part) else quote(part, safe="") for part in parts]
+    return ":".join([prefix, *plain])
+
+
+def keys(prefix: str, entities: Sequence[Sequence[str]]) -> list[str]:
+    """
+    Make the online keys of many entities, each as `key` makes it.
+
+    Raises:
+        UnicodeEncodeError: See `key`.
+    """
+    if _PLAIN.fullmatch("".join(map("".join, entities))):
+        return [f"{prefix}:{':'.join(parts)}" for parts in entities]
+    return [key(prefix, parts) for parts in entities]
+
+
+def contract_key(contract_id: str) -> str:
+    """Make the key under which a contract's text is kept."""
+    return f"{RESERVED_PREFIX}contract:{contract_id}"
+
+
+def meta_key(group: str) -> str:
+    """Make the key that says which snapshot of a group is online."""
+    return f"{RESERVED_PREFIX}meta:{group}"
+
+
+def view_key(view: str) -> str:
+    """Make the key that says which versions of a feature view are online."""
+    return f"{RESERVED_PREFIX}view:{view}"
+
+
+def version_key(view: str, version: str) -> str:
+    """Make the key under which one version of a feature view is kept."""
+    return f"{view_key(view)}:{version}"
+
+
+def decode_value(raw: bytes) -> tuple[str, list[JSON]]:
+    """
+    Read one online value.
+
+    Returns:
+        The id of the contract that names the values, and the values.
+
+    Raises:
+        UnreadableValue: See `decode_array`.
+    """
+    decoded = decode_array(raw)
+    return decoded[0], decoded[1:]
+
+
+def decode_array(raw: bytes) -> list[Any]:
+    """
+    Read one online value as it is: the id of the contract that names the values, then the values.
+
+    Raises:
+        UnreadableValue: The bytes are not a JSON array that begins with a contract id.
+    """
+    try:
+        decoded = orjson.loads(raw)
+    except ValueError as error:
+        raise UnreadableValue(f"not JSON ({error})") from None
+    # By type, which is the faster question: JSON has no subclasses.
+    if type(decoded) is not list or not decoded or type(decoded[0]) is not str:
+        raise UnreadableValue("not an array that begins with a contract id")
+    return decoded
+
+
+def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
+    """
+    Name the values of one online row.
+
+    Raises:
+        ContractMismatch: See `require_whole`.
+    """
+    require_whole(contract, len(values))
+    return dict(zip(map(_NAME, contract.columns), values, strict=True))
+
+
+def require_whole(contract: Contract, values: int) -> None:
+    """
+    Check how many values an online row has.
+
+    Raises:
+        ContractMismatch: There are more or fewer than the contract has columns.
+    """
+    if values != len(contract.columns):
+        raise ContractMismatch(
+            group=contract.group,
+            problem=f"an online row has {values} values, its contract {contract.id} names "
+            f"{len(contract.columns)}",
+        )
+
+
+def key_sql(prefix: str, entity: Sequence[Column]) -> str:
+    """
+    Write the DuckDB expression whose text equals `key()` of the same row.
+
+    Args:
+        prefix: The group's `key_prefix`, without the last colon.
+        entity: The key columns, in key order.
+
+    Returns:
+        An expression of type VARCHAR; null when a part is null.
+    """
+    parts = [f"url_encode({_text_sql(column)})" for column in entity]
+    return " || ':' || ".join([literal(prefix), *parts])
+
+
+def value_sql(contract: Contract) -> str:
+    """Write the DuckDB expression [VARCHAR] whose text is the value of a row, never null."""
+    elements = [literal(contract.id), *(_json_sql(column) for column in contract.columns)]
+    return f"json_array({', '.join(elements)})::varchar"
+
+
+def not_finite_sql(contract: Contract) -> dict[str, str]:
+    """
+    Write, per column that could hold one, the DuckDB condition that finds NaN and infinity.
+
+    Returns:
+        Column name -> boolean expression; empty for a contract without floating point.
+    """
+    tests = {
+        "double": "not isfinite({0})",
+        "array<double>": "len(list_filter({0}, lambda e: not isfinite(e))) > 0",
+    }
+    return {
+        column.name: tests[column.type].format(quoted(column.name))
+        for column in contract.columns
+        if column.type in tests
+    }
+
+
+def set_sql(key_text: str, value: str, expires_ms: str | None = None) -> str:
+    """
+    Write the DuckDB expression [VARCHAR] of one Redis `SET` command.
+
+    Args:
+        key_text: Expression of the key.
+        value: Expression of the value.
+        expires_ms: Expression of the time at which the server drops the row [milliseconds since
+            1970, integer], or None to keep it.
+    """
+    if expires_ms is None:
+        return _command_sql("SET", key_text, value)
+    return _command_sql("SET", key_text, value, "'PXAT'", f"({expires_ms})::varchar")
+
+
+def del_sql(key_text: str) -> str:
+    """Write the DuckDB expression [VARCHAR] of one Redis `DEL` command."""
+    return _command_sql("DEL", key_text)
+
+
+def _command_sql(name: str, *arguments: str) -> str:
+    # The wire form counts bytes, and strlen() does too, where length() counts characters. concat()
+    # makes each text once, where a chain of || copies it at every link; but it leaves nulls out. A
+    # null must make the whole command null, which the sender refuses: a broken length would break
+    # the rest.
+    head = f"*{1 + len(arguments)}\\r\\n${len(name)}\\r\\n{name}"
+    pieces = [f"E'{head}'"]
+    for argument in arguments:
+        pieces += ["E'\\r\\n$'", f"strlen({argument})", "E'\\r\\n'", argument]
+    whole = " and ".join(f"{argument} is not null" for argument in arguments)
+    return f"case when {whole} then concat({', '.join(pieces)}, E'\\r\\n') end"
+
+
+def _text_sql(column: Column) -> str:
+    name = quoted(column.name)
+    if column.type == "string":
+        return name
+    return _time_sql(name) if column.type == "timestamp" else f"{name}::varchar"
+
+
+def _json_sql(column: Column) -> str:
+    name = quoted(column.name)
+    element = element_type(column.type)
+    if element is None:
+        return _scalar_sql(column.type, name)
+    inner = _scalar_sql(element, "e")
+    return name if inner == "e" else f"list_transform({name}, lambda e: {inner})"
+
+
+def _scalar_sql(kind: str, value: str) -> str:
+    if kind == "timestamp":
+        return _time_sql(value)
+    if kind == "date" or kind.startswith("decimal"):
+        return f"{value}::varchar"
+    return value
+
+
+def _time_sql(name: str) -> str:
+    return (
+        f"case when epoch_us({name}) % 1000000 = 0 then strftime({name}, '%Y-%m-%dT%H:%M:%SZ') "
+        f"else strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ') end"
+    )

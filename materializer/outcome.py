@@ -1,0 +1,64 @@
+"""
+What became of one model in one step of a command.
+
+Owns how a step's errors become an outcome, so that one model's red gate does not keep another from
+being published, and how outcomes become an exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from materializer.console import Console
+from materializer.errors import (
+    DONE,
+    FAILED,
+    LOCKED,
+    REFUSED,
+    UNAVAILABLE,
+    USAGE,
+    FeatureStoreError,
+)
+
+# A failure outweighs a store that is away, which outweighs a refusal.
+_GRAVITY = (FAILED, USAGE, LOCKED, UNAVAILABLE, REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    One model, one step.
+
+    Attributes:
+        step: `publish` or `push`.
+        model: Its name.
+        code: Exit code of this step alone.
+        status: `done`, `up to date`, or why not.
+        facts: Figures of the step, for machines.
+    """
+
+    step: str
+    model: str
+    code: int
+    status: str
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """The form that `--json` prints."""
+        return {"step": self.step, "model": self.model, "status": self.status, **self.facts}
+
+
+def attempt(step: str, model: str, console: Console, work: Callable[[], Outcome]) -> Outcome:
+    """Do one step; an error of ours becomes its outcome, and is said."""
+    try:
+        return work()
+    except FeatureStoreError as error:
+        console.error(str(error))
+        return Outcome(step, model, error.exit_code, str(error))
+
+
+def exit_code(outcomes: Iterable[Outcome]) -> int:
+    """Tell the gravest exit code of several outcomes."""
+    codes = {outcome.code for outcome in outcomes}
+    return next((code for code in _GRAVITY if code in codes), DONE)

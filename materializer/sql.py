@@ -1,0 +1,59 @@
+"""
+SQL in text, and private DuckDB engines to run it.
+
+Responsible for quoting, and for opening an engine of our own: in UTC, within a fixed memory, with a
+temporary folder to spill to, and without a progress bar. Does not open the warehouse, which dbt
+owns.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_list(names: Iterable[str]) -> str:
+    """Return names as SQL identifiers, separated by commas."""
+    return ", ".join(map(quoted, names))
+
+
+def literal(text: str) -> str:
+    """Return a text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+@contextmanager
+def open_engine(memory: str, **config: Any) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """
+    Open an empty DuckDB in memory.
+
+    Args:
+        memory: What it may use before it spills to disk, e.g. `1GB`.
+        config: Further settings of DuckDB.
+
+    Yields:
+        The engine, and a temporary folder that is removed with it.
+    """
+    with tempfile.TemporaryDirectory(prefix="feature-store-") as name:
+        folder = Path(name)
+        settings = {"memory_limit": memory, "temp_directory": str(folder / "spill"), **config}
+        with duckdb.connect(config=settings) as connection:
+            prepare(connection)
+            yield connection, folder
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put a connection into the state that this project's SQL rests on."""
+    connection.execute("set TimeZone = 'UTC'")
+    # DuckDB would draw its own bar on standard output, where results go.
+    connection.execute("set enable_progress_bar = false")

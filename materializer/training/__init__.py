@@ -1,0 +1,1 @@
+"""Training sets: labels joined point-in-time, the files they become, receipts and their proof."""

@@ -1,0 +1,168 @@
+"""
+A file of labels: which columns it has, and how its times and keys are read.
+
+Owns the SQL that reads a label file: Parquet as it is, CSV as text, since a guessed type would turn
+the id 007 into 7. Owns what a key or a time may be written as. Refuses what has no one reading,
+such as a floating-point id, rather than to guess.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from materializer.errors import LabelsUnusable
+from materializer.sql import literal, quoted
+
+_PARQUET = re.compile(r"\.(parquet|parq|pq)$")
+_CSV = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$")
+_WHOLE = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)")
+_TIME_AS_IT_IS = ("TIMESTAMP",)
+_TIME_BY_CAST = ("TIMESTAMP_S", "TIMESTAMP_MS", "DATE")
+_TIME_FINER = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
+_TIME_WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE",)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """
+    One file of labels.
+
+    Attributes:
+        path: Where it is, absolute.
+        types: DuckDB's type of each column, by its name, in the order of the file.
+    """
+
+    path: Path
+    types: Mapping[str, str]
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether it is text."""
+        return _PARQUET.search(self.path.name) is None
+
+    def sql(self) -> str:
+        """Write the relation of its rows."""
+        return _scan(self.path)
+
+    def numbered_sql(self, number: str) -> str:
+        """Write the query of its rows with their numbers, from 0 in the order of the file."""
+        if self.is_csv:
+            return f"select *, row_number() over () - 1 as {number} from {self.sql()}"
+        path = literal(str(self.path))
+        rows = f"read_parquet({path}, file_row_number = true, hive_partitioning = false)"
+        return f"select * rename (file_row_number as {number}) from {rows}"
+
+    def require(self, name: str, option: str) -> str:
+        """
+        Tell the type of a column.
+
+        Args:
+            name: The column, exactly as the file writes it.
+            option: What names another one, for whoever reads the error.
+
+        Raises:
+            LabelsUnusable: There is no such column.
+        """
+        if name not in self.types:
+            known = ", ".join(self.types)
+            raise LabelsUnusable(
+                self.path, f"there is no column {name}; name it with {option}; it has {known}"
+            )
+        return self.types[name]
+
+    def time_sql(self, name: str) -> str:
+        """
+        Write the time of a row: UTC, finer than microseconds cut off, null when unreadable.
+
+        Raises:
+            LabelsUnusable: There is no such column, or it holds no times.
+        """
+        kind, column = self.require(name, "--time COLUMN"), quoted(name)
+        if kind in _TIME_AS_IT_IS:
+            return column
+        if kind in _TIME_BY_CAST:
+            return f"cast({column} as timestamp)"
+        if kind in _TIME_FINER:
+            # A cast would round 23:59:59.9999999 into the next day.
+            nanos = f"epoch_ns({column})"
+            return f"make_timestamp({nanos} // 1000 - cast({nanos} % 1000 < 0 as bigint))"
+        if kind in _TIME_WITH_OFFSET:
+            return f"timezone('UTC', {column})"
+        if kind == "VARCHAR":
+            # As a plain timestamp the offset would be dropped silently.
+            return f"timezone('UTC', try_cast({column} as timestamptz))"
+        raise LabelsUnusable(
+            self.path, f"column {name} is {kind}, and is to be a time; --time names another one"
+        )
+
+    def key_sql(self, name: str, kind: str, key: str) -> str:
+        """
+        Write a part of a row's key in the type of the group, null when it is missing or unreadable.
+
+        Args:
+            name: Column of the file.
+            kind: The contract's type of the group's key.
+            key: `<group>.<key>`, for whoever reads the error.
+
+        Raises:
+            LabelsUnusable: There is no such column, or its type is no such key.
+        """
+        given, column = self.require(name, f"--on {key}=COLUMN"), quoted(name)
+        whole = _WHOLE.fullmatch(given) is not None
+        if kind == "string" and given == "VARCHAR":
+            return f"nullif({column}, '')"
+        if kind == "string" and (whole or given == "UUID" or given.startswith("ENUM")):
+            return f"cast({column} as varchar)"
+        if kind == "int64" and whole:
+            return f"try_cast({column} as bigint)"
+        if kind == "date" and given == "DATE":
+            return column
+        if kind in ("int64", "date") and given == "VARCHAR":
+            # As a lookup reads it: 07 and 7.0 are not the number 7.
+            read = f"try_cast({column} as {'bigint' if kind == 'int64' else 'date'})"
+            return f"case when cast({read} as varchar) = {column} then {read} end"
+        raise LabelsUnusable(
+            self.path,
+            f"column {name} is {given}, and {key} is {kind}; write it as {kind}, or as text",
+        )
+
+
+def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
+    """
+    Look at the columns of a label file.
+
+    Raises:
+        LabelsUnusable: There is no such file, it is neither Parquet nor CSV or cannot be read, or
+            two of its columns differ in case alone.
+    """
+    if not path.is_file():
+        raise LabelsUnusable(path, "there is no such file")
+    if re.search(r"[*?\[]", str(path.resolve())):
+        raise LabelsUnusable(path, "its path holds *, ? or [, which DuckDB takes for a pattern")
+    try:
+        names = pq.read_schema(path).names if _PARQUET.search(path.name) else None
+        found = connection.execute(f"describe select * from {_scan(path)}").fetchall()
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise LabelsUnusable(path, " ".join(str(error).split())) from error
+    types = {str(row[0]): str(row[1]) for row in found}
+    # DuckDB calls the second of them otherwise, and it would not come out as it went in.
+    if names is not None and names != list(types):
+        twice = next(name for name in names if name not in types or names.count(name) > 1)
+        raise LabelsUnusable(path, f"column {twice} differs from another one in case alone")
+    return LabelFile(path.resolve(), types)
+
+
+def _scan(path: Path) -> str:
+    text = literal(str(path.resolve()))
+    if _PARQUET.search(path.name):
+        return f"read_parquet({text}, hive_partitioning = false)"
+    if _CSV.search(path.name):
+        return f"read_csv({text}, header = true, all_varchar = true, nullstr = '')"
+    raise LabelsUnusable(path, "it is neither Parquet (.parquet) nor CSV (.csv)")

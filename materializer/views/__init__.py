@@ -1,0 +1,1 @@
+"""Feature views: transforms, vectors, and the versions of fitted parameters."""

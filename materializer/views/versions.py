@@ -1,0 +1,109 @@
+"""
+The versions of the feature views: what each view was fitted to, for as long as somebody may ask.
+
+Owns their table. A version is written once and never changes; fitted again it only becomes the
+newest again. Refuses to know how a vector is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+
+from materializer.offline.catalog import find_table, table_name, translate_errors
+from materializer.offline.publish import publish_table
+from materializer.registry import Column
+
+# No model may have it: names of groups never begin with an underscore.
+VERSIONS = "_feature_views"
+
+_COLUMNS = (
+    Column("view", "string"),
+    Column("version", "string"),
+    Column("fitted_at", "timestamp"),
+    Column("training_tag", "string"),
+    Column("document", "string"),
+)
+_SCHEMA = pa.schema(
+    [
+        ("view", pa.string()),
+        ("version", pa.string()),
+        ("fitted_at", pa.timestamp("us")),
+        ("training_tag", pa.string()),
+        ("document", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedVersion:
+    """
+    One version of one view, as it is published.
+
+    Attributes:
+        view: Name of the view.
+        version: Id of the version.
+        fitted_at: Clock of the publish that brought it last [UTC, naive].
+        training_tag: Build of the training set on whose rows it was fitted.
+        document: The version's text, see `ViewVersion`.
+    """
+
+    view: str
+    version: str
+    fitted_at: datetime
+    training_tag: str
+    document: str
+
+
+def versions(catalog: Catalog) -> list[PublishedVersion]:
+    """
+    Read every published version, the newest of a view last.
+
+    Raises:
+        OfflineStoreUnavailable: The store cannot be read.
+    """
+    table = find_table(catalog, table_name(VERSIONS))
+    if table is None or table.current_snapshot() is None:
+        return []
+    with translate_errors(table_name(VERSIONS)):
+        rows = table.scan().to_arrow().to_pylist()
+    return sorted(
+        (PublishedVersion(**row) for row in rows), key=lambda one: (one.view, one.fitted_at)
+    )
+
+
+def record_version(
+    catalog: Catalog, new: PublishedVersion, *, keep: int | None
+) -> list[PublishedVersion]:
+    """
+    Make a version the newest of its view, and forget the oldest beyond *keep*.
+
+    Args:
+        catalog: Where the table is, or will be.
+        new: The version.
+        keep: How many versions of the view stay, this one among them; None keeps all.
+
+    Returns:
+        The versions of the view that were forgotten.
+
+    Raises:
+        OfflineStoreUnavailable: The store cannot be read or written.
+    """
+    known = versions(catalog)
+    others = [one for one in known if one.view != new.view]
+    earlier = [one for one in known if one.view == new.view and one.version != new.version]
+    # Also by a clock that stands, or was set back, what was fitted last is the newest.
+    after = [one.fitted_at + timedelta(microseconds=1) for one in earlier]
+    moved = replace(new, fitted_at=max([new.fitted_at, *after]))
+    kept = [*earlier, moved][-keep:] if keep else [*earlier, moved]
+    _write(catalog, [*others, *kept])
+    return [one for one in earlier if one not in kept]
+
+
+def _write(catalog: Catalog, rows: Sequence[PublishedVersion]) -> None:
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_SCHEMA)
+    publish_table(catalog, VERSIONS, table, columns=_COLUMNS, snapshot_properties={})
