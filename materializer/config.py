@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from materializer.errors import UsageError
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 DEFAULT_HOME = ".feature_store"
 
 
@@ -42,6 +43,11 @@ def parse_time(text: str) -> datetime:
 def format_time(moment: datetime) -> str:
     """Write an aware time as ISO 8601 UTC with `Z`; microseconds only where there are any."""
     return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat() + "Z"
+
+
+def micros(moment: datetime) -> int:
+    """Return the microseconds from 1970 to an aware time."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ Every error a user can meet, and the exit code each ends a command with.
     │   ├── OfflineStoreUnavailable
     │   ├── OnlineStoreUnavailable
     │   ├── NotMaterialized
-    │   ├── NotPublished
-    │   └── BuiltDaysUnknown
+    │   └── NotPublished
     ├── LookupMiss                    1  the stores answer, and hold no usable row
     │   ├── UnknownEntity
     │   ├── NotYetAvailable
@@ -258,16 +257,6 @@ class NotPublished(StoreUnavailable):
 
     def __init__(self, group: str) -> None:
         super().__init__(f"{group} was never published; run: materializer publish")
-
-
-class BuiltDaysUnknown(StoreUnavailable):
-    """An earlier version published a group, and did not say which of its days are built."""
-
-    def __init__(self, group: str) -> None:
-        super().__init__(
-            f"{group} was published by an earlier version, which did not say which days are built, "
-            "so nobody can tell which closing rows are still true; run: materializer publish"
-        )
 
 
 class NotMaterialized(StoreUnavailable):

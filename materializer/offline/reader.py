@@ -26,11 +26,8 @@ from materializer.errors import (
     NotPublished,
     OfflineStoreUnavailable,
     UnknownEntity,
-    UnknownGroup,
 )
 from materializer.offline.catalog import (
-    REGISTRY,
-    find_table,
     metadata_location,
     published_groups,
     spans_name,
@@ -38,8 +35,8 @@ from materializer.offline.catalog import (
     translate_errors,
 )
 from materializer.offline.rows import RowFinder
-from materializer.offline.search import Row, search, typed_key
-from materializer.offline.view import View, load_view
+from materializer.offline.search import LookupState, Row, load_state, search, typed_key
+from materializer.offline.snapshot import open_snapshot
 from materializer.registry import FeatureGroup
 from materializer.views.versions import VERSIONS, PublishedVersion, versions
 
@@ -94,7 +91,7 @@ class OfflineReader:
         self._refresh_seconds = refresh_seconds
         self._clock = clock
         self._finder = RowFinder() if footer_bytes is None else RowFinder(footer_bytes=footer_bytes)
-        self._views: dict[str, View] = {}
+        self._states: dict[str, LookupState] = {}
         self._due: dict[str, float] = {}
         self._names: tuple[str, ...] = ()
         self._names_due = -inf
@@ -116,7 +113,7 @@ class OfflineReader:
         for name in self._names:
             # A first publish that was killed leaves names without a state.
             with suppress(NotPublished):
-                groups[name] = self._view(name).group
+                groups[name] = self._state(name).group
         return groups
 
     def view_versions(self) -> list[PublishedVersion]:
@@ -142,11 +139,11 @@ class OfflineReader:
         Raises:
             UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
         """
-        view = self._view(group)
-        reached = len(view.order) if until is None else bisect_right(view.order, until)
-        day = view.order[reached - 1] if reached else None
-        latest = None if day is None else view.days[day].latest
-        return State(view.snapshot_id, day, None if latest == datetime.max else latest)
+        state = self._state(group)
+        reached = len(state.order) if until is None else bisect_right(state.order, until)
+        day = state.order[reached - 1] if reached else None
+        latest = None if day is None else state.days[day].latest
+        return State(state.snapshot_id, day, None if latest == datetime.max else latest)
 
     def snapshot_id(self, group: str) -> int:
         """
@@ -155,7 +152,7 @@ class OfflineReader:
         Raises:
             UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
         """
-        return self._view(group).snapshot_id
+        return self._state(group).snapshot_id
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
@@ -178,7 +175,7 @@ class OfflineReader:
             OfflineStoreUnavailable: The store cannot be read.
         """
         key = tuple(key)
-        return self._answered(group, lambda view: self._lookup(view, key, as_of))
+        return self._answered(group, lambda state: self._lookup(state, key, as_of))
 
     def lookup_many(self, group: str, asked: Sequence[Asked]) -> list[Row | LookupMiss]:
         """
@@ -198,50 +195,50 @@ class OfflineReader:
         Raises:
             UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
         """
-        return self._answered(group, lambda view: self._lookup_many(view, asked))
+        return self._answered(group, lambda state: self._lookup_many(state, asked))
 
-    def _answered(self, group: str, question: Callable[[View], T]) -> T:
-        view = self._view(group)
+    def _answered(self, group: str, question: Callable[[LookupState], T]) -> T:
+        state = self._state(group)
         try:
-            return question(view)
+            return question(state)
         except FileNotFoundError:
             # Old spans are deleted; a state that old has been replaced since.
             with translate_errors(table_name(group)):
-                return question(self._view(group, anew=True))
+                return question(self._state(group, anew=True))
         except (OSError, pa.ArrowException) as error:
             raise OfflineStoreUnavailable(table_name(group), str(error)) from error
 
-    def _lookup(self, view: View, key: tuple[str, ...], as_of: datetime) -> Row:
-        parts = typed_key(view.group, key)
+    def _lookup(self, state: LookupState, key: tuple[str, ...], as_of: datetime) -> Row:
+        parts = typed_key(state.group, key)
         if parts is None:
-            raise UnknownEntity(view.group.name, key)
-        searching = search(view, key, as_of)
+            raise UnknownEntity(state.group.name, key)
+        searching = search(state, key, as_of)
         paths = next(searching)
         while True:
-            found = self._finder.find(view.io, paths, view.group.entity, parts)
+            found = self._finder.find(state.io, paths, state.group.entity, parts)
             try:
                 paths = searching.send([] if found is None else found.to_pylist())
             except StopIteration as end:
                 row: Row = end.value
                 return row
 
-    def _lookup_many(self, view: View, asked: Sequence[Asked]) -> list[Row | LookupMiss]:
-        group = view.group
+    def _lookup_many(self, state: LookupState, asked: Sequence[Asked]) -> list[Row | LookupMiss]:
+        group = state.group
         keys = [typed_key(group, key) for key, _ in asked]
         # What the searches whose key can be read come to, in the end.
         answers: list[Row | LookupMiss] = [UnknownEntity(group.name, key) for key, _ in asked]
         searches = {
-            number: search(view, tuple(asked[number][0]), asked[number][1])
+            number: search(state, tuple(asked[number][0]), asked[number][1])
             for number, key in enumerate(keys)
             if key is not None
         }
-        waiting = {tuple(view.spans): list(searches)} if searches else {}
+        waiting = {tuple(state.spans): list(searches)} if searches else {}
         for searching in searches.values():
             next(searching)
         while waiting:
             paths, numbers = waiting.popitem()
             wanted = {key for number in numbers if (key := keys[number]) is not None}
-            found = self._finder.find_many(view.io, paths, group.entity, wanted)
+            found = self._finder.find_many(state.io, paths, group.entity, wanted)
             for number in numbers:
                 rows = found.get(keys[number] or (), [])
                 try:
@@ -254,34 +251,24 @@ class OfflineReader:
                     waiting.setdefault(further, []).append(number)
         return answers
 
-    def _view(self, name: str, *, anew: bool = False) -> View:
-        view = self._views.get(name)
-        if view is not None and not anew and self._clock() < self._due[name]:
-            return view
+    def _state(self, name: str, *, anew: bool = False) -> LookupState:
+        state = self._states.get(name)
+        if state is not None and not anew and self._clock() < self._due[name]:
+            return state
         # One thread looks for a new state; the others go on with the one they have.
-        if not self._lock.acquire(blocking=view is None or anew) and view is not None:
-            return view
+        if not self._lock.acquire(blocking=state is None or anew) and state is not None:
+            return state
         try:
             return self._renew(name)
         finally:
             self._lock.release()
 
-    def _renew(self, name: str) -> View:
-        view = self._views.get(name)
+    def _renew(self, name: str) -> LookupState:
+        state = self._states.get(name)
         location = metadata_location(self._catalog, spans_name(name))
-        if view is None or view.location != location:
-            view = None if location is None else load_view(self._catalog, name)
-        if view is None:
-            self._views.pop(name, None)
-            raise why_missing(self._catalog, name)
+        if state is None or state.location != location:
+            self._states.pop(name, None)
+            state = load_state(open_snapshot(self._catalog, name))
         self._due[name] = self._clock() + self._refresh_seconds
-        self._views[name] = view
-        return view
-
-
-def why_missing(catalog: Catalog, name: str) -> UnknownGroup | NotPublished:
-    """Tell why a group has no published state: no such group, or not the whole of it yet."""
-    known = published_groups(catalog)
-    table = find_table(catalog, table_name(name))
-    begun = table is not None and REGISTRY in table.properties
-    return NotPublished(name) if begun or not known else UnknownGroup(name, known)
+        self._states[name] = state
+        return state

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import cast
@@ -21,15 +21,17 @@ from typing import cast
 import redis
 from pyiceberg.catalog import Catalog
 
-from materializer.config import format_time, parse_time
-from materializer.errors import ContractCollision, PushRefused, UnreadableValue
+from materializer.config import format_time, micros, parse_time
+from materializer.errors import ContractCollision, NotPublished, PushRefused, UnreadableValue
+from materializer.offline.catalog import store_id
+from materializer.offline.snapshot import GroupSnapshot, SnapshotFile, open_snapshot
 from materializer.online import codec
 from materializer.online.bulk import Sent, send
 from materializer.online.codec import Meta
 from materializer.online.connection import address, translate_errors
+from materializer.online.file_order import changed_files, waves
 from materializer.online.meta import mark_unfinished, read_meta, write_meta
 from materializer.online.selection import Selection
-from materializer.online.source import File, Source, changed_files, micros, open_source, waves
 from materializer.online.sweep import sweep
 from materializer.registry import FeatureGroup
 
@@ -103,15 +105,18 @@ def push(
         OnlineWriteFailed: The server refuses a write.
     """
     started = time.perf_counter()
-    source = open_source(group, catalog)
+    owner = store_id(catalog)
+    if owner is None:
+        raise NotPublished(group.name)
+    source = replace(open_snapshot(catalog, group.name), group=group)
     known = _known(client, group, everything=everything)
     until = micros(now)
     selection = Selection(source, until)
     with selection.opened():
         day = _newest_day(source, selection, until)
         if known is not None:
-            _refuse(known, source, day, address(client), take_over, allow_older)
-        changed = None if known is None or everything else _changed(known, source, until)
+            _refuse(known, owner, source, day, address(client), take_over, allow_older)
+        changed = None if known is None or everything else _changed(known, owner, source, until)
         sent = Sent()
         if changed != []:
             occupied = _begin(client, group, known)
@@ -121,7 +126,7 @@ def push(
                 sent += Sent(removed=_sweep(selection, source, known, client))
     idle = known is not None and changed == []
     rows = known.rows if known is not None and idle else sent.written
-    write_meta(client, group.name, _meta(source, day, rows, now))
+    write_meta(client, group.name, _meta(owner, source, day, rows, now))
     return PushReport(
         group=group.name,
         rows=sent.written,
@@ -160,17 +165,23 @@ def _known(client: redis.Redis, group: FeatureGroup, *, everything: bool) -> Met
         raise
 
 
-def _newest_day(source: Source, selection: Selection, until: int) -> str | None:
-    for file in sorted(source.files, key=lambda file: file.partition, reverse=True):
+def _newest_day(source: GroupSnapshot, selection: Selection, until: int) -> str | None:
+    for file in sorted(source.files, key=lambda file: file.day, reverse=True):
         if not file.may_hold(None, until):
             continue
         if file.holds_only(None, until) or selection.has_available(file):
-            return file.partition
+            return file.day.isoformat()
     return None
 
 
 def _refuse(
-    known: Meta, source: Source, day: str | None, where: str, take_over: bool, allow_older: bool
+    known: Meta,
+    owner: str,
+    source: GroupSnapshot,
+    day: str | None,
+    where: str,
+    take_over: bool,
+    allow_older: bool,
 ) -> None:
     """
     Stop a push that would lose something.
@@ -179,7 +190,7 @@ def _refuse(
         PushRefused: Another store's rows, or something newer, are there.
     """
     name = source.group.name
-    if known.store_id != source.store_id:
+    if known.store_id != owner:
         if take_over:
             return
         raise PushRefused(
@@ -201,12 +212,14 @@ def _refuse(
         )
 
 
-def _changed(known: Meta, source: Source, until: int) -> list[File] | None:
+def _changed(
+    known: Meta, owner: str, source: GroupSnapshot, until: int
+) -> list[SnapshotFile] | None:
     """List the files whose entities have to be looked at; None means every file."""
     group = source.group
     then = (known.store_id, known.contract, known.key_prefix, known.ttl_days)
     if known.unfinished or then != (
-        source.store_id,
+        owner,
         group.contract.id,
         group.key_prefix,
         group.ttl_days,
@@ -247,8 +260,8 @@ def _begin(client: redis.Redis, group: FeatureGroup, known: Meta | None) -> bool
 
 def _write(
     selection: Selection,
-    changed: Sequence[File] | None,
-    order: Iterator[list[File]],
+    changed: Sequence[SnapshotFile] | None,
+    order: Iterator[list[SnapshotFile]],
     client: redis.Redis,
     meter: _Meter,
 ) -> Sent:
@@ -269,16 +282,18 @@ def _write(
     return sent + send(client, selection.deletions(), on_replies=meter.add)
 
 
-def _sweep(selection: Selection, source: Source, known: Meta | None, client: redis.Redis) -> int:
+def _sweep(
+    selection: Selection, source: GroupSnapshot, known: Meta | None, client: redis.Redis
+) -> int:
     prefixes = {source.group.key_prefix}
     if known is not None:
         prefixes.add(known.key_prefix)
     return sweep(client, source.group, sorted(prefixes), selection)
 
 
-def _meta(source: Source, day: str | None, rows: int, now: datetime) -> Meta:
+def _meta(owner: str, source: GroupSnapshot, day: str | None, rows: int, now: datetime) -> Meta:
     return Meta(
-        store_id=source.store_id,
+        store_id=owner,
         snapshot_id=str(source.snapshot_id),
         day=day,
         rows=rows,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -18,8 +19,8 @@ import pyarrow as pa
 from materializer.errors import BadValue, OfflineStoreUnavailable
 from materializer.offline.activity import FIRST_DAY, LAST_DAY
 from materializer.offline.parquet import Parquet
+from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
-from materializer.online.source import File, Source
 from materializer.registry import Column, FeatureGroup
 from materializer.sql import literal, open_engine, quoted, quoted_list
 
@@ -51,16 +52,16 @@ class Selection:
     `drop_found`, until `left` is zero; `deletions` are those never found. All within `opened`.
     """
 
-    def __init__(self, source: Source, until: int) -> None:
+    def __init__(self, snapshot: GroupSnapshot, until: int) -> None:
         """
         Prepare the SQL.
 
         Args:
-            source: The group and its files.
+            snapshot: The group and its files.
             until: Rows available later than then may not be used yet [microseconds since 1970].
         """
-        group = source.group
-        self._source = source
+        group = snapshot.group
+        self._snapshot = snapshot
         self._group = group
         self._until = until
         # Rows available up to then have expired.
@@ -87,7 +88,7 @@ class Selection:
             ContractMismatch: The table lacks a column of the group, or has another type.
             OfflineStoreUnavailable: A data file cannot be read.
         """
-        source, group = self._source, self._group
+        snapshot, group = self._snapshot, self._group
         time = _column(group, group.available_at)
         columns = {c.name: c for c in (*self._entity, *group.contract.columns, time)}
         with open_engine(MEMORY_LIMIT, threads=THREADS, preserve_insertion_order=False) as (
@@ -95,13 +96,13 @@ class Selection:
             folder,
         ):
             self._rows = Parquet(
-                group.name, source.table, source.schema, list(columns.values()), folder / "rows"
+                group.name, snapshot.table, snapshot.schema, list(columns.values()), folder / "rows"
             )
             ends = [Column(FIRST_DAY, "date"), Column(LAST_DAY, "date")]
             self._spans = Parquet(
                 group.name,
-                source.spans,
-                source.spans.schema(),
+                snapshot.spans,
+                snapshot.spans.schema(),
                 [*self._entity, *ends],
                 folder / "spans",
             )
@@ -109,14 +110,14 @@ class Selection:
                 yield
             except _UNREADABLE as error:
                 detail = str(error).split("\n", 1)[0]
-                raise OfflineStoreUnavailable(source.table.catalog.name, detail) from error
+                raise OfflineStoreUnavailable(snapshot.table.catalog.name, detail) from error
 
-    def has_available(self, file: File) -> bool:
+    def has_available(self, file: SnapshotFile) -> bool:
         """Tell whether a file holds a row that is available, expired or not."""
         available = f"epoch_us({self._time}) <= {self._until}"
         return bool(self._run(f"select 1 from {self._scan([file])} where {available} limit 1"))
 
-    def want(self, files: Sequence[File], first_wave: Sequence[File]) -> None:
+    def want(self, files: Sequence[SnapshotFile], first_wave: Sequence[SnapshotFile]) -> None:
         """
         Want every entity of some files.
 
@@ -135,10 +136,10 @@ class Selection:
     def want_everyone(self) -> None:
         """Want every entity of the group."""
         # The spans name each of them, so a long history need not be read to know them.
-        self._wanted = self._spans.sql(self._source.span_locations())
+        self._wanted = self._spans.sql(self._snapshot.span_files)
         self._everyone = True
 
-    def commands(self, wave: Sequence[File]) -> pa.RecordBatchReader:
+    def commands(self, wave: Sequence[SnapshotFile]) -> pa.RecordBatchReader:
         """
         Encode the newest usable row, in a wave, of each entity still wanted.
 
@@ -159,7 +160,7 @@ class Selection:
         command = codec.set_sql("k", "v", None if expires is None else "e")
         return self._stream(f"select {command} as command from ({encoded})")
 
-    def drop_found(self, wave: Sequence[File]) -> None:
+    def drop_found(self, wave: Sequence[SnapshotFile]) -> None:
         """Want no longer the entities that have a usable row in a wave."""
         found = f"select {self._keys} from {self._scan(wave)} where {self._usable}"
         if self._wanted is None:
@@ -219,12 +220,12 @@ class Selection:
 
     def stale(self) -> Iterator[list[str]]:
         """Yield, in batches, the remembered keys that belong to no entity of the group."""
-        everyone = self._spans.sql(self._source.span_locations())
+        everyone = self._spans.sql(self._snapshot.span_files)
         known = f"select {self._key} as k from {everyone}"
         for batch in self._stream(f"select k from {_ONLINE} anti join ({known}) using (k)"):
             yield batch.column(0).to_pylist()
 
-    def _newest(self, wave: Sequence[File]) -> str:
+    def _newest(self, wave: Sequence[SnapshotFile]) -> str:
         rows = f"select * from {self._scan(wave)} where {self._usable}"
         if self._wanted is None:
             rows = f"select * from ({rows}) semi join {_REMAINING} using ({self._keys})"
@@ -251,13 +252,13 @@ class Selection:
         )
         self._run(f"drop table {_ASKED}")
 
-    def _day_of(self, wave: Sequence[File]) -> str | None:
+    def _day_of(self, wave: Sequence[SnapshotFile]) -> date | None:
         """Name the day of which a wave is every row, each of them usable; None if it is not so."""
-        days = {file.partition for file in wave}
+        days = {file.day for file in wave}
         if len(days) > 1 or not all(file.holds_only(self.after, self._until) for file in wave):
             return None
         [day] = days
-        return day if all(f in wave for f in self._source.files if f.partition == day) else None
+        return day if all(f in wave for f in self._snapshot.files if f.day == day) else None
 
     def _refuse_not_finite(self, rows: str) -> None:
         conditions = codec.not_finite_sql(self._group.contract)
@@ -283,7 +284,7 @@ class Selection:
     def _stream(self, query: str) -> pa.RecordBatchReader:
         return self._engine.sql(query).to_arrow_reader(BATCH_ROWS)
 
-    def _scan(self, files: Sequence[File]) -> str:
+    def _scan(self, files: Sequence[SnapshotFile]) -> str:
         return self._rows.sql([file.path for file in files])
 
 

@@ -25,7 +25,7 @@ from materializer.console import Console
 from materializer.errors import DONE, OfflineStoreUnavailable, UsageError
 from materializer.lock import run_lock
 from materializer.offline.catalog import open_catalog, store_id
-from materializer.offline.pinned import Pinned, pin
+from materializer.offline.snapshot import GroupSnapshot, open_snapshots
 from materializer.offline.tags import tag_snapshots
 from materializer.sql import literal
 from materializer.training.checks import require_conserved, require_no_future
@@ -92,12 +92,12 @@ def training_set(
         file = open_labels(connection, labels)
         hashed = sha256_of(labels)
         catalog = open_catalog(settings)
-        pinned = pin(catalog, wanted.groups)
-        joined = resolve_groups(wanted, pinned, file)
+        snapshots = open_snapshots(catalog, wanted.groups)
+        joined = resolve_groups(wanted, snapshots, file)
         joining = Joining(connection, folder, file, wanted.time, joined)
         asked = joining.ask()
         with _reading(catalog):
-            for place, one in enumerate(pinned):
+            for place, one in enumerate(snapshots):
                 joining.find(place, one, asked)
                 require_no_future(connection, one.group.name, joining.found(place), ASKED)
         written = _write(connection, joining, file, fresh)
@@ -105,7 +105,7 @@ def training_set(
             labels=str(file.path),
             labels_sha256=_unchanged(labels, hashed),
             time=wanted.time,
-            inputs=tuple(map(_input, pinned, joined)),
+            inputs=tuple(map(_input, snapshots, joined)),
             sql=point_in_time_sql(file, wanted.time, joined),
             columns=written.columns,
             content=written.content,
@@ -113,7 +113,7 @@ def training_set(
             parquet_sha256=sha256_of(fresh),
             origin=_origin(settings, catalog),
         )
-        for line in _warnings(connection, pinned, asked):
+        for line in _warnings(connection, snapshots, asked):
             console.note(line)
         with run_lock(settings, "materializer training-set", wait=_WAIT):
             tag_snapshots(catalog, receipt.tag, receipt.snapshots)
@@ -121,7 +121,7 @@ def training_set(
     seconds = time.perf_counter() - started
     console.print(
         f"{out}: {receipt.rows:,} rows, {len(receipt.columns)} columns, from "
-        f"{len(pinned)} snapshots, {seconds:.1f} s"
+        f"{len(snapshots)} snapshots, {seconds:.1f} s"
     )
     console.result(
         {
@@ -188,13 +188,13 @@ def _unchanged(labels: Path, hashed: str) -> str:
     return hashed
 
 
-def _input(pinned: Pinned, joined: Joined) -> Input:
+def _input(snapshots: GroupSnapshot, joined: Joined) -> Input:
     return Input(
-        name=pinned.group.name,
-        snapshot_id=pinned.snapshot_id,
+        name=snapshots.group.name,
+        snapshot_id=snapshots.snapshot_id,
         on=joined.on,
-        columns=pinned.group.columns,
-        built_days=pinned.built_days,
+        columns=snapshots.group.columns,
+        built_days=snapshots.built_days,
     )
 
 
@@ -208,9 +208,9 @@ def _origin(settings: Settings, catalog: Catalog) -> dict[str, str]:
 
 
 def _warnings(
-    connection: duckdb.DuckDBPyConnection, pinned: Sequence[Pinned], asked: Asked
+    connection: duckdb.DuckDBPyConnection, snapshots: Sequence[GroupSnapshot], asked: Asked
 ) -> Iterator[str]:
-    for one in pinned:
+    for one in snapshots:
         known = [file.last for file in one.files if file.last is not None]
         newest = max(known, default=None)
         if newest is None or asked.last is None or asked.last <= newest:

@@ -21,7 +21,7 @@ import duckdb
 
 from materializer.errors import LabelsUnusable, TrainingSetRefused
 from materializer.offline.parquet import Parquet
-from materializer.offline.pinned import Pinned, PinnedFile
+from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.sql import literal, open_engine, quoted
 from materializer.training.labels import LabelFile
 from materializer.training.point_in_time import (
@@ -129,13 +129,13 @@ class Joining:
             f"such as {'; '.join(sorted(told))}; correct or drop them",
         )
 
-    def find(self, place: int, pinned: Pinned, asked: Asked) -> None:
+    def find(self, place: int, snapshot: GroupSnapshot, asked: Asked) -> None:
         """
         Find the row of a group that each label sees.
 
         Args:
             place: Of the group among the joined ones, from 0.
-            pinned: The group at its snapshot.
+            snapshot: The group at its snapshot.
             asked: What `ask` told.
 
         Raises:
@@ -144,15 +144,15 @@ class Joining:
             OfflineStoreUnavailable: A file cannot be read.
         """
         one, found = self._joined[place], self.found(place)
-        files = [file for file in pinned.files if may_matter(file, one, asked)]
+        files = [file for file in snapshot.files if may_matter(file, one, asked)]
         parquet = Parquet(
-            pinned.group.name,
-            pinned.table,
-            pinned.schema,
-            pinned.group.columns,
+            snapshot.group.name,
+            snapshot.table,
+            snapshot.schema,
+            snapshot.group.columns,
             self._folder / str(place),
         )
-        rows = parquet.sql_by_name([file.location for file in files])
+        rows = parquet.sql_by_name([file.path for file in files])
         self._run(f"create view main.{one.relation} as select * from {rows}")
         self._run(f"create table {found} as {self._found(one, f'{ASKED} as asked', 'false')}")
         rest = ASKED
@@ -290,7 +290,7 @@ class Joining:
         return self._connection.execute(sql).fetchall()
 
 
-def may_matter(file: PinnedFile, one: Joined, asked: Asked) -> bool:
+def may_matter(file: SnapshotFile, one: Joined, asked: Asked) -> bool:
     """Tell whether a label may see a row of a file, by the file's bounds."""
     if asked.first is None or asked.last is None:
         return False

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from materializer.errors import UsageError
-from materializer.offline.pinned import Pinned
+from materializer.offline.snapshot import GroupSnapshot
 from materializer.registry import FeatureGroup
 from materializer.training.labels import LabelFile
 from materializer.training.point_in_time import Joined
@@ -38,21 +38,21 @@ class TrainingSetRequest:
 
 
 def resolve_groups(
-    wanted: TrainingSetRequest, pinned: Sequence[Pinned], labels: LabelFile
+    wanted: TrainingSetRequest, snapshots: Sequence[GroupSnapshot], labels: LabelFile
 ) -> list[Joined]:
     """
     Say how each group is joined.
 
     Args:
         wanted: What a person wants.
-        pinned: The groups, in that order.
+        snapshots: The groups, in that order.
         labels: The label file.
 
     Raises:
         UsageError: A key or a column that is named is none of the groups', a group has no column
             left, or two columns would have one name.
     """
-    groups = [one.group for one in pinned]
+    groups = [one.group for one in snapshots]
     _require_known("--on", wanted.on, [_qualified(g.name, g.entity) for g in groups])
     offered = {group.name: _offered(group) for group in groups}
     if wanted.columns is not None:
@@ -64,7 +64,7 @@ def resolve_groups(
             columns=_columns(wanted, one.group.name, offered[one.group.name]),
             built_days=one.built_days,
         )
-        for one in pinned
+        for one in snapshots
     ]
     _refuse_shared_names(joined, labels)
     return joined

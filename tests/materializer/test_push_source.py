@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from itertools import pairwise
 from typing import Any, cast
 
@@ -9,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from materializer.online.source import FOREVER, File, Source, changed_files, waves
+from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
+from materializer.online.file_order import FOREVER, changed_files, waves
 
 
-def file(name: str, first: int | None, last: int | None) -> File:
-    return File(path=name, rows=1, partition=name, first=first, last=last)
+def file(name: str, first: int | None, last: int | None) -> SnapshotFile:
+    return SnapshotFile(path=name, rows=1, day=date(2024, 1, 1), first=first, last=last)
 
 
 def names(found: Any) -> Any:
     return [sorted(f.path for f in wave) for wave in found]
 
 
-def daily(count: int) -> list[File]:
+def daily(count: int) -> list[SnapshotFile]:
     return [file(f"{n:02}", n, n) for n in range(count)]
 
 
@@ -59,10 +61,12 @@ def test_no_later_wave_holds_anything_newer(spans: list[list[int]]) -> None:
         assert min(cast("int", f.first) for f in newer) > max(cast("int", f.last) for f in older)
 
 
-def source(*files: File) -> Source:
+def source(*files: SnapshotFile) -> GroupSnapshot:
     # Only its files are looked at.
     nothing = cast("Any", None)
-    return Source(nothing, nothing, nothing, nothing, 1, "", files)
+    snapshot = GroupSnapshot(nothing, nothing, nothing, 1)
+    snapshot.__dict__["files"] = files
+    return snapshot
 
 
 A, B = file("a", 1, 1), file("b", 2, 2)
@@ -83,6 +87,10 @@ A, B = file("a", 1, 1), file("b", 2, 2)
     ],
 )
 def test_files_that_came_went_or_ripened_are_looked_at(
-    now_there: list[File], pushed: list[File], since: int, now: int, found: list[str]
+    now_there: list[SnapshotFile],
+    pushed: list[SnapshotFile],
+    since: int,
+    now: int,
+    found: list[str],
 ) -> None:
     assert sorted(f.path for f in changed_files(source(*now_there), pushed, since, now)) == found

@@ -18,7 +18,7 @@ import pytest
 from materializer.config import Settings
 from materializer.errors import TrainingSetRefused
 from materializer.lock import run_lock
-from materializer.offline import pinned
+from materializer.offline import snapshot
 from materializer.offline.catalog import table_name
 from materializer.offline.tags import tag_snapshots
 from materializer.training import build as training_set
@@ -294,17 +294,17 @@ def test_a_publish_that_stands_between_its_commits_is_not_seen_yet(tmp_path: Pat
 def test_groups_are_pinned_as_of_one_moment(
     store: SetStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pin_one, newest = pinned._pin, dict[str, int]()
+    pin_one, newest = snapshot.open_snapshot, dict[str, int]()
 
-    def publish_behind_its_back(catalog: object, name: str) -> pinned.Pinned:
-        taken: pinned.Pinned = pin_one(store.catalog, name)
+    def publish_behind_its_back(catalog: object, name: str) -> snapshot.GroupSnapshot:
+        taken: snapshot.GroupSnapshot = pin_one(store.catalog, name)
         if name == "users" and not newest:
             newest["users"] = store.publish(USERS, [clicks("u1", FIRST + DAY, 9)])
         return taken
 
-    monkeypatch.setattr(pinned, "_pin", publish_behind_its_back)
+    monkeypatch.setattr(snapshot, "_pin", publish_behind_its_back)
 
-    taken = pinned.pin(store.catalog, ["users", "visits"])
+    taken = snapshot.open_snapshots(store.catalog, ["users", "visits"])
 
     assert taken[0].snapshot_id == newest["users"]
 

@@ -1,0 +1,238 @@
+"""
+A published state of a group: what every reader outside dbt sees.
+
+Responsible for finding it: the spans first, since they are committed last and name the snapshot of
+the group that they describe, then the group at that snapshot. So the pair fits, whatever a publish
+is doing. Lookups, pushes and training sets all start here. Does not read rows; a newer state is
+another object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import cast
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.conversions import from_bytes
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.types import TimestampType
+
+from materializer.days import DayRange
+from materializer.errors import NotPublished, UnknownGroup
+from materializer.offline.activity import described_snapshot
+from materializer.offline.catalog import (
+    BUILT_DAYS,
+    REGISTRY,
+    find_table,
+    metadata_location,
+    published_groups,
+    spans_name,
+    table_name,
+    translate_errors,
+)
+from materializer.offline.files import data_files, partition_day
+from materializer.offline.publish import publish_summary
+from materializer.registry import FeatureGroup
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """
+    One data file of a group.
+
+    Attributes:
+        path: As the manifest has it.
+        rows: Number of rows.
+        day: The partition whose rows it holds.
+        first: Smallest `available_at` in it [microseconds since 1970], None when the manifest does
+            not say: another engine may have rewritten the file.
+        last: Largest, likewise.
+    """
+
+    path: str
+    rows: int
+    day: date
+    first: int | None
+    last: int | None
+
+    def may_hold(self, after: int | None, until: int) -> bool:
+        """Return whether a row can be available later than *after*, and no later than *until*."""
+        late_enough = after is None or self.last is None or self.last > after
+        return late_enough and (self.first is None or self.first <= until)
+
+    def holds_only(self, after: int | None, until: int) -> bool:
+        """Return whether every row is certain to be so."""
+        if self.first is None or self.last is None:
+            return False
+        return (after is None or self.first > after) and self.last <= until
+
+
+# Without slots, for the lists of files are kept once they were read.
+@dataclass(frozen=True)
+class GroupSnapshot:
+    """
+    One group at the snapshot that readers see.
+
+    Attributes:
+        group: As it was published with the rows: key, contract, availability, prefix and ttl.
+        table: Its Iceberg table.
+        spans: The table of its activity spans, which names every entity.
+        snapshot_id: The snapshot of the group's table.
+    """
+
+    group: FeatureGroup
+    table: Table
+    spans: Table
+    snapshot_id: int
+
+    @property
+    def location(self) -> str:
+        """The metadata file of the spans: another one means a newer state."""
+        return self.spans.metadata_location
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The columns of the snapshot."""
+        return schema_at(self.table, self.snapshot_id)
+
+    @cached_property
+    def files(self) -> tuple[SnapshotFile, ...]:
+        """
+        The data files, in the order of their days.
+
+        Raises:
+            OfflineStoreUnavailable: The manifests cannot be read.
+        """
+        return self._files(self.snapshot_id)
+
+    @cached_property
+    def span_files(self) -> tuple[str, ...]:
+        """
+        The files of the spans.
+
+        Raises:
+            OfflineStoreUnavailable: The manifests cannot be read.
+        """
+        with translate_errors(self.table.catalog.name):
+            return tuple(file.file_path for file in data_files(self.spans))
+
+    @property
+    def built_days(self) -> tuple[DayRange, ...]:
+        """The days that were built, as ranges; none for a group without a closing row."""
+        if not (self.group.closing_row and self.group.fresh_hours):
+            return ()
+        snapshot = self.table.snapshot_by_id(self.snapshot_id)
+        summary = None if snapshot is None else publish_summary(self.table, snapshot)
+        text = "" if summary is None else summary[BUILT_DAYS]
+        return tuple(DayRange.from_text(days) for days in text.split(", ") if days)
+
+    def files_at(self, snapshot_id: int) -> tuple[SnapshotFile, ...] | None:
+        """
+        List the data files of another snapshot, or None when it cannot be read any more.
+
+        Raises:
+            OfflineStoreUnavailable: The manifests cannot be read.
+        """
+        if not self.knows(snapshot_id):
+            return None
+        files = self._files(snapshot_id)
+        with translate_errors(self.table.catalog.name):
+            # An expired snapshot may leave its name behind and take its files away.
+            for file in set(files) - set(self.files):
+                if not self.table.io.new_input(file.path).exists():
+                    return None
+        return files
+
+    def knows(self, snapshot_id: int) -> bool:
+        """Return whether the table still has a snapshot of that id."""
+        return self.table.snapshot_by_id(snapshot_id) is not None
+
+    def descends_from(self, snapshot_id: int) -> bool:
+        """Return whether this snapshot is another one, or was committed on top of it."""
+        current = self.table.snapshot_by_id(self.snapshot_id)
+        line = list(ancestors_of(current, self.table.metadata))
+        if any(ancestor.snapshot_id == snapshot_id for ancestor in line):
+            return True
+        # An expiry cuts the line off. What is older than the rest of it lay in the part that went.
+        other = self.table.snapshot_by_id(snapshot_id)
+        return other is not None and (other.sequence_number or 0) < (line[-1].sequence_number or 0)
+
+    def _files(self, snapshot_id: int) -> tuple[SnapshotFile, ...]:
+        with translate_errors(self.table.catalog.name):
+            time_id = self.schema.find_field(self.group.available_at).field_id
+            files = (_file(file, time_id) for file in data_files(self.table, snapshot_id))
+            return tuple(sorted(files, key=lambda file: (file.day, file.path)))
+
+
+def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
+    """
+    Open the published state of a group.
+
+    Raises:
+        UnknownGroup: The store has other groups.
+        NotPublished: The store has no group yet, or not the whole of this one.
+        OfflineStoreUnavailable: The store cannot be read.
+    """
+    spans = find_table(catalog, spans_name(name))
+    described = described_snapshot(spans)
+    table = find_table(catalog, table_name(name))
+    if spans is None or described is None or table is None:
+        raise _why_missing(catalog, name, table)
+    group = FeatureGroup.from_json(spans.properties[REGISTRY])
+    return GroupSnapshot(group, table, spans, described)
+
+
+def open_snapshots(catalog: Catalog, names: Sequence[str]) -> list[GroupSnapshot]:
+    """
+    Open the published states of several groups, as they all were at one moment.
+
+    Raises:
+        UnknownGroup, NotPublished, OfflineStoreUnavailable: See `open_snapshot`.
+    """
+    before = _locations(catalog, names)
+    while True:
+        snapshots = [open_snapshot(catalog, name) for name in names]
+        # A publish shows one group after the other: all must have been there at once.
+        after = _locations(catalog, names)
+        if after == before:
+            return snapshots
+        before = after
+
+
+def schema_at(table: Table, snapshot_id: int) -> Schema:
+    """Return the columns of a snapshot that the table has."""
+    snapshot = table.snapshot_by_id(snapshot_id)
+    known = None if snapshot is None else snapshot.schema_id
+    return table.schema() if known is None else table.schemas()[known]
+
+
+def _locations(catalog: Catalog, names: Iterable[str]) -> list[str | None]:
+    return [metadata_location(catalog, spans_name(name)) for name in names]
+
+
+def _file(file: DataFile, time_id: int) -> SnapshotFile:
+    return SnapshotFile(
+        path=file.file_path,
+        rows=file.record_count,
+        day=partition_day(file),
+        first=_bound(file.lower_bounds, time_id),
+        last=_bound(file.upper_bounds, time_id),
+    )
+
+
+def _bound(bounds: Mapping[int, bytes] | None, field_id: int) -> int | None:
+    if not bounds or field_id not in bounds:
+        return None
+    return cast("int", from_bytes(TimestampType(), bounds[field_id]))
+
+
+def _why_missing(catalog: Catalog, name: str, table: Table | None) -> UnknownGroup | NotPublished:
+    known = published_groups(catalog)
+    begun = table is not None and REGISTRY in table.properties
+    return NotPublished(name) if begun or not known else UnknownGroup(name, known)
