@@ -16,6 +16,7 @@ from materializer.config import Settings
 from materializer.offline.activity import FIRST_DAY, LAST_DAY
 from materializer.offline.catalog import (
     GROUP_SNAPSHOT_ID,
+    REGISTRY,
     ensure_store,
     open_catalog,
     spans_name,
@@ -109,11 +110,12 @@ class Offline:
         found = _spans(scan.to_arrow(), keys, self.group.partition)
         if not self.catalog.table_exists(name):
             self.catalog.create_table(name, schema=found.schema)
-        _overwrite(
-            self.catalog.load_table(name),
-            found,
-            snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot_id)},
-        )
+        table = self.catalog.load_table(name)
+        with warnings.catch_warnings(), table.transaction() as transaction:
+            # PyIceberg warns of replacing what was not there.
+            warnings.simplefilter("ignore", UserWarning)
+            transaction.overwrite(found, snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot_id)})
+            transaction.set_properties({REGISTRY: self.group.to_json()})
 
 
 def _spans(rows: pa.Table, keys: Sequence[str], partition: str) -> pa.Table:
@@ -132,13 +134,6 @@ def _spans(rows: pa.Table, keys: Sequence[str], partition: str) -> pa.Table:
         [*(rows.schema.field(key) for key in keys), *((end, pa.date32()) for end in columns[-2:])]
     )
     return pa.Table.from_pylist([dict(zip(columns, span, strict=True)) for span in spans], schema)
-
-
-def _overwrite(table: Table, data: Any, **options: Any) -> None:
-    with warnings.catch_warnings():
-        # PyIceberg warns of replacing what was not there.
-        warnings.simplefilter("ignore", UserWarning)
-        table.overwrite(data, **options)
 
 
 def _decimal(kind: str) -> pa.DataType:
