@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What readers of the store use, for the tests of docs/clients.md. In a folder of its own: PyArrow imports
+# What readers of the store use, for the tests of docs/how-to/clients.md. In a folder of its own: PyArrow imports
 # pandas wherever it finds it, and every command would pay for that.
 CLIENTS := pandas polars
 STAMP := $(VENV)/installed

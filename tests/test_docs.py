@@ -25,7 +25,10 @@ from tests.support import oracle
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "dbt_project"
-PAGES = {path.name: path.read_text() for path in (ROOT / "docs").glob("*.md")}
+PAGES = {
+    path.relative_to(ROOT / "docs").as_posix(): path.read_text()
+    for path in (ROOT / "docs").rglob("*.md")
+}
 TOLD = "\n".join([(ROOT / "README.md").read_text(), *PAGES.values()])
 PYTHON = [*(ROOT / "materializer").rglob("*.py"), *(ROOT / "serve").rglob("*.py")]
 SQL = [*PROJECT.rglob("*.sql"), *PROJECT.rglob("*.yml")]
@@ -88,7 +91,7 @@ def test_every_command_and_option_is_in_the_docs(program: str) -> None:
 def test_the_table_of_options_has_no_option_that_is_gone() -> None:
     told = {
         option
-        for row in table("operations.md", "option", "meaning")
+        for row in table("how-to/operations.md", "option", "meaning")
         for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row[0])
     }
 
@@ -106,7 +109,7 @@ def test_the_table_of_commands_gives_each_its_own_options() -> None:
 
     assert commands == {
         row[0]: set(re.findall(r"--[a-z-]+", row[2]))
-        for row in table("operations.md", "command", "what it does", "its own options")
+        for row in table("how-to/operations.md", "command", "what it does", "its own options")
     }
 
 
@@ -124,7 +127,7 @@ def test_every_command_line_in_the_docs_is_understood(line: str) -> None:
 
 
 def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
-    rows = table("operations.md", "code", "meaning")
+    rows = table("how-to/operations.md", "code", "meaning")
 
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
@@ -137,7 +140,9 @@ def test_every_environment_variable_is_told_and_none_that_is_not_read() -> None:
     reads = r"(?<!request\.)(?:\benv(?:iron)?(?:\.get\(|\[)|env_var\(|_ENV = )\s*[\"'](\w+)[\"']"
     read_there = set(re.findall(reads, source))
 
-    told = {row[0].removesuffix("*") for row in table("settings.md", "variable", "meaning")}
+    told = {
+        row[0].removesuffix("*") for row in table("reference/settings.md", "variable", "meaning")
+    }
 
     assert told == read_there
 
@@ -148,7 +153,7 @@ def test_every_dbt_var_is_told_and_none_that_is_not_read() -> None:
     used |= set(re.findall(r"input_relation\(\s*'(\w+)'", source))
     declared = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
 
-    told = {row[0]: row[2] for row in table("settings.md", "var", "meaning", "default")}
+    told = {row[0]: row[2] for row in table("reference/settings.md", "var", "meaning", "default")}
 
     assert set(told) == used
     assert {name: told[name] for name in declared} == {k: str(v) for k, v in declared.items()}
@@ -157,7 +162,7 @@ def test_every_dbt_var_is_told_and_none_that_is_not_read() -> None:
 def test_every_setting_of_the_profile_is_told() -> None:
     profile = yaml.safe_load((ROOT / "profiles.yml").read_text())["feature_store"]
 
-    told = [row[0] for row in table("settings.md", "setting", "value", "why")]
+    told = [row[0] for row in table("reference/settings.md", "setting", "value", "why")]
 
     assert told == list(profile["outputs"][profile["target"]])
 
@@ -168,7 +173,7 @@ def test_every_key_of_a_feature_group_is_told() -> None:
         *("version", "latest_version", "deprecation_date", "lineage"),
     }
 
-    told = {row[0] for row in table("settings.md", "key", "meaning", "default")}
+    told = {row[0] for row in table("reference/settings.md", "key", "meaning", "default")}
 
     assert told == {field.name for field in fields(FeatureGroup)} - from_the_model
 
@@ -202,7 +207,7 @@ def refs(text: str) -> set[str]:
 def test_the_table_of_the_gate_names_every_test_and_what_it_guards() -> None:
     told = {
         row[0]: set(re.findall(r"\w+", row[2]))
-        for row in table("gate.md", "test", "what it proves", "guards")
+        for row in table("explanation/gate.md", "test", "what it proves", "guards")
     }
 
     assert told == gate_tests()
@@ -212,7 +217,7 @@ def test_the_table_of_the_gate_names_every_test_and_what_it_guards() -> None:
 
 
 def messages() -> list[str]:
-    text = PAGES["troubleshooting.md"]
+    text = PAGES["how-to/troubleshooting.md"]
     return re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)
 
 
@@ -240,7 +245,7 @@ def test_every_message_in_troubleshooting_is_one_of_the_code(message: str, sourc
 
 
 def example(name: str) -> list[list[str]]:
-    text = PAGES["features.md"].split(f"<!-- {name}: checked", 1)[1]
+    text = PAGES["reference/features.md"].split(f"<!-- {name}: checked", 1)[1]
     lines = iter(text.splitlines()[3:])
     return [cells(line) for line in lines_of_table(lines)]
 
@@ -281,7 +286,7 @@ def test_the_example_of_labels_is_what_the_events_give() -> None:
 
 
 def test_the_example_of_the_online_format_follows_the_format() -> None:
-    page = PAGES["online-format.md"]
+    page = PAGES["reference/online-format.md"]
     answers = dict(re.findall(r"^\$ redis-cli \S+ \S+ get (\S+)\n(.+)$", page, re.MULTILINE))
     value, contract_text, meta = answers.values()
 
@@ -295,14 +300,14 @@ def test_the_example_of_the_online_format_follows_the_format() -> None:
         codec.contract_key(contract_id),
         codec.meta_key("features_daily"),
     ]
-    assert [row[0] for row in table("online-format.md", "field", "meaning")] == [
+    assert [row[0] for row in table("reference/online-format.md", "field", "meaning")] == [
         *json.loads(meta),
         "unfinished",
     ]
 
 
 def test_the_examples_of_keys_are_what_the_codec_writes() -> None:
-    rows = table("online-format.md", "user_id", "key")
+    rows = table("reference/online-format.md", "user_id", "key")
 
     assert [codec.key("features", [user]) for user, _ in rows] == [key for _, key in rows]
 

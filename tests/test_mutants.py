@@ -68,7 +68,9 @@ def test_every_pytest_node_that_a_mutant_names_exists() -> None:
 def test_the_table_of_the_gate_names_the_mutants_that_each_test_catches() -> None:
     told = {
         row[0]: set(re.findall(r"\w+", row[3]))
-        for row in table("gate.md", "test", "what it proves", "guards", "mutants that it catches")
+        for row in table(
+            "explanation/gate.md", "test", "what it proves", "guards", "mutants that it catches"
+        )
     }
 
     assert told == {
@@ -77,7 +79,10 @@ def test_the_table_of_the_gate_names_the_mutants_that_each_test_catches() -> Non
 
 
 def test_the_table_of_mutants_has_every_other_one_with_the_test_that_catches_it() -> None:
-    told = [tuple(row) for row in table("gate.md", "mutant", "what a user would suffer", "test")]
+    told = [
+        tuple(row)
+        for row in table("explanation/gate.md", "mutant", "what a user would suffer", "test")
+    ]
 
     assert told == [
         (mutant.name, mutant.why, function_of(mutant.caught_by)) for mutant in IN_PYTEST

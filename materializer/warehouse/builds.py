@@ -51,7 +51,8 @@ def newest_build(warehouse: Warehouse, registry: Registry, unique_id: str) -> Bu
         ledger, built_sql = registry.records["build_ledger"], registry.records["built_sql"]
     except KeyError as missing:
         raise FeatureStoreError(
-            f"the project declares no source records.{missing.args[0]}; see docs/architecture.md"
+            f"the project declares no source records.{missing.args[0]}; "
+            "see docs/reference/records.md"
         ) from None
     query = f"""(
         select build."sequence", build.build_id, build.vars, built.sql

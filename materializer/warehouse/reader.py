@@ -237,7 +237,7 @@ class Warehouse:
             return self._registry.records[name]
         except KeyError:
             raise FeatureStoreError(
-                f"the project declares no source records.{name}; see docs/architecture.md"
+                f"the project declares no source records.{name}; see docs/reference/records.md"
             ) from None
 
     def _arrow(self, query: str, parameters: Sequence[object] = ()) -> pa.Table:

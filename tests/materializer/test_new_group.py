@@ -1,4 +1,4 @@
-"""A group is added by SQL and YAML alone: the steps of docs/registry.md, to the letter."""
+"""A group is added by SQL and YAML alone, as the steps of docs/how-to/new-group.md have it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.store import (
     write_inputs,
 )
 
-STEPS = pages.section("registry.md", "Adding a group, step by step")
+STEPS = pages.section("how-to/new-group.md", "Adding a group, step by step")
 NAMES = {"x": "click", "y": "search", "z": "view"}
 EVENTS: list[oracle.Event] = [(user, NAMES[kind], at) for user, kind, at, *_ in history()]
 

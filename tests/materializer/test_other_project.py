@@ -1,4 +1,4 @@
-"""A project of other names, with a profile and keys of its own: docs/registry.md, to the letter."""
+"""A project of other names, with a profile and keys of its own, as the how-to page has it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.dbt import ROOT, Project
 from tests.support.server import SERVERS, Server
 from tests.support.store import Done, Store
 
-STEPS = pages.section("registry.md", "A project of your own")
+STEPS = pages.section("how-to/new-group.md", "A project of your own")
 
 
 class Shop(Project):

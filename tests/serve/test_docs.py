@@ -1,4 +1,4 @@
-"""docs/http.md says what the server does: routes, codes, options, and its very examples."""
+"""docs/reference/http.md agrees with the server: routes, codes, options, and its examples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serve.__main__ import _parser
 from serve.errors import CODES
 from tests.serve.support import ROOT, FeatureServer
 
-PAGE = (ROOT / "docs" / "http.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "http.md").read_text()
 EXAMPLES = re.findall(r"```sh\n(curl [^\n]+)\n```\n\n```json\n(.*?)```", PAGE, re.DOTALL)
 
 

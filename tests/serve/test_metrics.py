@@ -77,7 +77,7 @@ def test_the_page_tells_every_metric_with_its_labels(
 ) -> None:
     counted.online("nobody")
     counted.online("user1")
-    page = (ROOT / "docs" / "http.md").read_text()
+    page = (ROOT / "docs" / "reference" / "http.md").read_text()
     told = {
         name: set(re.findall(r"`(\w+)`", labels))
         for name, labels in re.findall(r"^\| `(feature_\w+)` \| ([^|]*) \|", page, re.M)
