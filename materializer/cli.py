@@ -1,178 +1,336 @@
 """
-The command line: `materializer publish | push | run | status | groups | get | ...`.
+The command line: one function for each command of `materializer`.
 
-Owns arguments, exit codes and the one-line error. Refuses to import an engine before a command
-needs one, so that `--help` answers at once.
+Responsible for what a command is called and which options it has. Does not do the work, and imports
+no engine before a command needs one, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import re
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from materializer.config import Settings
-from materializer.console import Console
-from materializer.errors import (
-    DONE,
-    EXIT_CODES,
-    FAILED,
-    FeatureStoreError,
-    UnknownGroup,
-    UsageError,
+import click
+
+from materializer.cli_options import (
+    Age,
+    Call,
+    KeyColumn,
+    Names,
+    common,
+    group_option,
+    removals_option,
+    wait_option,
 )
+from materializer.config import Settings
+from materializer.errors import DONE, EXIT_CODES, USAGE, UnknownGroup, UsageError
 from materializer.lock import run_lock
-from materializer.registry import FeatureGroup, Registry, read_manifest
+from materializer.registry import FeatureGroup, Registry
 
-Command = Callable[[argparse.Namespace, Settings, Console], int]
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_INTERRUPTED = 130
-_ABOUT_RECEIPTS = """\
-A publish writes a receipt beside each training file, and keeps every one under training/receipts/
-in the home. A receipt has the SQL that built the set and the Iceberg snapshots of the labels and
-features that went in; tags keep those snapshots from expiring. Here that SQL runs over those
-snapshots again, and its rows are compared with what was published. Neither dbt nor the warehouse is
-needed, and nothing is written.
-
-It ends with 0 and `identical`, or with 1 and the first input that differs, looked at in this order:
-the SQL, the vars, the labels, each feature group, the built days, the output, the Parquet file.
-
-The receipt of a `materializer training-set` is verified the same way. Its labels are read again
-from the file that it names, which must still be the same.
-"""
-_ABOUT_SETS = """\
-Labels are a Parquet or CSV file with a time and the keys of the groups. Each row comes out once, in
-its place, with the columns of each group as they were known at its time: first all label columns,
-then those of the groups, in the order they are named. What was not known, or not true any more, is
-null. Neither dbt nor the warehouse is needed. Beside the output OUT is OUT.receipt.json, from which
-`materializer verify-training` makes the set again.
-
-  materializer training-set --labels labels.csv --groups features_daily --out train.parquet
-
-Groups that share the name of a column, such as `day`, need --prefix or a choice of columns:
-
-  materializer training-set --labels views.parquet --time viewed_at \\
-      --groups user_profile,item_feature --prefix --on user_id=viewer --out train.parquet
-"""
+_EXIT_CODES = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
+# \b keeps click from filling the lines below it.
+_EPILOG = f"\b\nExit codes:\n{_EXIT_CODES}\n\n\b\nEvery night:\n  dbt build; materializer run"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """
-    Run one command.
+class _Declared(click.Group):
+    """List the commands in the order of the day, not of the alphabet."""
 
-    Args:
-        argv: Arguments without the program's name; None for the process's own.
-
-    Returns:
-        The exit code, see `materializer --help`.
-    """
-    arguments = _parser().parse_args(argv)
-    console = Console(as_json=arguments.json)
-    try:
-        command: Command = arguments.command
-        return command(arguments, Settings.from_env(), console)
-    except FeatureStoreError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        console.error(f"materializer: {error}")
-        console.result({"error": str(error), "exit_code": error.exit_code})
-        return error.exit_code
-    except KeyboardInterrupt:
-        said = "interrupted; what is done is kept, run it again to go on"
-        console.error(f"materializer: {said}")
-        console.result({"error": said, "exit_code": _INTERRUPTED})
-        return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
-        if arguments.debug:
-            traceback.print_exc()
-        said = " ".join(str(error).split())
-        console.error(f"materializer: {type(error).__name__}: {said} (--debug shows where)")
-        console.result({"error": str(error), "exit_code": FAILED})
-        return FAILED
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
-def _publish(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+@click.group(
+    cls=_Declared,
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="dbt-feature-store", prog_name="materializer")
+def program() -> None:
+    """Publish what passed the gate, and push it online."""
+
+
+@program.command()
+@group_option
+@wait_option
+@removals_option
+@common
+def publish(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) -> int:
+    """Copy what passed the gate to the offline store."""
     from materializer.outcome import exit_code
-    from materializer.publish import publish
 
-    registry = _registry(arguments)
-    settings = _warehouse(arguments, settings, registry)
+    registry = call.registry()
+    settings = call.with_warehouse(registry)
     with run_lock(settings, "materializer publish"):
-        outcomes = publish(
-            settings,
-            registry,
-            _groups(arguments, registry),
-            console,
-            wait=arguments.wait,
-            allow_removals=arguments.allow_removals,
-            training_sets=not arguments.group,
-            project_dir=arguments.project_dir,
-        )
-    console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+        outcomes = _publish(call, settings, registry, groups, wait, allow_removals)
+    call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
 
 
-def _push(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+@program.command()
+@group_option
+@click.option("--all", "everything", is_flag=True, help="Push every entity, changed or not.")
+@click.option("--take-over", is_flag=True, help="Overwrite the rows of another store.")
+@click.option("--allow-older", is_flag=True, help="Overwrite newer rows.")
+@common
+def push(
+    call: Call, groups: Sequence[str], everything: bool, take_over: bool, allow_older: bool
+) -> int:
+    """Bring the newest published rows online."""
     from materializer.outcome import exit_code
     from materializer.push import push
 
-    registry = _registry(arguments)
-    with run_lock(settings, "materializer push"):
+    registry = call.registry()
+    with run_lock(call.settings, "materializer push"):
         outcomes = push(
-            settings,
-            _groups(arguments, registry),
-            console,
-            everything=arguments.all,
-            take_over=arguments.take_over,
-            allow_older=arguments.allow_older,
-            views=[] if arguments.group else list(registry.views.values()),
+            call.settings,
+            _selected(registry, groups),
+            call.console,
+            everything=everything,
+            take_over=take_over,
+            allow_older=allow_older,
+            views=[] if groups else list(registry.views.values()),
         )
-    console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
 
 
-def _run(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
+@program.command()
+@group_option
+@wait_option
+@removals_option
+@common
+def run(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) -> int:
+    """Publish, then push: what cron calls."""
     from materializer.outcome import exit_code
-    from materializer.publish import publish
     from materializer.push import push
 
-    registry = _registry(arguments)
-    settings = _warehouse(arguments, settings, registry)
-    groups = _groups(arguments, registry)
+    registry = call.registry()
+    settings = call.with_warehouse(registry)
+    selected = _selected(registry, groups)
     with run_lock(settings, "materializer run"):
-        outcomes = publish(
-            settings,
-            registry,
-            groups,
-            console,
-            wait=arguments.wait,
-            allow_removals=arguments.allow_removals,
-            training_sets=not arguments.group,
-            project_dir=arguments.project_dir,
-        )
+        outcomes = _publish(call, settings, registry, groups, wait, allow_removals)
         # A refused publish leaves the last good rows, and those are pushed all the same.
         published = [
             group
-            for group, outcome in zip(groups, outcomes, strict=False)
+            for group, outcome in zip(selected, outcomes, strict=False)
             if outcome.code == DONE or _was_published(settings, group)
         ]
         outcomes += push(
             settings,
             published,
-            console,
+            call.console,
             everything=False,
             take_over=False,
             allow_older=False,
-            views=[] if arguments.group else list(registry.views.values()),
+            views=[] if groups else list(registry.views.values()),
         )
-    console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
+    call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
+
+
+@program.command()
+@group_option
+@wait_option
+@click.option(
+    "--max-age",
+    type=Age(),
+    metavar="AGE",
+    help="Exit with 1 when a group's newest data are older, e.g. 26h; for alerting.",
+)
+@common
+def status(call: Call, groups: Sequence[str], wait: float, max_age: timedelta | None) -> int:
+    """Show how far each group is, and what to run."""
+    from materializer.status import status
+
+    registry = call.registry()
+    settings = call.with_warehouse(registry)
+    selected = _selected(registry, groups)
+    return status(settings, registry, selected, call.console, wait=wait, max_age=max_age)
+
+
+@program.command()
+@click.argument("name", required=False)
+@common
+def groups(call: Call, name: str | None) -> int:
+    """List the feature groups, or describe one."""
+    from materializer.describe import groups
+
+    return groups(call.registry(), name, call.console, call.settings.now())
+
+
+@program.command()
+@click.argument("name", required=False)
+@common
+def views(call: Call, name: str | None) -> int:
+    """List the feature views, or describe one."""
+    from materializer.describe_views import list_views
+    from materializer.offline.catalog import open_catalog
+    from materializer.views.versions import versions
+
+    registry = call.registry()
+    return list_views(registry, name, versions(open_catalog(call.settings)), call.console)
+
+
+@program.command()
+@group_option
+@click.argument("key", nargs=-1, required=True)
+@common
+def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
+    """Print the online row of one entity, found by its KEY."""
+    from materializer.get import get
+
+    registry = call.registry()
+    matching = [
+        group
+        for group in _selected(registry, groups)
+        if group.online and len(group.entity) == len(key)
+    ]
+    if len(matching) != 1:
+        raise UsageError(
+            f"{len(matching)} online groups have a key of {len(key)} part(s); "
+            f"name one with --group: {', '.join(registry.groups)}"
+        )
+    return get(call.settings, matching[0], key, call.console)
+
+
+@program.command("training-set")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="The labels, Parquet or CSV.",
+)
+@click.option(
+    "--groups", type=Names(), required=True, metavar="A,B", help="The published groups to join."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="The Parquet file to write.",
+)
+@click.option(
+    "--time",
+    default="as_of_ts",
+    metavar="COLUMN",
+    help="The label column with the time; UTC unless it has an offset (default: as_of_ts).",
+)
+@click.option(
+    "--on",
+    type=KeyColumn(),
+    multiple=True,
+    metavar="KEY=COLUMN",
+    help="The label column that holds a key, where its name differs; may be repeated, and KEY may "
+    "be GROUP.KEY.",
+)
+@click.option(
+    "--columns",
+    type=Names(),
+    metavar="A,B",
+    help="Take these columns of the groups; a name may be GROUP.COLUMN (default: all but keys).",
+)
+@click.option("--prefix", is_flag=True, help="Name each column of a group GROUP__COLUMN.")
+@click.option("--force", is_flag=True, help="Overwrite an existing output.")
+@common
+def training_set(call: Call, labels: Path, out: Path, force: bool, **request: Any) -> int:
+    """
+    Join a file of labels with published groups.
+
+    Labels are a Parquet or CSV file with a time and the keys of the groups. Each row comes out
+    once, in its place, with the columns of each group as they were known at its time: first the
+    label columns, then those of the groups, in the order they are named. What was not known, or no
+    longer true, is null. Neither dbt nor the warehouse is needed. Next to the output OUT is
+    OUT.receipt.json, from which `materializer verify-training` builds the set again.
+
+    \b
+      materializer training-set --labels labels.csv --groups features_daily --out train.parquet
+
+    Groups that share the name of a column, such as `day`, need --prefix or a choice of columns:
+
+    \b
+      materializer training-set --labels views.parquet --time viewed_at \\
+          --groups user_profile,item_feature --prefix --on user_id=viewer --out train.parquet
+    """  # noqa: D301 - click marks text to be left as it is with this character
+    from materializer.training.build import training_set
+    from materializer.training.request import TrainingSetRequest
+
+    wanted = TrainingSetRequest(**{**request, "on": dict(request["on"])})
+    return training_set(call.settings, labels, wanted, out, call.console, force=force)
+
+
+@program.command("verify-training")
+@click.argument("receipt", type=click.Path(path_type=Path))
+@common
+def verify_training(call: Call, receipt: Path) -> int:
+    """
+    Build a training set again from its receipt.
+
+    RECEIPT is e.g. training/training_data.receipt.json. A publish writes one next to each training
+    file, and keeps all of them under training/receipts/ in the home. A receipt has the SQL that
+    built the set and the Iceberg snapshots of the labels and features that went in; tags keep those
+    snapshots from expiring. Here that SQL runs over those snapshots again, and its rows are
+    compared with what was published. Neither dbt nor the warehouse is needed, and nothing is
+    written.
+
+    It ends with 0 and `identical`, or with 1 and the first input that differs, checked in this
+    order: the SQL, the vars, the labels, each feature group, the built days, the output, the
+    Parquet file.
+
+    The receipt of a `materializer training-set` is verified the same way. Its labels are read again
+    from the file that it names, which must be unchanged.
+    """
+    from materializer.training.verify import verify_training
+
+    return verify_training(call.settings, receipt, call.console)
+
+
+@program.command()
+@common
+def stop(call: Call) -> int:
+    """Stop the embedded online store."""
+    from materializer.online import embedded
+
+    stopped = embedded.stop(call.settings)
+    call.console.print(
+        "stopped the embedded server" if stopped else "no embedded server is running"
+    )
+    call.console.result({"stopped": stopped})
+    return DONE
+
+
+def _publish(
+    call: Call,
+    settings: Settings,
+    registry: Registry,
+    groups: Sequence[str],
+    wait: float,
+    allow_removals: bool,
+) -> list[Any]:
+    from materializer.publish import publish
+
+    return publish(
+        settings,
+        registry,
+        _selected(registry, groups),
+        call.console,
+        wait=wait,
+        allow_removals=allow_removals,
+        training_sets=not groups,
+        project_dir=call.project_dir,
+    )
+
+
+def _selected(registry: Registry, names: Sequence[str]) -> list[FeatureGroup]:
+    """Return the groups of these names, all of them without a name."""
+    for name in names:
+        if name not in registry.groups:
+            raise UnknownGroup(name, list(registry.groups))
+    return [registry.groups[name] for name in names or registry.groups]
 
 
 def _was_published(settings: Settings, group: FeatureGroup) -> bool:
@@ -182,303 +340,22 @@ def _was_published(settings: Settings, group: FeatureGroup) -> bool:
     return last_published(open_catalog(settings), group.name) is not None
 
 
-def _status(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from materializer.status import status
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run one command.
 
-    registry = _registry(arguments)
-    settings = _warehouse(arguments, settings, registry)
-    return status(
-        settings,
-        registry,
-        _groups(arguments, registry),
-        console,
-        wait=arguments.wait,
-        max_age=arguments.max_age,
-    )
+    Args:
+        argv: Arguments without the program's name; None for those of the process.
 
-
-def _list(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from materializer.describe import groups
-
-    registry = _registry(arguments)
-    return groups(registry, arguments.name, console, settings.now())
-
-
-def _list_views(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from materializer.describe_views import list_views
-    from materializer.offline.catalog import open_catalog
-    from materializer.views.versions import versions
-
-    registry = _registry(arguments)
-    return list_views(registry, arguments.name, versions(open_catalog(settings)), console)
-
-
-def _get(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from materializer.get import get
-
-    registry = _registry(arguments)
-    groups = [
-        group
-        for group in _groups(arguments, registry)
-        if group.online and len(group.entity) == len(arguments.key)
-    ]
-    if len(groups) != 1:
-        raise UsageError(
-            f"{len(groups)} online groups have a key of {len(arguments.key)} part(s); "
-            f"name one with --group: {', '.join(registry.groups)}"
-        )
-    return get(settings, groups[0], arguments.key, console)
-
-
-def _training_set(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from materializer.training.build import training_set
-    from materializer.training.request import TrainingSetRequest
-
-    wanted = TrainingSetRequest(
-        groups=arguments.groups,
-        time=arguments.time,
-        on=dict(arguments.on),
-        columns=arguments.columns,
-        prefix=arguments.prefix,
-    )
-    return training_set(
-        settings, arguments.labels, wanted, arguments.out, console, force=arguments.force
-    )
-
-
-def _verify_training(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from materializer.training.verify import verify_training
-
-    return verify_training(settings, arguments.receipt, console)
-
-
-def _stop(arguments: argparse.Namespace, settings: Settings, console: Console) -> int:
-    from materializer.online import embedded
-
-    stopped = embedded.stop(settings)
-    console.print("stopped the embedded server" if stopped else "no embedded server is running")
-    console.result({"stopped": stopped})
-    return DONE
-
-
-def _registry(arguments: argparse.Namespace) -> Registry:
-    # dbt's own variable names another target folder.
-    target = os.environ.get("DBT_TARGET_PATH") or "target"
-    registry = read_manifest(arguments.project_dir / target / "manifest.json")
-    if arguments.target is not None:
-        from materializer.profile import require_target
-
-        require_target(registry, arguments.project_dir, arguments.target)
-    return registry
-
-
-def _warehouse(arguments: argparse.Namespace, settings: Settings, registry: Registry) -> Settings:
-    from materializer.profile import at_target
-
-    return at_target(settings, registry, arguments.project_dir, arguments.target)
-
-
-def _groups(arguments: argparse.Namespace, registry: Registry) -> list[FeatureGroup]:
-    names = arguments.group or list(registry.groups)
-    for name in names:
-        if name not in registry.groups:
-            raise UnknownGroup(name, list(registry.groups))
-    return [registry.groups[name] for name in names]
-
-
-def _age(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an age; write 26h, 90m or 2d")
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in text.split(","))
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if "" in names or twice:
-        problem = f"names {twice} twice" if twice else "has an empty name"
-        raise argparse.ArgumentTypeError(f"{text!r} {problem}; write a,b")
-    return names
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, _, column = text.partition("=")
-    if not key or not column:
-        raise argparse.ArgumentTypeError(f"{text!r} is no pair; write user_id=sender_id")
-    return key, column
-
-
-def _parser() -> argparse.ArgumentParser:
-    codes = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
-    parser = argparse.ArgumentParser(
-        prog="materializer",
-        description="Publish what passed the gate, and push it online.",
-        epilog=f"exit codes:\n{codes}\n\nevery night:\n  dbt build; materializer run",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(
-        name: str,
-        command: Command,
-        text: str,
-        *parents: argparse.ArgumentParser,
-        more: str | None = None,
-    ) -> None:
-        one = commands.add_parser(
-            name,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            epilog=more,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            parents=[*parents],
-            # `run --all` would be taken for --allow-removals.
-            allow_abbrev=False,
-        )
-        one.set_defaults(command=command)
-
-    common = _common_options()
-    groups = argparse.ArgumentParser(add_help=False)
-    groups.add_argument(
-        "--group", action="append", metavar="NAME", help="only this group; may be repeated"
-    )
-    waiting = argparse.ArgumentParser(add_help=False)
-    waiting.add_argument(
-        "--wait",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="how long to wait for a build that holds the warehouse (default: 60)",
-    )
-    removals = argparse.ArgumentParser(add_help=False)
-    removals.add_argument(
-        "--allow-removals",
-        action="store_true",
-        help="publish even if a day, or more than 5%% of a day's entities, would be removed",
-    )
-    pushing = argparse.ArgumentParser(add_help=False)
-    pushing.add_argument("--all", action="store_true", help="push every entity, changed or not")
-    pushing.add_argument(
-        "--take-over", action="store_true", help="write over the rows of another store"
-    )
-    pushing.add_argument("--allow-older", action="store_true", help="write over newer rows")
-    ages = argparse.ArgumentParser(add_help=False)
-    ages.add_argument(
-        "--max-age",
-        type=_age,
-        metavar="AGE",
-        help="exit 1 when a group's newest data are older, e.g. 26h; for alerting",
-    )
-    named = argparse.ArgumentParser(add_help=False)
-    named.add_argument("name", nargs="?", metavar="NAME", help="the one to tell whole")
-    keys = argparse.ArgumentParser(add_help=False)
-    keys.add_argument("key", nargs="+", metavar="KEY", help="the entity's key, e.g. user1")
-    receipts = argparse.ArgumentParser(add_help=False)
-    receipts.add_argument(
-        "receipt", type=Path, metavar="RECEIPT", help="e.g. training/training_data.receipt.json"
-    )
-
-    add(
-        "publish",
-        _publish,
-        "copy what passed the gate from the warehouse to the offline store",
-        common,
-        groups,
-        waiting,
-        removals,
-    )
-    add("push", _push, "bring the newest published rows online", common, groups, pushing)
-    add("run", _run, "publish, then push: what cron calls", common, groups, waiting, removals)
-    add(
-        "status",
-        _status,
-        "tell how far each group has come, how old it is, and what to run",
-        common,
-        groups,
-        waiting,
-        ages,
-    )
-    add("groups", _list, "list the feature groups, or tell one of them whole", common, named)
-    add("views", _list_views, "list the feature views, or tell one of them whole", common, named)
-    add("get", _get, "print the online row of one entity", common, groups, keys)
-    add(
-        "training-set",
-        _training_set,
-        "join any file of labels with published groups, as they were known at each label's time",
-        common,
-        _training_set_options(),
-        more=_ABOUT_SETS,
-    )
-    add(
-        "verify-training",
-        _verify_training,
-        "build a training set again from its receipt, and say whether it is identical",
-        common,
-        receipts,
-        more=_ABOUT_RECEIPTS,
-    )
-    add("stop", _stop, "stop the embedded online store", common)
-    return parser
-
-
-def _training_set_options() -> argparse.ArgumentParser:
-    sets = argparse.ArgumentParser(add_help=False)
-    sets.add_argument(
-        "--labels", type=Path, required=True, metavar="FILE", help="the labels, Parquet or CSV"
-    )
-    sets.add_argument(
-        "--groups", type=_names, required=True, metavar="A,B", help="the published groups to join"
-    )
-    sets.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the Parquet file to write"
-    )
-    sets.add_argument(
-        "--time",
-        default="as_of_ts",
-        metavar="COLUMN",
-        help="the label column with the time; UTC unless it has an offset (default: as_of_ts)",
-    )
-    sets.add_argument(
-        "--on",
-        type=_pair,
-        action="append",
-        default=[],
-        metavar="KEY=COLUMN",
-        help="the label column that has a key, where it has another name; may be repeated, and KEY "
-        "may be GROUP.KEY",
-    )
-    sets.add_argument(
-        "--columns",
-        type=_names,
-        metavar="A,B",
-        help="take these columns of the groups; a name may be GROUP.COLUMN (default: all but keys)",
-    )
-    sets.add_argument(
-        "--prefix", action="store_true", help="call each column of a group GROUP__COLUMN"
-    )
-    sets.add_argument("--force", action="store_true", help="write over an existing output")
-    return sets
-
-
-def _common_options() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--project-dir",
-        type=Path,
-        default=Path(),
-        metavar="DIR",
-        help="the dbt project, with its target/manifest.json (default: here)",
-    )
-    common.add_argument(
-        "--target",
-        metavar="NAME",
-        help="the target of the project's profile (default: the profile's own)",
-    )
-    common.add_argument("--json", action="store_true", help="print one JSON document, nothing else")
-    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return common
+    Returns:
+        The exit code, see `materializer --help`.
+    """
+    try:
+        code = program.main(argv, prog_name="materializer", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    return int(code or DONE)
 
 
 if __name__ == "__main__":

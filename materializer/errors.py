@@ -42,6 +42,8 @@ USAGE = 2
 REFUSED = 3
 UNAVAILABLE = 4
 LOCKED = 5
+# As shells report a process that was interrupted.
+INTERRUPTED = 130
 
 EXIT_CODES: dict[int, str] = {
     DONE: "done",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from datetime import date, datetime, timedelta
@@ -14,14 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from materializer.cli import _parser as materializer_parser
 from materializer.errors import EXIT_CODES
 from materializer.online import codec
 from materializer.registry import Contract, FeatureGroup, GateTest
 from materializer.warehouse.gate import objections
 from materializer.warehouse.records import Verdict
-from serve.__main__ import _parser as server_parser
 from tests.support import oracle
+from tests.support.command_lines import OPTIONS, PROGRAMS, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "dbt_project"
@@ -32,7 +29,6 @@ PAGES = {
 TOLD = "\n".join([(ROOT / "README.md").read_text(), *PAGES.values()])
 PYTHON = [*(ROOT / "materializer").rglob("*.py"), *(ROOT / "serve").rglob("*.py")]
 SQL = [*PROJECT.rglob("*.sql"), *PROJECT.rglob("*.yml")]
-PARSERS = {"materializer": materializer_parser(), "feature-server": server_parser()}
 
 
 def read(paths: Iterable[Path]) -> str:
@@ -60,32 +56,12 @@ def cells(line: str) -> list[str]:
     return [re.sub(r"^`([^`]*)`$", r"\1", cell.strip()) for cell in line.strip("|").split(" | ")]
 
 
-def parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """List the subcommands of a parser, and the parser itself under the name ''."""
-    yield "", parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
-
-
-def options(parser: argparse.ArgumentParser) -> set[str]:
-    return {
-        option
-        for _, one in parsers(parser)
-        for action in one._actions
-        for option in action.option_strings
-    }
-
-
 # Command lines
 
 
-@pytest.mark.parametrize("program", PARSERS)
-def test_every_command_and_option_is_in_the_docs(program: str) -> None:
-    commands = {f"{program} {name}".strip() for name, _ in parsers(PARSERS[program])}
-
-    assert [name for name in commands if f"`{name}`" not in TOLD] == []
-    assert [name for name in options(PARSERS[program]) if f"`{name}" not in TOLD] == []
+@pytest.mark.parametrize("command", OPTIONS)
+def test_every_command_and_option_is_in_the_docs(command: str) -> None:
+    assert [name for name in (command, *OPTIONS[command]) if f"`{name}" not in TOLD] == []
 
 
 def test_the_table_of_options_has_no_option_that_is_gone() -> None:
@@ -95,17 +71,12 @@ def test_the_table_of_options_has_no_option_that_is_gone() -> None:
         for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row[0])
     }
 
-    assert told == {option for parser in PARSERS.values() for option in options(parser)}
+    assert told == {option for options in OPTIONS.values() for option in options}
 
 
 def test_the_table_of_commands_gives_each_its_own_options() -> None:
     shared = {"-h", "--help", "--project-dir", "--target", "--json", "--debug", "--group"}
-    commands = {
-        f"{program} {name}".strip(): options(parser) - shared
-        for program, root in PARSERS.items()
-        for name, parser in parsers(root)
-        if name or program == "feature-server"
-    }
+    commands = {name: OPTIONS[name] - shared for name in OPTIONS if name != "materializer"}
 
     assert commands == {
         row[0]: set(re.findall(r"--[a-z-]+", row[2]))
@@ -116,14 +87,12 @@ def test_the_table_of_commands_gives_each_its_own_options() -> None:
 def command_lines() -> list[str]:
     blocks = re.findall(r"```sh\n(.*?)```", TOLD, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith(tuple(PARSERS))]
+    return [line for line in lines if line.startswith(PROGRAMS)]
 
 
 @pytest.mark.parametrize("line", command_lines())
 def test_every_command_line_in_the_docs_is_understood(line: str) -> None:
-    program, *arguments = shlex.split(line.removesuffix("&"), comments=True)
-
-    PARSERS[program].parse_args(arguments)
+    parse(line)
 
 
 def test_the_table_of_exit_codes_is_that_of_the_code() -> None:

@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import termios
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,8 @@ def empty(tmp_path: Path, redis_url: str) -> Store:
 def test_help_tells_every_command_and_every_exit_code(empty: Store) -> None:
     done = empty.command("--help").assert_code(0)
 
-    assert re.findall(r"^    ([a-z-]+)", done.out, re.MULTILINE) == list(COMMANDS)
-    assert re.findall(r"^  (\d)  (.*)$", done.out, re.MULTILINE) == [
+    assert re.findall(r"^  ([a-z][a-z-]*)  ", done.out, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^    (\d)  (.*)$", done.out, re.MULTILINE) == [
         (str(code), meaning) for code, meaning in EXIT_CODES.items()
     ]
 
@@ -78,12 +79,18 @@ def test_a_wrong_call_ends_with_2_and_says_how_to_call(
 ) -> None:
     done = empty.command(*arguments).assert_code(2)
     assert done.out == ""
-    assert done.err.startswith("usage: materializer")
+    assert done.err.startswith("Usage: materializer")
+
+
+def test_the_version_is_that_of_the_package(empty: Store) -> None:
+    done = empty.command("--version").assert_code(0)
+
+    assert done.out == f"materializer, version {version('dbt-feature-store')}\n"
 
 
 def test_a_bad_age_is_told_with_good_ones(empty: Store) -> None:
     done = empty.do("status", "--max-age", "26").assert_code(2)
-    assert "argument --max-age: '26' is not an age; write 26h, 90m or 2d" in done.err
+    assert "Invalid value for '--max-age': '26' is not an age; write 26h, 90m or 2d" in done.err
 
 
 @pytest.mark.parametrize("command", ["publish", "push", "run", "status", "groups", "get"])

@@ -1,0 +1,176 @@
+"""
+What the commands share: their options, their types of options, and how they end.
+
+Responsible for reading arguments, and for turning every error into one line and an exit code. Does
+not know any command.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from materializer.config import Settings
+from materializer.console import Console
+from materializer.errors import FAILED, INTERRUPTED, FeatureStoreError
+from materializer.registry import Registry, read_manifest
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One call of a command.
+
+    Attributes:
+        settings: From the environment.
+        console: Where output goes.
+        project_dir: The dbt project.
+        target: Name of the target of its profile, None for the profile's own.
+    """
+
+    settings: Settings
+    console: Console
+    project_dir: Path
+    target: str | None
+
+    def registry(self) -> Registry:
+        """
+        Read the registry of the project.
+
+        Raises:
+            UsageError: There is no manifest, or it was parsed for another target.
+            BadRegistry: A model's meta or contract cannot make a feature group.
+        """
+        # dbt's own variable names another target folder.
+        folder = os.environ.get("DBT_TARGET_PATH") or "target"
+        registry = read_manifest(self.project_dir / folder / "manifest.json")
+        if self.target is not None:
+            from materializer.profile import require_target
+
+            require_target(registry, self.project_dir, self.target)
+        return registry
+
+    def with_warehouse(self, registry: Registry) -> Settings:
+        """Return the settings with the database of the target."""
+        from materializer.profile import at_target
+
+        return at_target(self.settings, registry, self.project_dir, self.target)
+
+
+class Age(click.ParamType[timedelta]):
+    """A length of time, such as 26h."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read a number with its unit: s, m, h or d."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
+        if match is None:
+            self.fail(f"{value!r} is not an age; write 26h, 90m or 2d", param, ctx)
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Names, separated by commas."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Read the names; each may be given once."""
+        names = tuple(name.strip() for name in value.split(","))
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if "" in names or repeated:
+            problem = f"names {repeated} twice" if repeated else "has an empty name"
+            self.fail(f"{value!r} {problem}; write a,b", param, ctx)
+        return names
+
+
+class KeyColumn(click.ParamType[tuple[str, str]]):
+    """A key and the label column that holds it."""
+
+    name = "key=column"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Read KEY=COLUMN."""
+        key, _, column = value.partition("=")
+        if not key or not column:
+            self.fail(f"{value!r} is not KEY=COLUMN; write user_id=sender_id", param, ctx)
+        return key, column
+
+
+def common(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options that all have, and end its errors with a line and an exit code."""
+
+    @click.option(
+        "--project-dir",
+        type=click.Path(path_type=Path),
+        default=Path(),
+        metavar="DIR",
+        help="The dbt project, with its target/manifest.json (default: here).",
+    )
+    @click.option(
+        "--target",
+        metavar="NAME",
+        help="The target of the project's profile (default: the profile's own).",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, nothing else.")
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @wraps(function)
+    def command(
+        project_dir: Path, target: str | None, as_json: bool, debug: bool, **arguments: Any
+    ) -> int:
+        console = Console(as_json=as_json)
+        problem: BaseException
+        try:
+            call = Call(Settings.from_env(), console, project_dir, target)
+            return function(call, **arguments)
+        except FeatureStoreError as error:
+            problem, message, code = error, str(error), error.exit_code
+        except KeyboardInterrupt as interrupt:
+            problem, code = interrupt, INTERRUPTED
+            message = "interrupted; finished steps are kept, run it again to go on"
+        except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
+            problem, code = error, FAILED
+            detail = " ".join(str(error).split())
+            message = f"{type(error).__name__}: {detail} (--debug shows where)"
+        if debug:
+            traceback.print_exception(problem)
+        console.error(f"materializer: {message}")
+        console.result({"error": message, "exit_code": code})
+        return code
+
+    return command
+
+
+group_option = click.option(
+    "--group", "groups", multiple=True, metavar="NAME", help="Only this group; may be repeated."
+)
+wait_option = click.option(
+    "--wait",
+    type=float,
+    default=60.0,
+    metavar="SECONDS",
+    help="How long to wait for a build that holds the warehouse (default: 60).",
+)
+removals_option = click.option(
+    "--allow-removals",
+    is_flag=True,
+    help="Publish even if a day, or more than 5% of a day's entities, would be removed.",
+)

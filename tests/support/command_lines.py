@@ -1,0 +1,44 @@
+"""The command lines of both programs: their commands, their options, and whether they parse."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from materializer.cli import program as materializer
+from serve.__main__ import _parser as server_parser
+
+PROGRAMS = ("materializer", "feature-server")
+
+
+def _names(command: click.Command) -> set[str]:
+    params = command.get_params(click.Context(command))
+    return {
+        name
+        for one in params
+        if isinstance(one, click.Option)
+        for name in (*one.opts, *one.secondary_opts)
+    }
+
+
+# Command, with its program in front -> its options.
+OPTIONS: dict[str, set[str]] = {
+    "materializer": _names(materializer),
+    **{f"materializer {name}": _names(one) for name, one in materializer.commands.items()},
+    "feature-server": {
+        name for action in server_parser()._actions for name in action.option_strings
+    },
+}
+
+
+def parse(line: str) -> None:
+    """Parse a line of shell that calls one of the programs; it must be understood."""
+    program, *arguments = shlex.split(line.removesuffix("&"), comments=True)
+    if program == "feature-server":
+        server_parser().parse_args(arguments)
+        return
+    with click.Context(materializer, info_name=program) as context:
+        name, command, rest = materializer.resolve_command(context, arguments)
+        assert command is not None
+        command.make_context(name, rest, parent=context)
