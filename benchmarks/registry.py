@@ -33,7 +33,7 @@ from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.registry import read_manifest
 from serve import create_app
-from serve.stores import Stores
+from serve.stores.stores import Stores
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent

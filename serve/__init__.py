@@ -3,7 +3,7 @@ The HTTP side of the feature store: a Flask application that answers lookups.
 
 Owns the application factory. Refuses everything at import: settings, connections and the clock come
 in through `create_app`, and a store is opened when a request first needs it. Even its own modules
-are imported there: they bring PyArrow and PyIceberg, for which `feature-server --help` need not
+are imported tstores: they bring PyArrow and PyIceberg, for which `feature-server --help` need not
 wait, and which the process that forks the workers should not have in it.
 """
 
@@ -16,7 +16,7 @@ from materializer.config import Settings
 if TYPE_CHECKING:
     from flask import Flask, Response
 
-    from serve.stores import Stores
+    from serve.stores.stores import Stores
 
 
 def create_app(
@@ -26,7 +26,7 @@ def create_app(
     Make the application.
 
     Args:
-        settings: Where the stores are, and the clock; None reads the environment, the token too.
+        settings: Wstores the stores are, and the clock; None reads the environment, the token too.
         stores: Stores to use in place of those of *settings*.
         token: What clients must send; None lets everybody ask.
 
@@ -35,43 +35,52 @@ def create_app(
     """
     from flask import Flask
 
-    from serve import (
+    from serve import auth, errors
+    from serve.fast_path import Shortcut
+    from serve.requests import query
+    from serve.requests.batch import MOST_BYTES
+    from serve.responses import Compact
+    from serve.routes import (
         batch,
-        bodies,
-        errors,
+        feature_groups,
+        feature_views,
         health,
-        ids,
-        listing,
         metrics,
         offline,
         online,
         openapi,
-        vector,
-        views,
+        vectors,
     )
-    from serve import token as tokens
-    from serve.compact import Compact
-    from serve.shortcut import Shortcut
-    from serve.stores import Stores
+    from serve.stores.stores import Stores
 
     if settings is None and stores is None:
-        token = token or tokens.read_token()
+        token = token or auth.read_token()
 
     app = Flask(__name__, static_folder=None)
     # An answer's order is part of its meaning, and OPTIONS has nothing to say.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["MAX_CONTENT_LENGTH"] = bodies.MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     app.json = Compact(app)
-    here = stores or Stores(settings or Settings.from_env())
-    app.extensions["stores"] = here
-    metrics.init_app(app, here)
-    ids.init_app(app)
+    stores = stores or Stores(settings or Settings.from_env())
+    app.extensions["stores"] = stores
+    metrics.init_app(app, stores)
+    query.init_app(app)
     errors.init_app(app)
-    tokens.init_app(app, token)
+    auth.init_app(app, token)
     app.after_request(_uncached)
-    for module in (online, offline, batch, vector, listing, views, health, metrics, openapi):
+    for module in (
+        online,
+        offline,
+        batch,
+        vectors,
+        feature_groups,
+        feature_views,
+        health,
+        metrics,
+        openapi,
+    ):
         app.register_blueprint(module.blueprint)
-    app.wsgi_app = Shortcut(app, here, token)  # type: ignore[method-assign]
+    app.wsgi_app = Shortcut(app, stores, token)  # type: ignore[method-assign]
     return app
 
 

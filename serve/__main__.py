@@ -34,7 +34,7 @@ from materializer.config import Settings
 from materializer.errors import DONE, FAILED, FeatureStoreError, StoreUnavailable, UsageError
 from materializer.online import connection
 from serve import create_app
-from serve.token import read_token
+from serve.auth import read_token
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -240,7 +240,7 @@ def _load(
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # Not in the parent; see the package.
     from serve.errors import ApiError, translate
-    from serve.stores import Stores
+    from serve.stores.stores import Stores
 
     stores = Stores(settings)
     app = create_app(settings, stores=stores, token=token)

@@ -140,6 +140,11 @@ def codes_of(*raised: str | type[FeatureStoreError]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def quoted(text: str) -> str:
+    """Quote what a client sent, cut where it is long."""
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
 def _http(error: HTTPException) -> ApiError:
     status = error.code or 500
     if isinstance(error, MethodNotAllowed):

@@ -19,7 +19,7 @@ from materializer.online.codec import ViewMeta
 from materializer.registry import ViewVersion
 from materializer.views.vector import Vectors
 from materializer.views.versions import PublishedVersion, versions
-from serve.answers import as_time, value_as_json
+from serve.responses import as_time, value_as_json
 from tests.serve.support import Application
 from tests.support.server import Server
 from tests.support.store import Done, Store

@@ -29,7 +29,7 @@ from materializer.offline.publish import publish_days
 from materializer.online.push import push
 from materializer.registry import Column, FeatureGroup
 from serve import create_app
-from serve.stores import Stores
+from serve.stores.stores import Stores
 from tests.support.group import GROUP
 
 ROOT = Path(__file__).resolve().parents[2]

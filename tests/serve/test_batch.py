@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serve.bodies import MOST_BYTES, MOST_ROWS
+from serve.requests.batch import MOST_BYTES, MOST_ROWS
 from tests.serve.conftest import BIG, ODD_IDS
 from tests.serve.support import (
     NOW,

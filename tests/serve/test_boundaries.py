@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ ALLOWED = {
     "materializer.registry.view",
     "materializer.registry.types",
     "materializer.views.vector",
+}
+# From a room of the server to the rooms it may use; its own is always allowed.
+TOP = {"serve.auth", "serve.errors", "serve.responses"}
+ARROWS = {
+    "serve.openapi": {"serve.errors", "serve.requests", "serve.stores"},
+    "serve.requests": {"serve.errors"},
+    "serve.routes": {*TOP, "serve.openapi", "serve.requests", "serve.stores", "serve.vector_rows"},
+    "serve.stores": {"serve.errors"},
 }
 MODULES = sorted((ROOT / "serve").rglob("*.py"))
 
@@ -53,13 +62,32 @@ def test_only_what_readers_share_is_imported(path: Path) -> None:
     assert ours <= ALLOWED
 
 
+@pytest.mark.parametrize("room", ARROWS)
+def test_a_room_uses_only_rooms_below_it(room: str) -> None:
+    used = {
+        ".".join(name.split(".")[:2])
+        for path in (ROOT / room.replace(".", "/")).glob("*.py")
+        for name in imported(path)
+        if name.startswith("serve.")
+    }
+
+    assert used - {room} <= ARROWS[room]
+
+
+def test_no_module_imports_itself_over_others() -> None:
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    graph = {name: set(imported(path)) & set(names) for name, path in names.items()}
+
+    TopologicalSorter(graph).prepare()
+
+
 def test_the_walk_sees_imports() -> None:
     everything = {name for path in MODULES for name in imported(path)}
 
     assert {
         "materializer.online.codec",
         "materializer.online.connection",
-        "serve.stores",
+        "serve.stores.online",
     } <= everything
 
 

@@ -68,7 +68,7 @@ def test_the_example_of_an_odd_id_finds_it(http: FeatureServer) -> None:
 def test_the_example_of_a_description_is_that_of_the_code() -> None:
     (shown,) = re.findall(r"```python\n(@blueprint.*?)```", PAGE, re.DOTALL)
 
-    assert shown in (ROOT / "serve" / "online.py").read_text()
+    assert shown in (ROOT / "serve" / "routes" / "online.py").read_text()
 
 
 def test_every_option_in_the_page_exists() -> None:

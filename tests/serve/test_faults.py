@@ -14,7 +14,8 @@ import pytest
 from materializer.config import Settings
 from materializer.online import embedded
 from materializer.online.connection import connect
-from serve.stores import OFFLINE_TIMEOUT, ONLINE_TIMEOUT
+from serve.stores.offline import OFFLINE_TIMEOUT
+from serve.stores.online import ONLINE_TIMEOUT
 from tests.serve.support import (
     Answer,
     Application,

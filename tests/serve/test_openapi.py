@@ -15,11 +15,11 @@ import schemathesis
 from materializer.config import Settings
 from materializer.registry.types import _DECLARED
 from serve import create_app
-from serve.bodies import MOST_BYTES, MOST_ROWS
 from serve.errors import CODES, codes_of
-from serve.openapi import document as written
-from serve.schemas import of_type
-from serve.stores import Stores
+from serve.openapi.schemas import of_type
+from serve.requests.batch import MOST_BYTES, MOST_ROWS
+from serve.routes.openapi import document as written
+from serve.stores.stores import Stores
 from tests.serve.support import (
     NOW,
     ROOT,

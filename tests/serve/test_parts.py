@@ -20,12 +20,11 @@ from materializer.errors import (
     OnlineStoreUnavailable,
     UnknownEntity,
 )
-from serve.answers import is_expired, is_stale
-from serve.breaker import Breaker, Deadline
-from serve.compact import Compact
 from serve.errors import ApiError
-from serve.groups import Directory, default_group
-from serve.times import read_as_of
+from serve.requests.as_of import read_as_of
+from serve.responses import Compact, is_expired, is_stale
+from serve.stores.breaker import Breaker, Deadline
+from serve.stores.directory import Directory, default_group
 from tests.serve.support import until
 from tests.support.group import GROUP
 

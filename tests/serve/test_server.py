@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.stores import ONLINE_TIMEOUT
+from serve.stores.online import ONLINE_TIMEOUT
 from tests.serve.support import (
     FIRST,
     PAIRS,

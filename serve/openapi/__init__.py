@@ -1,0 +1,1 @@
+"""Responsible for how routes are described to machines. Does not know a route."""

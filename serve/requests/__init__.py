@@ -1,0 +1,1 @@
+"""Responsible for reading what clients send. Does not know routes or stores."""

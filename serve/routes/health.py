@@ -1,0 +1,73 @@
+"""
+`GET /health` and `GET /ready`: is the process up, and can it answer lookups.
+
+Owns the two probes. Refuses to let `/health` depend on a store: a process is not restarted because
+Redis is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint
+
+from materializer.errors import NotMaterialized, StoreUnavailable
+from serve.errors import ApiError, translate
+from serve.openapi import schemas
+from serve.openapi.operations import Operation, described
+from serve.stores.directory import Groups, nothing_published
+from serve.stores.stores import current_stores
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health")
+@described(lambda: Operation(schemas.of_object({"status": {"const": "ok"}})))
+def health() -> dict[str, str]:
+    """Answer that the process is up."""
+    return {"status": "ok"}
+
+
+@blueprint.get("/ready")
+@described(
+    lambda: Operation(schemas.of_object({"status": {"const": "ready"}})),
+    raises=(StoreUnavailable,),
+)
+def ready() -> dict[str, str]:
+    """
+    Answer whether both stores can be reached and hold something to answer from.
+
+    One online group that was pushed is enough: a group that is new, and whose first push is still
+    to come, must not take the others away from their callers.
+
+    Raises:
+        ApiError: A code named above, for each store that is not ready.
+    """
+    stores = current_stores()
+    known: Groups = {}
+    problems: dict[str, ApiError] = {}
+    try:
+        known = stores.directory.refresh()
+        if not known:
+            raise nothing_published()
+    except (ApiError, StoreUnavailable) as error:
+        problems["offline"] = translate(error)
+    wanted = [group.name for group in known.values() if group.online]
+    try:
+        if not wanted:
+            stores.online.ping()
+        elif not stores.online.holds(*wanted):
+            raise NotMaterialized(wanted[0])
+    except (ApiError, StoreUnavailable) as error:
+        problems["online"] = translate(error)
+    if problems:
+        raise _not_ready(problems)
+    return {"status": "ready"}
+
+
+def _not_ready(problems: Mapping[str, ApiError]) -> ApiError:
+    codes = {problem.code for problem in problems.values()}
+    return ApiError(
+        "store_unavailable" if "store_unavailable" in codes else "not_materialized",
+        "; ".join(f"{store}: {problem}" for store, problem in problems.items()),
+    )

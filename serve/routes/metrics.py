@@ -1,0 +1,272 @@
+"""
+`GET /metrics`: what the server did, and how old its data is, for Prometheus.
+
+Owns every metric and its labels. Labels are bounded: routes by their template, unmatched paths as
+one, groups by the registry, views and versions by what was pushed. Counts are those of all worker
+processes together, from files that prometheus-client keeps in PROMETHEUS_MULTIPROC_DIR when that is
+set; ages are computed by the worker that is asked. Refuses to know what a request was about.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from flask import Blueprint, Flask, Response, current_app, request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from materializer.errors import FeatureStoreError, LookupMiss
+from materializer.offline.reader import State
+from serve.errors import ApiError, translate
+from serve.openapi.operations import Operation, described
+from serve.responses import as_time
+from serve.stores.directory import Groups
+from serve.stores.stores import Stores
+
+UNMATCHED = "unmatched"
+OTHER = "other"
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+# An online lookup takes about a millisecond, a batch offline up to a minute [s].
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_STARTED = "feature_server.started"
+# A converter names what the page calls the part: the id of `<id:user_id>`.
+_CONVERTER = re.compile(r"<(\w+):\w+>")
+
+blueprint = Blueprint("metrics", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """The metrics of one kind of answer, looked up by its labels once."""
+
+    requests: Counter
+    seconds: Histogram
+
+
+class Metrics:
+    """The counts of one worker; thread-safe."""
+
+    def __init__(self, ages: Collector) -> None:
+        """
+        Start at nothing.
+
+        Args:
+            ages: Told beside the counts.
+        """
+        self._ages = ages
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "feature_server_requests",
+            "Requests answered.",
+            ["route", "method", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "feature_server_request_seconds",
+            "Time from a request's arrival at the application to its answer.",
+            ["route", "method"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._misses = Counter(
+            "feature_server_misses",
+            "Rows that were asked for and not there, of single lookups, batches and vectors.",
+            ["group", "source", "reason"],
+            registry=self._registry,
+        )
+        self._vectors = Counter(
+            "feature_server_vectors",
+            "Vectors made, by the version that made them.",
+            ["view", "version", "source"],
+            registry=self._registry,
+        )
+        self._kinds: dict[tuple[str | None, str, int], _Kind] = {}
+
+    def answered(self, rule: str | None, method: str, status: int, seconds: float) -> None:
+        """
+        Count one answer.
+
+        Args:
+            rule: The route's template, None when no route fits.
+            method: HTTP method, any text.
+            status: HTTP status.
+            seconds: Time it took [s].
+        """
+        if method not in _METHODS:
+            method = OTHER
+        kind = self._kinds.get((rule, method, status))
+        if kind is None:
+            route = UNMATCHED if rule is None else _CONVERTER.sub(r"<\1>", rule)
+            kind = _Kind(
+                self._requests.labels(route, method, str(status)),
+                self._seconds.labels(route, method),
+            )
+            self._kinds[rule, method, status] = kind
+        kind.requests.inc()
+        kind.seconds.observe(seconds)
+
+    def missed(self, group: str, source: Literal["online", "offline"], reason: str) -> None:
+        """Count a row that is not there."""
+        self._misses.labels(group, source, reason).inc()
+
+    def missed_many(
+        self, group: str, source: Literal["online", "offline"], reasons: Iterable[str | None]
+    ) -> None:
+        """Count the rows of a batch that are not there; None stands for one that is."""
+        for reason, times in collections.Counter(reasons).items():
+            if reason is not None:
+                self._misses.labels(group, source, reason).inc(times)
+
+    def made(
+        self, view: str, version: str, source: Literal["online", "offline"], vectors: int
+    ) -> None:
+        """Count vectors."""
+        self._vectors.labels(view, version, source).inc(vectors)
+
+    def registry(self) -> CollectorRegistry:
+        """Give what a scrape reads: the counts of all workers, and the ages."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
+            counts: Collector = self._registry
+        else:
+            counts = MultiProcessCollector(None, folder)  # type: ignore[no-untyped-call]
+        both = CollectorRegistry()
+        both.register(counts)
+        both.register(self._ages)
+        return both
+
+
+def init_app(app: Flask, stores: Stores) -> None:
+    """Count every answer of *app*. Call it before anything that may refuse a request."""
+    metrics = Metrics(Ages(stores))
+    app.extensions["metrics"] = metrics
+
+    def arrive() -> None:
+        begin(request.environ)
+
+    def end(response: Response) -> Response:
+        started = request.environ.get(_STARTED)
+        if started is not None:
+            rule = request.url_rule
+            metrics.answered(
+                None if rule is None else rule.rule,
+                request.method,
+                response.status_code,
+                time.perf_counter() - started,
+            )
+        return response
+
+    app.before_request(arrive)
+    app.after_request(end)
+
+
+def begin(environ: dict[str, Any]) -> float:
+    """Tell when a request arrived, by the clock of `time.perf_counter` [s]: when first asked."""
+    started: float = environ.setdefault(_STARTED, time.perf_counter())
+    return started
+
+
+def of(app: Flask) -> Metrics:
+    """Give the counts of an application."""
+    return cast("Metrics", app.extensions["metrics"])
+
+
+def missed(group: str, source: Literal["online", "offline"], miss: LookupMiss) -> str:
+    """Count a row that the request asked for and that is not there, and tell the code of why."""
+    code = translate(miss).code
+    _current().missed(group, source, code)
+    return code
+
+
+def made(view: str, version: str, source: Literal["online", "offline"], vectors: int) -> None:
+    """Count vectors that one version of a view made."""
+    _current().made(view, version, source, vectors)
+
+
+@blueprint.get("/metrics")
+@described(
+    lambda: Operation({"type": "string"}, media=("text/plain", "application/openmetrics-text"))
+)
+def scrape() -> Response:
+    """Answer the metrics, in the form that the scraper asks for."""
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return Response(encode(_current().registry()), content_type=content_type)
+
+
+def _current() -> Metrics:
+    return of(current_app)
+
+
+class Ages(Collector):
+    """
+    The gauges of one server.
+
+    Args:
+        stores: Its stores, and its clock.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the ages of what can be reached, and say which store cannot."""
+        published = GaugeMetricFamily(
+            "feature_store_published_age_seconds",
+            "Time since the newest published row of the group became available.",
+            labels=["group"],
+        )
+        pushed = GaugeMetricFamily(
+            "feature_store_pushed_age_seconds",
+            "Time since the newest row of the group that is online became available.",
+            labels=["group"],
+        )
+        up = GaugeMetricFamily(
+            "feature_store_up", "1 when the store can be reached, else 0.", labels=["store"]
+        )
+        groups = self._groups()
+        up.add_metric(["offline"], groups is not None)
+        up.add_metric(["online"], self._online_answers())
+        for name, group in sorted((groups or {}).items()):
+            self._add(published, name, self._stores.offline.state)
+            if group.online:
+                self._add(pushed, name, self._online_state)
+        return published, pushed, up
+
+    def _groups(self) -> Groups | None:
+        try:
+            return self._stores.directory.refresh()
+        except (ApiError, FeatureStoreError):
+            return None
+
+    def _online_answers(self) -> bool:
+        try:
+            self._stores.online.ping()
+        except (ApiError, FeatureStoreError):
+            return False
+        return True
+
+    def _online_state(self, name: str) -> State | None:
+        day = self._stores.online.newest_day(name)
+        # When the rows of a day became available is known offline only.
+        return None if day is None else self._stores.offline.state(name, day)
+
+    def _add(
+        self, gauge: GaugeMetricFamily, name: str, read: Callable[[str], State | None]
+    ) -> None:
+        try:
+            state = read(name)
+        except (ApiError, FeatureStoreError):
+            return
+        if state is not None and state.available_at is not None:
+            age = self._stores.settings.now() - as_time(state.available_at)
+            gauge.add_metric([name], age.total_seconds())

@@ -1,0 +1,114 @@
+"""`/feature-groups`: what was published, and whatever the registry knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+
+from materializer.registry import Column, FeatureGroup
+from serve.routes.feature_groups import PRIVATE, describe, to_json
+from tests.serve.support import (
+    PAIRS,
+    Application,
+    FeatureServer,
+    days_of,
+    publish,
+    until,
+    with_meta,
+)
+from tests.support.group import GROUP
+from tests.support.server import Server
+
+
+def test_a_group_is_told_with_its_keys_columns_and_limits(http: FeatureServer) -> None:
+    answer = http.get("/feature-groups/pairs")
+    published = answer.body.pop("published")
+
+    assert answer.status == 200
+    assert (
+        answer.body.items()
+        >= {
+            "name": "pairs",
+            "description": "One row per (user_id, item_id, day).",
+            "entity": [
+                {"name": "user_id", "type": "string"},
+                {"name": "item_id", "type": "int64"},
+            ],
+            "available_at": "known_at",
+            "availability_lag_hours": 6,
+            "partition": "day",
+            "online": True,
+            "key_prefix": "pairs",
+            "ttl_days": 3,
+            "max_age_hours": None,
+            "owner": "growth-ml",
+            "features": ["day", "clicks", "share"],
+        }.items()
+    )
+    told = [(column["name"], column["type"], column["online"]) for column in answer.body["columns"]]
+    assert told == [(column.name, column.type, column.online) for column in PAIRS.columns]
+    assert published.pop("snapshot_id").isdigit()
+    assert published == {"day": "2024-01-07", "available_at": "2024-01-08T06:00:00Z"}
+
+
+def test_the_list_holds_every_group_by_name(http: FeatureServer) -> None:
+    each = [http.get(f"/feature-groups/{name}").body for name in (GROUP.name, PAIRS.name)]
+
+    assert http.get("/feature-groups").body == {"feature_groups": each}
+
+
+def test_an_unknown_group_is_told_the_known_ones(http: FeatureServer) -> None:
+    answer = http.get("/feature-groups/nope")
+
+    assert (answer.status, answer.code) == (404, "unknown_group")
+    assert "published: features_daily, pairs" in answer.message
+
+
+def test_nothing_is_listed_before_the_first_publish_and_a_new_group_is_found(
+    tmp_path: Path, redis_server: Server
+) -> None:
+    home = tmp_path / "home"
+    with Application(home, redis_server.url) as http:
+        assert http.get("/feature-groups").body == {"feature_groups": []}
+        assert http.get(f"/feature-groups/{GROUP.name}").code == "not_materialized"
+
+        publish(home, days_of("a"), with_meta(owner="someone"))
+
+        def owner() -> object:
+            return http.get(f"/feature-groups/{GROUP.name}").body.get("owner")
+
+        until(lambda: owner() == "someone", seconds=5)
+
+
+def test_every_field_of_the_registry_is_told_but_names_of_the_warehouse() -> None:
+    told = describe(PAIRS)
+
+    assert set(told) == {field.name for field in fields(FeatureGroup)} - PRIVATE | {"features"}
+    for column in told["columns"]:
+        assert set(column) == {field.name for field in fields(Column)}
+
+
+def test_a_field_of_any_kind_has_a_form() -> None:
+    class Kind(Enum):
+        DAY = "day"
+
+    @dataclass(frozen=True)
+    class Inner:
+        since: date
+        at: datetime
+        kind: Kind
+
+    @dataclass(frozen=True)
+    class Outer:
+        inner: tuple[Inner, ...]
+        limits: dict[str, Decimal | None]
+
+    inner = Inner(date(2024, 1, 2), datetime(2024, 1, 2, 3), Kind.DAY)
+
+    assert to_json(Outer((inner,), {"most": Decimal("1.50"), "least": None})) == {
+        "inner": [{"since": "2024-01-02", "at": "2024-01-02T03:00:00Z", "kind": "day"}],
+        "limits": {"most": "1.50", "least": None},
+    }
