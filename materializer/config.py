@@ -1,9 +1,9 @@
 """
-Settings: where the store lives, what time it is, how long to wait.
+Settings: where the store is, what time it is, and how times are written.
 
-Owns the meaning of every environment variable (`FEATURE_STORE_HOME`, `FEATURE_STORE_NOW`,
-`REDIS_URL`), so that dbt, the materializer and the server agree. Refuses to read any of them at
-import: a `Settings` is made once, at the rim, and handed in.
+Responsible for the meaning of each environment variable (`FEATURE_STORE_HOME`, `FEATURE_STORE_NOW`,
+`REDIS_URL`), so that dbt, the materializer and the server agree. Does not read any of them at
+import: a `Settings` is made once, at the edge, and passed in.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def parse_time(text: str) -> datetime:
     Read an ISO 8601 time as UTC.
 
     Args:
-        text: A date or a time; without an offset it is taken as UTC, with one it is converted.
+        text: A date or a time; one with an offset is converted, one without is UTC.
 
     Returns:
         The same instant, aware, in UTC [microseconds].
@@ -33,15 +33,14 @@ def parse_time(text: str) -> datetime:
     Raises:
         ValueError: The text is not an ISO 8601 date or time.
     """
-    # Python 3.10 knows no trailing Z.
-    moment = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "zZ" else text)
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         return moment.replace(tzinfo=timezone.utc)
     return moment.astimezone(timezone.utc)
 
 
 def format_time(moment: datetime) -> str:
-    """Write an aware time as ISO 8601 UTC with `Z`; microseconds only where there are any."""
+    """Return an aware time as ISO 8601 in UTC with `Z`; microseconds only if there are any."""
     return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat() + "Z"
 
 
@@ -53,7 +52,7 @@ def micros(moment: datetime) -> int:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    What one command or one server works with.
+    The settings of one command or one server.
 
     Attributes:
         home: Folder of warehouse, Iceberg catalog and data, and the embedded Redis; absolute.
@@ -90,7 +89,7 @@ class Settings:
         )
 
     def now(self) -> datetime:
-        """Tell the time [aware, UTC]: the fixed clock when there is one."""
+        """Return the time [aware, UTC]: that of the fixed clock if there is one."""
         return self.fixed_now or datetime.now(timezone.utc)
 
     @property

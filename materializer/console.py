@@ -1,9 +1,9 @@
 """
-What a command says while it works.
+The output of a command.
 
-Owns the three ways of saying it: a bar for a person at a terminal, plain lines for cron, one JSON
-document at the end for a machine. Everything but the result goes to standard error, so that a pipe
-gets the result alone.
+Responsible for its three forms: a progress bar for a person at a terminal, plain lines for cron, one
+JSON document at the end for a machine. Everything but the result goes to standard error, so that a
+pipe gets the result alone.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 class Console:
     """
-    Speak to whoever started the command.
+    Where the output of one command goes.
 
     Args:
-        as_json: Say nothing but one JSON document at the end.
+        as_json: Print nothing but one JSON document at the end.
         out: Where results go.
         err: Where progress and errors go.
     """
@@ -36,51 +36,51 @@ class Console:
         self._bar: tqdm[NoReturn] | None = None
 
     def print(self, line: str) -> None:
-        """Say one line of result, unless a machine listens."""
+        """Print a line of the result, unless the result is JSON."""
         self._close_bar()
         if not self.as_json:
             self._out.write(line + "\n")
             self._out.flush()
 
     def note(self, line: str) -> None:
-        """Say one line about what is going on."""
+        """Print a line about the progress, unless the result is JSON."""
         self._close_bar()
         if not self.as_json:
             self._err.write(line + "\n")
             self._err.flush()
 
     def error(self, line: str) -> None:
-        """Say one line about what went wrong, to everybody."""
+        """Print a line about an error."""
         self._close_bar()
         self._err.write(line + "\n")
         self._err.flush()
 
     def result(self, document: Mapping[str, object]) -> None:
-        """Write the JSON document, if that is what was asked for."""
+        """Print the JSON document, if the result is JSON."""
         self._close_bar()
         if self.as_json:
             self._out.write(json.dumps(document, ensure_ascii=False) + "\n")
             self._out.flush()
 
-    def progress(self, what: str, done: int, total: int, unit: str) -> None:
+    def progress(self, work: str, done: int, total: int, unit: str) -> None:
         """
-        Tell how far a piece of work is; draws a bar on a terminal and nothing elsewhere.
+        Show how far a piece of work is: a bar on a terminal, nothing elsewhere.
 
         Args:
-            what: Name of the work.
+            work: Its name.
             done: Units done so far.
-            total: Units in all.
+            total: Units in total.
             unit: Name of the unit, in the plural.
         """
         if self.as_json or not self._err.isatty():
             return
         bar = self._bar
-        if bar is None or bar.desc != f"{what}: ":
-            # Here, for few commands at a terminal come this far.
+        if bar is None or bar.desc != f"{work}: ":
+            # Imported here: few commands need it.
             from tqdm import tqdm
 
             self._close_bar()
-            bar = tqdm(desc=what, total=total, unit=f" {unit}", file=self._err, leave=False)
+            bar = tqdm(desc=work, total=total, unit=f" {unit}", file=self._err, leave=False)
             self._bar = bar
         bar.update(done - bar.n)
 

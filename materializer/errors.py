@@ -1,5 +1,5 @@
 """
-Every error a user can meet, and the exit code each ends a command with.
+Every error a user can meet, and the exit code that each ends a command with.
 
     FeatureStoreError                 1  failed
     ├── UsageError                    2  the call itself is wrong
@@ -27,8 +27,8 @@ Every error a user can meet, and the exit code each ends a command with.
     ├── AnotherRun                    5  another run holds the lock
     └── BadRegistry, CannotRebuild, ...  1
 
-It owns the wording: each error builds its one-line message from its arguments, and says what to do.
-It refuses tracebacks: the command line prints the line, `--debug` prints the rest.
+Responsible for the wording: each error builds its one-line message from its arguments, and says what
+to do. The command line prints that line, and with `--debug` the traceback.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ EXIT_CODES: dict[int, str] = {
 
 
 class FeatureStoreError(Exception):
-    """Base of every error of this project; `exit_code` ends the command that met it."""
+    """Base of every error of this project; `exit_code` ends the command that raised it."""
 
     exit_code: int = FAILED
 
@@ -83,12 +83,12 @@ class UnknownView(UsageError):
 
 
 class OtherTarget(UsageError):
-    """The manifest names the relations of another target than the one asked for."""
+    """The manifest names the relations of a target other than the requested one."""
 
-    def __init__(self, target: str, wanted: tuple[str, str], found: tuple[str, str]) -> None:
+    def __init__(self, target: str, requested: tuple[str, str], parsed: tuple[str, str]) -> None:
         super().__init__(
-            f"the manifest was parsed for another target: it names {'.'.join(found)}, and target "
-            f"{target} is {'.'.join(wanted)}; run: dbt parse --target {target}"
+            f"the manifest was parsed for another target: it names {'.'.join(parsed)}, and target "
+            f"{target} is {'.'.join(requested)}; run: dbt parse --target {target}"
         )
 
 
@@ -100,14 +100,14 @@ class LabelsUnusable(UsageError):
 
 
 class ReceiptUnreadable(UsageError):
-    """A file is no receipt of a training set."""
+    """A file is not a receipt of a training set."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"receipt {path} cannot be read: {problem}")
 
 
 class CannotRebuild(FeatureStoreError):
-    """The SQL of a training set needs more than its receipt names."""
+    """The SQL of a training set reads more than its receipt names."""
 
     def __init__(self, name: str, detail: str) -> None:
         super().__init__(
@@ -143,9 +143,9 @@ class ContractMismatch(FeatureStoreError):
 class ContractCollision(FeatureStoreError):
     """Two contracts share one id; one of them must change before it can be pushed."""
 
-    def __init__(self, *, contract_id: str, stored: str, wanted: str) -> None:
+    def __init__(self, *, contract_id: str, stored: str, new: str) -> None:
         super().__init__(
-            f"contract id {contract_id} already names {stored}, so {wanted} cannot use it; "
+            f"contract id {contract_id} already names {stored}, so {new} cannot use it; "
             "rename a column or the group"
         )
 
@@ -169,17 +169,17 @@ class UnreadableValue(FeatureStoreError):
 
 
 class OnlineWriteFailed(FeatureStoreError):
-    """The online store answered a write with an error; the next push starts over."""
+    """The online store rejected a write; the next push starts over."""
 
-    def __init__(self, where: str, detail: str) -> None:
+    def __init__(self, address: str, detail: str) -> None:
         super().__init__(
-            f"online store {where} refused a write: {detail}; the push is incomplete, and the next "
-            "one completes it"
+            f"online store {address} rejected a write: {detail}; the push is incomplete, and the "
+            "next one completes it"
         )
 
 
 class Refused(FeatureStoreError):
-    """The data may not go out; the stores keep the last good state."""
+    """The data may not be published; the stores keep their last good state."""
 
     exit_code = REFUSED
 
@@ -194,12 +194,12 @@ class GateRed(Refused):
 
 
 class RemovalsRefused(Refused):
-    """A publish would take away a day or more than the tolerated share of its entities."""
+    """A publish would remove a day, or more than the tolerated share of its entities."""
 
     def __init__(self, *, group: str, losses: Sequence[str]) -> None:
         super().__init__(
             f"{group}: not published: it would remove {'; '.join(losses)}. "
-            "A truncated input looks just like this. If it is meant: --allow-removals"
+            "A truncated input looks just like this. If it is intended: --allow-removals"
         )
         self.losses = tuple(losses)
 
@@ -208,21 +208,21 @@ class TrainingSetRefused(Refused):
     """A training set made on demand is not what its labels and groups give."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__(f"no training set is written: {problem}")
+        super().__init__(f"no training set was written: {problem}")
 
 
 class PushRefused(Refused):
-    """A push would move the online store backwards, or over another store's data."""
+    """A push would move the online store backwards, or overwrite another store's rows."""
 
 
 class StoreUnavailable(FeatureStoreError):
-    """A store cannot be reached now; a later run may."""
+    """A store cannot be reached now; a later run may succeed."""
 
     exit_code = UNAVAILABLE
 
 
 class WarehouseLocked(StoreUnavailable):
-    """A build holds the warehouse, which has one writer and no reader beside it."""
+    """A build holds the warehouse, which allows no reader next to its writer."""
 
     def __init__(self, path: Path, waited: float, detail: str = "") -> None:
         super().__init__(
@@ -241,46 +241,46 @@ class WarehouseMissing(StoreUnavailable):
 class OfflineStoreUnavailable(StoreUnavailable):
     """The Iceberg catalog or its files cannot be read."""
 
-    def __init__(self, where: str, detail: str) -> None:
-        super().__init__(f"offline store {where} is unavailable: {detail}")
+    def __init__(self, address: str, detail: str) -> None:
+        super().__init__(f"offline store {address} is unavailable: {detail}")
 
 
 class OnlineStoreUnavailable(StoreUnavailable):
-    """The Redis server cannot be reached, or went away."""
+    """The Redis server cannot be reached, or the connection was lost."""
 
-    def __init__(self, where: str, detail: str) -> None:
+    def __init__(self, address: str, detail: str) -> None:
         super().__init__(
-            f"online store {where} is unavailable: {detail}; start it, or check REDIS_URL"
+            f"online store {address} is unavailable: {detail}; start it, or check REDIS_URL"
         )
 
 
 class NotPublished(StoreUnavailable):
-    """The offline store does not hold the group yet."""
+    """The group is not in the offline store yet."""
 
     def __init__(self, group: str) -> None:
         super().__init__(f"{group} was never published; run: materializer publish")
 
 
 class NotMaterialized(StoreUnavailable):
-    """The online store does not hold the group yet."""
+    """The group is not in the online store yet."""
 
     def __init__(self, group: str) -> None:
         super().__init__(f"{group} was never pushed; run: materializer push")
 
 
 class LookupMiss(FeatureStoreError):
-    """The stores answer, and hold no row that may be used."""
+    """The stores answer, and have no usable row."""
 
 
 class UnknownEntity(LookupMiss):
-    """The group never held a row of that entity."""
+    """The group never had a row of that entity."""
 
     def __init__(self, group: str, key: Sequence[str]) -> None:
         super().__init__(f"{group}: no entity {_short(key)}")
 
 
 class NotYetAvailable(LookupMiss):
-    """The entity is known; its first row becomes available later than the time asked for."""
+    """The entity is known; its first row becomes available after the requested time."""
 
     def __init__(self, group: str, key: Sequence[str], as_of: str) -> None:
         super().__init__(f"{group}: {_short(key)} has no row that was available at {as_of}")

@@ -1,8 +1,8 @@
 """
 The run lock: one publish or push at a time in one home.
 
-Owns the lock file and the note beside it that says who holds it. The operating system releases the
-lock when its holder dies, also by `kill -9`, so a stale note is never believed.
+Responsible for the lock file and the note next to it that names the holder. The operating system
+releases the lock when its holder dies, even by `kill -9`, so a stale note is never believed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
 
     Args:
         settings: Names the home.
-        command: What this run is, for whoever is turned away.
-        wait: How long to wait for somebody else [s].
+        command: The name of this run, shown to whoever finds the lock taken.
+        wait: How long to wait for another run [s].
 
     Raises:
-        AnotherRun: Somebody else holds it; the message says who and since when.
+        AnotherRun: Another run holds it; the message says which and since when.
     """
-    # Here, for it takes longer to import than `--help` takes to answer.
+    # Imported here: it takes longer to import than `--help` takes to answer.
     from filelock import FileLock, Timeout
 
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
                 {
                     "command": command,
                     "pid": os.getpid(),
-                    # The real time, whatever the store's clock says: a person will compare it.
+                    # The real time, whatever the store's clock says: a person compares it with a watch.
                     "since": format_time(Settings(settings.home).now()),
                 }
             )
@@ -66,5 +66,5 @@ def _holder(note: Path) -> tuple[str, str]:
         body = json.loads(note.read_text())
         return f"{body['command']} (process {body['pid']})", str(body["since"])
     except (OSError, ValueError, KeyError):
-        # It has the lock but has not written its note yet.
+        # The holder has not written its note yet.
         return "a run that just began", "now"

@@ -1,8 +1,8 @@
 """
 dbt's target: which database the models of a project live in.
 
-Owns how `profiles.yml` is found and read, as dbt finds and reads it, without importing dbt, which
-takes seconds. Of dbt's Jinja it knows `env_var` alone. Refuses to open the database.
+Responsible for finding and reading `profiles.yml` as dbt does, without importing dbt, which takes
+seconds. Of dbt's Jinja it knows `env_var` alone. Does not open the database.
 """
 
 from __future__ import annotations
@@ -50,31 +50,33 @@ def at_target(
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
     """
-    Make the settings of one target: its database in place of the home's.
+    Return the settings with the database of a target in place of the home's.
 
     Args:
         settings: Those of the environment.
-        registry: What the manifest says; its records lie where its target is.
+        registry: From the manifest; its records are in the schema of its target.
         project_dir: The dbt project.
-        target: Name of the target, None for the one that dbt would take. Without a profile that is
+        target: Name of the target, None for the one that dbt would use. Without a profile that is
             the warehouse in the home.
-        environ: The environment, None for the process's own.
+        environ: The environment, None for that of the process.
 
     Raises:
         UsageError: There is no such profile or target, or it cannot be read.
-        OtherTarget: The manifest was parsed for another one.
+        OtherTarget: The manifest was parsed for another target.
     """
-    found = require_target(registry, project_dir, target, environ)
-    if found is None:
+    output = require_target(registry, project_dir, target, environ)
+    if output is None:
         return settings
-    if found.kind != "duckdb":
-        raise UsageError(f"target {found.name} is {found.kind}; only DuckDB can be published from")
-    if found.path == ":memory:" or "://" in found.path or found.path.startswith("md:"):
-        raise UsageError(f"target {found.name} is {found.path}; it must be a DuckDB file")
+    if output.kind != "duckdb":
+        raise UsageError(
+            f"target {output.name} is {output.kind}; only DuckDB can be published from"
+        )
+    if output.path == ":memory:" or "://" in output.path or output.path.startswith("md:"):
+        raise UsageError(f"target {output.name} is {output.path}; it must be a DuckDB file")
     # A home may be relative to where the command is started; dbt works in the project's folder.
-    if Path(found.path).resolve() == settings.warehouse:
+    if Path(output.path).resolve() == settings.warehouse:
         return settings
-    return replace(settings, database=(project_dir / found.path).resolve())
+    return replace(settings, database=(project_dir / output.path).resolve())
 
 
 def require_target(
@@ -84,27 +86,27 @@ def require_target(
     environ: Mapping[str, str] | None = None,
 ) -> Target | None:
     """
-    Read a target, and see that the manifest is its own.
+    Read a target, and check that the manifest was parsed for it.
 
     Args:
-        registry: What the manifest says.
+        registry: From the manifest.
         project_dir: The dbt project.
-        target: Name of the target, None for the one that dbt would take.
-        environ: The environment, None for the process's own.
+        target: Name of the target, None for the one that dbt would use.
+        environ: The environment, None for that of the process.
 
     Returns:
         The target, None when none was named and the project has no profile.
 
     Raises:
         UsageError: There is no such profile or target, or it cannot be read.
-        OtherTarget: The manifest was parsed for another one.
+        OtherTarget: The manifest was parsed for another target.
     """
-    found = read_target(project_dir, target, os.environ if environ is None else environ)
-    if found is None or registry.place is None:
-        return found
-    if registry.place != (found.database, found.schema):
-        raise OtherTarget(found.name, (found.database, found.schema), registry.place)
-    return found
+    output = read_target(project_dir, target, os.environ if environ is None else environ)
+    if output is None or registry.place is None:
+        return output
+    if registry.place != (output.database, output.schema):
+        raise OtherTarget(output.name, (output.database, output.schema), registry.place)
+    return output
 
 
 def read_target(project_dir: Path, target: str | None, environ: Mapping[str, str]) -> Target | None:
@@ -113,14 +115,14 @@ def read_target(project_dir: Path, target: str | None, environ: Mapping[str, str
 
     Args:
         project_dir: The dbt project.
-        target: Its name, None for the one that dbt would take.
+        target: Its name, None for the one that dbt would use.
         environ: The environment.
 
     Returns:
         The target; None when no target was named and the project has no profile.
 
     Raises:
-        UsageError: The target that was named is not there, or one cannot be read.
+        UsageError: There is no target of that name, or it cannot be read.
     """
     project = project_dir / "dbt_project.yml"
     file = _profiles_file(project_dir, environ)
@@ -138,20 +140,20 @@ def read_target(project_dir: Path, target: str | None, environ: Mapping[str, str
             return None
         raise UsageError(f"{file} has no profile {name}")
     outputs = profile.get("outputs") or {}
-    wanted = (
+    name_of_target = (
         target or environ.get("DBT_TARGET") or render(profile.get("target", "default"), "target")
     )
-    if wanted not in outputs:
+    if name_of_target not in outputs:
         raise UsageError(
-            f"{file}: profile {name} has no target {wanted!r}; known: {', '.join(outputs)}"
+            f"{file}: profile {name} has no target {name_of_target!r}; known: {', '.join(outputs)}"
         )
     values = {
-        key: render(outputs[wanted].get(key), f"{wanted}.{key}")
+        key: render(outputs[name_of_target].get(key), f"{name_of_target}.{key}")
         for key in ("type", "path", "database", "schema")
     }
     path = values["path"] or ":memory:"
     return Target(
-        name=wanted,
+        name=name_of_target,
         kind=values["type"],
         path=path,
         database=values["database"] or Path(path).stem.strip(":"),
@@ -169,24 +171,24 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        raise UsageError(f"{path} cannot be read: {said}") from None
+        detail = " ".join(str(error).split())
+        raise UsageError(f"{path} cannot be read: {detail}") from None
     return body if isinstance(body, dict) else {}
 
 
 class _Renderer:
-    """Render the texts of one file as dbt does, as far as `env_var` goes."""
+    """Renders the values of one file as dbt does, with `env_var` alone."""
 
     def __init__(self, file: Path, environ: Mapping[str, str]) -> None:
         self._file = file
         self._environ = environ
 
     def __call__(self, value: object, key: str) -> str:
-        """Render one value; nothing becomes the empty text."""
+        """Render one value; None becomes the empty string."""
         text = "" if value is None else str(value)
         if "{" not in text:
             return text
-        # Only projects that need it pay the import.
+        # Imported here: only projects that need it pay for it.
         from jinja2 import StrictUndefined, TemplateError
         from jinja2.sandbox import SandboxedEnvironment
 
@@ -194,9 +196,9 @@ class _Renderer:
         try:
             return jinja.from_string(text).render(env_var=self._env_var)
         except (TemplateError, TypeError, KeyError) as error:
-            said = f"{error.args[0]} is not set" if isinstance(error, KeyError) else error
+            detail = f"{error.args[0]} is not set" if isinstance(error, KeyError) else error
             raise UsageError(
-                f"{self._file}: {key}: {text} cannot be rendered: {said}; "
+                f"{self._file}: {key}: {text} cannot be rendered: {detail}; "
                 "here a profile can use env_var alone"
             ) from None
 

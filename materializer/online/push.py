@@ -251,7 +251,7 @@ def _begin(client: redis.Redis, group: FeatureGroup, known: Meta | None) -> bool
                 raise ContractCollision(
                     contract_id=contract.id,
                     stored=stored.decode(errors="replace"),
-                    wanted=contract.text,
+                    new=contract.text,
                 )
     if known is not None:
         mark_unfinished(client, group.name, known)

@@ -106,7 +106,7 @@ def test_a_wrong_password_is_told_and_not_shown(server: Server) -> None:
 def test_an_error_in_an_answer_is_a_write_that_failed(server: Server) -> None:
     client = connect(at(server.url))
     with (
-        pytest.raises(OnlineWriteFailed, match=f"{server.url} refused a write: "),
+        pytest.raises(OnlineWriteFailed, match=f"{server.url} rejected a write: "),
         translate_errors(address(client)),
     ):
         client.incr("a", "not a number")  # type: ignore[arg-type]

@@ -133,7 +133,7 @@ def test_an_input_that_lost_half_of_its_users_is_not_published(truncated: Store)
     done = truncated.do("run").assert_code(3)
 
     assert "features_daily: not published: it would remove 4 of 8 rows of 2024-02-15" in done.err
-    assert "If it is meant: --allow-removals" in done.err
+    assert "If it is intended: --allow-removals" in done.err
     assert snapshot_id(truncated, "features_daily") == before
     assert truncated.offline() == expected()
     assert truncated.online() == newest(expected())

@@ -146,7 +146,7 @@ def test_a_server_out_of_memory_fails_the_push_and_more_memory_completes_it(
     offline.publish({"2024-01-01": rows("2024-01-01", **{f"u{n}": 1 for n in range(MANY)})})
     used = cast("int", client.info("memory")["used_memory"])
     client.config_set("maxmemory", used + 500_000)
-    with pytest.raises(OnlineWriteFailed, match=r"refused a write: .*maxmemory") as caught:
+    with pytest.raises(OnlineWriteFailed, match=r"rejected a write: .*maxmemory") as caught:
         go()
     assert "\n" not in str(caught.value)
     assert read_meta(client, "features_daily") is None

@@ -155,7 +155,9 @@ def test_an_interrupted_run_says_so_in_one_line(store: Store) -> None:
         done = finish(process)
 
     done.assert_code(130)
-    assert done.err == ("materializer: interrupted; what is done is kept, run it again to go on\n")
+    assert done.err == (
+        "materializer: interrupted; finished steps are kept, run it again to go on\n"
+    )
     assert done.out == ""
 
 

@@ -188,7 +188,7 @@ def test_two_rows_of_one_entity_and_moment_are_refused(store: SetStore, labels: 
     twice = [clicks("u2", FIRST, 1), clicks("u2", FIRST, 2), clicks("u1", FIRST, 1)]
     store.publish(USERS, twice)
     said = (
-        "materializer: no training set is written: users has several rows of u2 with one "
+        "materializer: no training set was written: users has several rows of u2 with one "
         "available_at, and nobody can say which one holds; rebuild that day, and publish\n"
     )
 
@@ -215,7 +215,7 @@ def test_a_row_that_was_not_available_yet_is_refused() -> None:
             require_no_future(connection, "users", "found", "asked")
 
     assert str(told.value) == (
-        "no training set is written: 1 labels see a row of users that was not available yet, such "
+        "no training set was written: 1 labels see a row of users that was not available yet, such "
         "as the label of row 2"
     )
 
