@@ -1,9 +1,9 @@
 """
 The output of a command.
 
-Responsible for its three forms: a progress bar for a person at a terminal, plain lines for cron, one
-JSON document at the end for a machine. Everything but the result goes to standard error, so that a
-pipe gets the result alone.
+Responsible for its three forms: a progress bar for a person at a terminal, plain lines for cron,
+one JSON document at the end for a machine. Everything but the result goes to standard error, so
+that a pipe gets the result alone.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ Every error a user can meet, and the exit code that each ends a command with.
     ├── AnotherRun                    5  another run holds the lock
     └── BadRegistry, CannotRebuild, ...  1
 
-Responsible for the wording: each error builds its one-line message from its arguments, and says what
-to do. The command line prints that line, and with `--debug` the traceback.
+Responsible for the wording: each error builds its one-line message from its arguments, and says
+what to do. The command line prints that line, and with `--debug` the traceback.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
                 {
                     "command": command,
                     "pid": os.getpid(),
-                    # The real time, whatever the store's clock says: a person compares it with a watch.
+                    # The real time, whatever the store's clock says: it is for people.
                     "since": format_time(Settings(settings.home).now()),
                 }
             )
