@@ -3,7 +3,7 @@ What a backfill costs as its range and its events grow: time, peak memory and di
 
 Ranges of several lengths are built of the same events, and one range of as many days of events of
 several sizes, each into a store of its own. Users grow with the events. The days that two ranges
-share must hold the same rows, or nothing is printed. Beside each build stands one pass over the
+share must hold the same rows, or nothing is printed. Next to each build stands one pass over the
 same events, `group by user_id, day, event_type` in a DuckDB of its own. The bars: the shortest
 range takes at most 6 passes, an event or a day more costs what the others do, and a fifth more at
 most.
@@ -97,15 +97,15 @@ def _name(kind: tuple[int, int]) -> str:
 
 def _measure(scratch: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     ranges = sorted(options.days)
-    wanted = {1: ranges} | {size: [ranges[1]] for size in options.sizes if size > 1}
+    ranges_by_size = {1: ranges} | {size: [ranges[1]] for size in options.sizes if size > 1}
     events = {
         size: _generate(scratch / f"input_{size}", size, max(ranges), options)
-        for size, ranges in wanted.items()
+        for size, ranges in ranges_by_size.items()
     }
     report: list[dict[str, Any]] = []
-    shared: dict[int, set[str]] = {size: set() for size in wanted}
+    shared: dict[int, set[str]] = {size: set() for size in ranges_by_size}
     for _ in range(options.runs):
-        for size, ranges in wanted.items():
+        for size, ranges in ranges_by_size.items():
             # 30 days before the first built day fill its windows.
             last = FIRST + timedelta(days=max(ranges) + 29)
             for days in ranges:

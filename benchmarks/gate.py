@@ -1,11 +1,11 @@
 """
-What the training join costs beside DuckDB's bare ASOF join and Feast's, and the gate beside it.
+What the training join costs next to DuckDB's bare ASOF join and Feast's, and the gate next to it.
 
 Builds features and training data once, then round by round: the training join (dbt's own time for
 `training_data`), a bare `ASOF LEFT JOIN` of the same features and labels into a table of the same
 columns, and the gate's tests one at a time. Then Feast joins the same labels with the same rows,
 from file to file, in its fastest form. Every test must pass, and the bare join must come to the
-same rows, or nothing is told; Feast's lost and different labels are told.
+same rows, or nothing is reported; Feast's lost and different labels are reported.
 
     python -m benchmarks.gate --users 200000 --labels 1000000
 """
@@ -26,7 +26,7 @@ import duckdb
 from benchmarks.peer.join import Joined
 from benchmarks.peer.join import join as join_by_feast
 from benchmarks.peer.repository import FEATURES, write_rows
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from benchmarks.scratch import dbt, generate
 from benchmarks.versus.push import find_feast
 
@@ -70,7 +70,7 @@ def main() -> int:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     compared = bars(rows, seconds, sampled, theirs, note)
-    tell(compared, options.json, seconds={**seconds})
+    print_bars(compared, options.json, seconds={**seconds})
     return 0
 
 

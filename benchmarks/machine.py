@@ -1,7 +1,7 @@
 """
 What a run was measured on and with: processor, memory, load, and the versions that matter.
 
-Refuses to name the machine: figures of two machines are never compared, so nobody needs to know.
+Refuses to name the machine: figures of two machines are never compared, so no one needs to know.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PACKAGES = (
 
 
 def machine() -> dict[str, str]:
-    """Tell processor, cores, memory and system."""
+    """Return processor, cores, memory and system."""
     return {
         "processor": _processor(),
         "cores": str(psutil.cpu_count()),
@@ -40,19 +40,19 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Tell the versions of Python, of what the project stands on, and of the server."""
+    """Return the versions of Python, of what the project stands on, and of the server."""
     found = {"python": platform.python_version()}
     found |= {name: importlib.metadata.version(name) for name in PACKAGES}
-    said = subprocess.run(
+    output = subprocess.run(
         [server_binary(), "--version"], capture_output=True, text=True, check=False
     ).stdout
     # `Redis server v=7.0.15 sha=...`
-    words = [word.removeprefix("v=") for word in said.split() if word.startswith("v=")]
-    return found | {f"{Path(server_binary()).name} (server)": words[0] if words else said.strip()}
+    words = [word.removeprefix("v=") for word in output.split() if word.startswith("v=")]
+    return found | {f"{Path(server_binary()).name} (server)": words[0] if words else output.strip()}
 
 
 def load() -> float:
-    """Tell how many processes ran or waited in the last minute, on average."""
+    """Return how many processes ran or waited in the last minute, on average."""
     return os.getloadavg()[0]
 
 

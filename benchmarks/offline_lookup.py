@@ -2,11 +2,11 @@
 How long an offline lookup takes, on a store and on one of ten times as many days.
 
 Makes users with random ids and random activity, publishes them day by day through the materializer,
-and times lookups at random times of active, closed and unknown entities in this process, beside a
-bare DuckDB read of the one Parquet file that holds the row. Stores and kinds are asked in turn, one
-lookup each; every answer is held against the rows that were made, or nothing is told. Footers are
-read before the clock starts, as in a server that has run for a minute; the first lookup of all is
-told beside.
+and times lookups at random times of active, closed and unknown entities in this process, next to a
+bare DuckDB read of the one Parquet file that holds the row. Stores and kinds are sent in turn, one
+lookup each; every answer is checked against the generated rows, or nothing is reported. Footers
+are read before the clock starts, as in a server that has run for a minute; the first lookup of all
+is reported next to them.
 
     python -m benchmarks.offline_lookup --users 200000 --days 30 300 --runs 5
 """
@@ -30,7 +30,7 @@ import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.errors import UnknownEntity
 from materializer.offline.catalog import open_catalog, table_name
@@ -93,15 +93,15 @@ class Users:
         return [row[0] for row in rows]
 
     def last_day(self, *, closed: bool) -> date:
-        """Tell the last day of those who stop, or of the others."""
+        """Return the last day of those who stop, or of the others."""
         return FIRST + timedelta(days=(self._days // 2 if closed else self._days) - 1)
 
     def rows(
-        self, asked: Sequence[tuple[str, date]]
+        self, request: Sequence[tuple[str, date]]
     ) -> dict[tuple[str, date], tuple[date, int, int]]:
         """Tell day, 7-day and 30-day count of users on days, as `day` makes them."""
         pairs = pa.table(
-            {"user_id": [user for user, _ in asked], "day": [day for _, day in asked]},
+            {"user_id": [user for user, _ in request], "day": [day for _, day in request]},
             schema=pa.schema([("user_id", pa.string()), ("day", pa.date32())]),
         )
         self._connection.register("pairs", pairs)
@@ -149,13 +149,13 @@ class Store:
             ids = [f"user_{chance.getrandbits(64):016x}" for _ in range(count)]
         else:
             ids = chance.sample(self.users.ids(closed=kind == "closed", count=20 * count), count)
-        asked = []
+        request = []
         for user in ids:
             moment = end - timedelta(hours=chance.uniform(0, 12 * self.days - 24))
             known = moment.date() - timedelta(days=1)
             last = self.users.last_day(closed=kind == "closed")
-            asked.append(Asked(user, moment, None if kind == "unknown" else min(known, last)))
-        return asked
+            request.append(Asked(user, moment, None if kind == "unknown" else min(known, last)))
+        return request
 
     def look_up(self, one: Asked) -> tuple[float, dict[str, Any] | None]:
         """Ask once; what it took [ms], and the row."""
@@ -175,14 +175,14 @@ class Store:
         names = [column[0] for column in self.engine.description or ()]
         return taken, dict(zip(names, row, strict=True))
 
-    def require(self, asked: Sequence[Asked], rows: Sequence[dict[str, Any] | None]) -> None:
+    def require(self, request: Sequence[Asked], rows: Sequence[dict[str, Any] | None]) -> None:
         """End unless each row is the one that was made."""
-        made = self.users.rows([(one.user, one.day) for one in asked if one.day is not None])
-        for one, row in zip(asked, rows, strict=True):
+        made = self.users.rows([(one.user, one.day) for one in request if one.day is not None])
+        for one, row in zip(request, rows, strict=True):
             found = row and (row["day"], row["event_count_7d"], row["event_count_30d"])
-            wanted = None if one.day is None else made[one.user, one.day]
-            if found != wanted:
-                sys.exit(f"{one.user} at {one.moment}: {found}, and not {wanted}")
+            expected_rows = None if one.day is None else made[one.user, one.day]
+            if found != expected_rows:
+                sys.exit(f"{one.user} at {one.moment}: {found}, and not {expected_rows}")
 
     def p50(self, kind: str) -> list[float]:
         """Give the median of each run [ms]."""
@@ -201,14 +201,14 @@ class Turn:
         self.store = store
         self.kind = kind
         # Of the rows that `active` asks for.
-        self.asked = store.questions("active" if kind == "bare" else kind, count, seed)
+        self.request = store.questions("active" if kind == "bare" else kind, count, seed)
         self.taken: list[float] = []
         self.rows: list[dict[str, Any] | None] = []
 
     def take(self, number: int) -> None:
         """Ask one."""
         ask = self.store.read_bare if self.kind == "bare" else self.store.look_up
-        taken, row = ask(self.asked[number])
+        taken, row = ask(self.request[number])
         self.taken.append(taken)
         self.rows.append(row)
 
@@ -247,7 +247,7 @@ def measure(stores: Sequence[Store], count: int, runs: int) -> None:
     """
     for run in range(runs + 1):
         print(f"\rrun {run} of {runs} ", end="", file=sys.stderr)
-        # Enough that the footers of all files asked for are read.
+        # Enough that the footers of all files requested are read.
         many = count if run else max(count, 4 * max(store.days for store in stores))
         turns = [Turn(store, kind, many, run) for store in stores for kind in (*KINDS, "bare")]
         chance = random.Random(run)
@@ -255,7 +255,7 @@ def measure(stores: Sequence[Store], count: int, runs: int) -> None:
             for turn in chance.sample(turns, len(turns)):
                 turn.take(number)
         for turn in turns:
-            turn.store.require(turn.asked, turn.rows)
+            turn.store.require(turn.request, turn.rows)
             if run:
                 turn.store.taken.setdefault(turn.kind, []).append(turn.taken)
     print(file=sys.stderr)
@@ -304,7 +304,7 @@ def main() -> int:
         measure(stores, options.lookups, options.runs)
     compared = bars(stores)
     compared.append(Bar(f"first lookup of all, {stores[-1].days} days", "ms", [first]))
-    tell(compared, options.json, users=options.users, days=sorted(options.days))
+    print_bars(compared, options.json, users=options.users, days=sorted(options.days))
     return 0
 
 

@@ -1,9 +1,9 @@
 """
-What building one day costs: with a short and a long history, and beside one reading of its events.
+What building one day costs: with a short and a long history, and next to one reading of its events.
 
 Two stores have the same events for as many days as the short one knows, and build the same day
 again and again. Both must give it the same rows, or nothing is printed. A third store has many
-more events a day and builds one; beside it stand a reading of the 31 days of events it is made of,
+more events a day and builds one; next to it stand a reading of the 31 days of events it is made of,
 and the two things that no build can do without, each alone: their fingerprint, and their grouping.
 Times are dbt's own for the model, one process after another, the stores in turn. The bars: a long
 history costs a tenth more at most, and one day twice the reading.
@@ -23,7 +23,7 @@ from typing import Any
 
 import duckdb
 
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from benchmarks.scratch import bare, content, dbt, generate
 
 FIRST = date(2024, 1, 1)
@@ -113,7 +113,7 @@ def main() -> int:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     compared = bars(report)
-    tell(compared, options.json, **report)
+    print_bars(compared, options.json, **report)
     return 0
 
 
@@ -193,18 +193,18 @@ def _merge(events: Path) -> None:
 
 
 def _grow(stores: list[Store], runs: int) -> dict[str, Any]:
-    asked: dict[int, list[float]] = {store.days: [] for store in stores}
+    request: dict[int, list[float]] = {store.days: [] for store in stores}
     last = stores[0].last
     for store in stores:
         # Not counted: the first build makes the table, and dbt parses.
         store.ask(last)
     for run in range(runs):
         for store in stores if run % 2 else reversed(stores):
-            asked[store.days].append(store.ask(last))
+            request[store.days].append(store.ask(last))
         contents = {content(store.folder, last) for store in stores}
         if len(contents) != 1:
             sys.exit(f"{last} differs: {contents}")
-    return {"days": [store.days for store in stores], "asked_for_seconds": asked}
+    return {"days": [store.days for store in stores], "asked_for_seconds": request}
 
 
 def _read(scratch: Path, options: argparse.Namespace) -> dict[str, Any]:

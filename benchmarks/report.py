@@ -25,7 +25,7 @@ class Bar:
         ours: Our figures, one a run.
         peer: What they are compared with; empty when `ours` itself has to meet the bar.
         theirs: Its figures, of the same runs where there are as many.
-        limit: The bar for ratio or figure; None when it is told for context only.
+        limit: The bar for ratio or figure; None when it is reported for context only.
         at_least: The ratio must reach the bar; else it must not exceed it.
         note: What a reader must know, as why there are no figures.
     """
@@ -50,7 +50,7 @@ class Bar:
         return [mine / other for mine, other in zip(self.ours, self.theirs, strict=True)]
 
     def is_met(self) -> bool | None:
-        """Tell whether the median meets the bar; None when there is no bar or no figure."""
+        """Return whether the median meets the bar; None when there is no bar or no figure."""
         ratios = self.ratios()
         if self.limit is None or not ratios:
             return None
@@ -83,28 +83,31 @@ def spread(values: Sequence[float], digits: int | None = None) -> dict[str, floa
 
 def table(bars: Sequence[Bar]) -> str:
     """Write comparisons as a Markdown table."""
-    lines = ["| what | ours | beside | theirs | ratio | bar | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| what | ours | compared with | theirs | ratio | bar | |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for bar in bars:
         sign = ">=" if bar.at_least else "<="
         limit = (
             "" if bar.limit is None else f"{sign} {bar.limit:g}{'' if bar.peer else ' ' + bar.unit}"
         )
         met = {True: "met", False: "**missed**", None: ""}[bar.is_met()]
-        said = "; ".join(text for text in (met, bar.note) if text)
+        output = "; ".join(text for text in (met, bar.note) if text)
         ratio = _text(bar.ratios()) if bar.peer else ""
         cells = (bar.what, _text(bar.ours, bar.unit), bar.peer, _text(bar.theirs, bar.unit))
-        lines.append(f"| {' | '.join(cells)} | {ratio} | {limit} | {said} |")
+        lines.append(f"| {' | '.join(cells)} | {ratio} | {limit} | {output} |")
     return "\n".join(lines)
 
 
-def tell(bars: Sequence[Bar], as_json: bool, **context: Any) -> None:
+def print_bars(bars: Sequence[Bar], as_json: bool, **context: Any) -> None:
     """
     Print what a benchmark found: a table, or one JSON document, which `run` reads.
 
     Args:
         bars: The comparisons.
         as_json: Which of the two.
-        context: Fields of the document beside `bars`.
+        context: Fields of the document next to `bars`.
     """
     if as_json:
         print(json.dumps({**context, "bars": [to_json(bar) for bar in bars]}))

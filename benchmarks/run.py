@@ -3,7 +3,8 @@ Every benchmark, one after another, and one table of all bars.
 
 Runs each in a process of its own, which checks its output before a figure counts. Writes after each
 one what is known so far: `results.json`, `results.md`, and, where Matplotlib is, `results.svg`.
-One that fails is told, the others still run, and the exit code is 1; a missed bar is no failure.
+One that fails is reported, the others still run, and the exit code is 1; a missed bar is not a
+failure.
 
     python -m benchmarks.run --only push gate
 """
@@ -56,7 +57,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("push", "Push", "--users 20000 --days 3 --runs 3 --growth 20000 50000"),
-    Benchmark("versus.push", "Push beside Feast", "--users 20000 --days 3 --runs 2"),
+    Benchmark("versus.push", "Push next to Feast", "--users 20000 --days 3 --runs 2"),
     Benchmark(
         "versus.lookup", "Online lookups", "--users 5000 --runs 1 --seconds 1", "--seconds 2"
     ),
@@ -115,18 +116,18 @@ def main() -> int:
     results = options.out / "results.json"
     if options.resume and results.is_file():
         report = json.loads(results.read_text())
-        report["benchmarks"] = [told for told in report["benchmarks"] if not told["exit_code"]]
-    done = {told["name"] for told in report["benchmarks"]}
+        report["benchmarks"] = [entry for entry in report["benchmarks"] if not entry["exit_code"]]
+    done = {entry["name"] for entry in report["benchmarks"]}
     for one in BENCHMARKS:
         if one.module in done or (options.only and one.module not in options.only):
             continue
         print(f"\n## {one.title}\n", flush=True)
-        told = run(one, options.quick)
-        report["benchmarks"].append(told)
-        print(section(told), flush=True)
+        entry = run(one, options.quick)
+        report["benchmarks"].append(entry)
+        print(section(entry), flush=True)
         write(report, options.out)
     print(f"\n{options.out}/results.md")
-    return int(any(told["exit_code"] for told in report["benchmarks"]))
+    return int(any(entry["exit_code"] for entry in report["benchmarks"]))
 
 
 def run(one: Benchmark, quick: bool) -> dict[str, Any]:
@@ -151,13 +152,13 @@ def run(one: Benchmark, quick: bool) -> dict[str, Any]:
     }
 
 
-def section(told: Mapping[str, Any]) -> str:
+def section(entry: Mapping[str, Any]) -> str:
     """Write one benchmark's table, and what it took."""
-    parts = [table([from_json(bar) for bar in told["bars"]])] if told["bars"] else []
-    if told["exit_code"]:
-        parts.append(f"**It ended with {told['exit_code']}.**")
-    before, after = told["load"]
-    parts.append(f"{told['seconds']} s, load {before:.1f} before and {after:.1f} after")
+    parts = [table([from_json(bar) for bar in entry["bars"]])] if entry["bars"] else []
+    if entry["exit_code"]:
+        parts.append(f"**It ended with {entry['exit_code']}.**")
+    before, after = entry["load"]
+    parts.append(f"{entry['seconds']} s, load {before:.1f} before and {after:.1f} after")
     return "\n\n".join(parts)
 
 
@@ -166,7 +167,7 @@ def write(report: Mapping[str, Any], out: Path) -> None:
     results = out / "results.json"
     results.write_text(json.dumps(report, indent=1) + "\n")
     (out / "results.md").write_text(_page(report))
-    if PLOT.is_dir() and any(told["bars"] for told in report["benchmarks"]):
+    if PLOT.is_dir() and any(entry["bars"] for entry in report["benchmarks"]):
         subprocess.run(
             [sys.executable, "-m", "benchmarks.plot", str(results), str(out / "results.svg")],
             env={**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(PLOT)))},
@@ -181,10 +182,10 @@ def _page(report: Mapping[str, Any]) -> str:
         f"Written by `{report['command']}`, started {report['started']}.",
         _pairs(report["machine"]),
         _pairs(report["versions"]),
-        "![Each ratio beside its bar](results.svg)",
+        "![Each ratio next to its bar](results.svg)",
     ]
-    for told in report["benchmarks"]:
-        parts += [f"## {told['title']}", section(told)]
+    for entry in report["benchmarks"]:
+        parts += [f"## {entry['title']}", section(entry)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -78,7 +78,7 @@ def fill(settings: Settings, users: Users, days: int) -> None:
 
 
 def free_port() -> int:
-    """Find a port nobody listens on."""
+    """Find a port no one listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -122,7 +122,7 @@ def running(settings: Settings, server: str, workers: int) -> Iterator[tuple[int
 
 
 def is_ready(port: int) -> bool:
-    """Tell whether the server answers and has both stores."""
+    """Return whether the server answers and has both stores."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
             return bool(answer.status == 200)
@@ -137,7 +137,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Tell the CPU time of a process and all below it."""
+    """Return the CPU time of a process and all below it."""
     times = [process.cpu_times() for process in tree(pid)]
     return sum(one.user + one.system for one in times)
 
@@ -183,7 +183,7 @@ def targets(users: Users, days: int, now: datetime) -> dict[str, list[str]]:
 
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
-    """Fill the stores, start the server, drive it, and tell the figures."""
+    """Fill the stores, start the server, drive it, and return the figures."""
     now = datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=timezone.utc)
     now += timedelta(days=options.days)
     with tempfile.TemporaryDirectory() as folder:
@@ -193,12 +193,12 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             fill(settings, users, options.days)
             rows: list[dict[str, object]] = []
             with running(settings, options.server, options.workers) as (pid, start, port):
-                for kind, asked in targets(users, options.days, now).items():
+                for kind, request in targets(users, options.days, now).items():
                     # Before the clock starts, so that it measures a server that runs for a while.
-                    drive(port, asked, connections=4, seconds=options.seconds, pid=pid)
+                    drive(port, request, connections=4, seconds=options.seconds, pid=pid)
                     for connections in options.connections:
                         figures = drive(
-                            port, asked, connections=connections, seconds=options.seconds, pid=pid
+                            port, request, connections=connections, seconds=options.seconds, pid=pid
                         )
                         rows.append({"lookup": kind, **figures})
                 memory = sum(process.memory_info().rss for process in tree(pid))

@@ -3,9 +3,9 @@ How much the commands cost before they do anything: `feature-server`, an idle ru
 
 Builds the sample with dbt in a folder of its own, publishes and pushes it, and then takes the CPU
 time of each command, children included: of the server until it says that it listens, of a
-`materializer run` that finds everything up to date, and of `materializer --help`. Beside each, in
+`materializer run` that finds everything up to date, and of `materializer --help`. Next to each, in
 turn with it, is a Python that does nothing but import what the command imports. Feast's seconds are
-told for context, where it can be installed.
+reported for context, where it can be installed.
 
     python -m benchmarks.start --runs 7
 """
@@ -26,7 +26,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from benchmarks.scratch import ROOT, dbt
 from benchmarks.serve import free_port, tree
 from materializer.config import Settings
@@ -80,9 +80,9 @@ def ended(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[float, str]
 def ready(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[float, str]:
     """Run the server until it says that it listens; the CPU is that of all its processes."""
     command = [sys.executable, *arguments, "--port", str(free_port())]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=said, text=True
+            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=output, text=True
         )
         assert process.stdout is not None
         with process, process.stdout as lines:
@@ -92,8 +92,8 @@ def ready(arguments: Sequence[str], env: Mapping[str, str]) -> tuple[float, str]
                 times = [one.cpu_times() for one in tree(process.pid)]
             finally:
                 process.terminate()
-        said.seek(0)
-        return sum(one.user + one.system for one in times), said.read()
+        output.seek(0)
+        return sum(one.user + one.system for one in times), output.read()
 
 
 COMMANDS = (
@@ -106,8 +106,8 @@ COMMANDS = (
 def imports(command: Command, env: Mapping[str, str]) -> str:
     """Write the program that imports what a command imports, and tells its CPU [s]."""
     # Processes that it forks write there too.
-    _, said = command.run(command.arguments, {**env, "PYTHONPROFILEIMPORTTIME": "1"})
-    return IMPORT.format(names=IMPORTED.findall(said))
+    _, output = command.run(command.arguments, {**env, "PYTHONPROFILEIMPORTTIME": "1"})
+    return IMPORT.format(names=IMPORTED.findall(output))
 
 
 def importing(program: str, env: Mapping[str, str], *, to_its_end: bool) -> float:
@@ -147,7 +147,7 @@ def fill(folder: Path) -> None:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Tell the environment of the commands: the store in *folder*, and no other."""
+    """Return the environment of the commands: the store in *folder*, and no other."""
     strange = ("PYICEBERG_", "FEATURE_", "REDIS_URL", "PYTHONPROFILE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     return {
@@ -159,7 +159,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def peer(runs: int) -> list[Bar]:
-    """Tell what Feast takes, for context; nothing where it is not there."""
+    """Return what Feast takes, for context; nothing where it is not there."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.peer.start", "--json", "--runs", str(runs)],
         cwd=ROOT,
@@ -192,7 +192,7 @@ def main() -> int:
         finally:
             embedded.stop(Settings(folder / "home"))
     bars += [] if options.no_peer else peer(options.runs)
-    tell(bars, options.json)
+    print_bars(bars, options.json)
     return 0 if all(bar.is_met() is not False for bar in bars) else 1
 
 

@@ -1,5 +1,5 @@
 """
-What a training set on demand costs beside DuckDB's bare ASOF join of the same files.
+What a training set on demand costs next to DuckDB's bare ASOF join of the same files.
 
 Publishes users with random activity, then joins labels at random times with them: the whole command
 in this process, and a bare `ASOF LEFT JOIN` over the same data files into a Parquet file of the
@@ -42,12 +42,12 @@ from materializer.training.request import TrainingSetRequest
 from tests.support.group import GROUP
 
 BAR = 1.2
-WANTED = TrainingSetRequest((GROUP.name,), "as_of_ts", {}, None, False)
+REQUEST = TrainingSetRequest((GROUP.name,), "as_of_ts", {}, None, False)
 FEATURES = [column.name for column in GROUP.columns if column.name not in GROUP.entity]
 
 
 def publish(catalog: Catalog, users: Users, days: int, *, many: bool) -> int:
-    """Publish the users' days; tell how many rows."""
+    """Publish the users' days; return how many rows."""
 
     def rows(day: date) -> pa.Table:
         table = users.day(day)
@@ -127,7 +127,7 @@ def timed(call: Callable[[], object]) -> float:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Publish, join both ways in turn, and tell the figures."""
+    """Publish, join both ways in turn, and return the figures."""
     with tempfile.TemporaryDirectory(prefix="training-set-") as name:
         folder = Path(name)
         settings = Settings(folder / "home")
@@ -142,10 +142,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         write_labels(labels, ids, options.labels, options.days)
         table = catalog.load_table(table_name(GROUP.name))
         files = [file.file_path.removeprefix("file://") for file in data_files(table)]
-        quiet = Console(as_json=True, out=(folder / "said").open("w"))
+        quiet = Console(as_json=True, out=(folder / "output").open("w"))
 
         def command() -> object:
-            return training_set(settings, labels, WANTED, ours, quiet, force=True)
+            return training_set(settings, labels, REQUEST, ours, quiet, force=True)
 
         pairs = []
         for _ in range(options.runs + 1):

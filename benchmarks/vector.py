@@ -1,5 +1,5 @@
 """
-What a vector costs over HTTP, beside a server that does nothing but read the same keys.
+What a vector costs over HTTP, next to a server that does nothing but read the same keys.
 
 Publishes and pushes three groups and a view of 20 features over them, all through the materializer,
 starts the server, and drives it with `wrk`, which must be on PATH. The bare server is the same
@@ -27,7 +27,7 @@ import duckdb
 import pyarrow as pa
 
 from benchmarks.offline_lookup import FIRST
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from benchmarks.serve import drive, running
 from materializer.config import Settings
 from materializer.offline.catalog import ensure_store, open_catalog
@@ -158,7 +158,7 @@ class Load:
     Attributes:
         name: What it asks for.
         target: Route of the server.
-        bodies: Bodies, asked in turn.
+        bodies: Bodies, sent in turn.
         keys: Of each body, the online keys that it needs.
     """
 
@@ -177,8 +177,8 @@ def loads(users: int) -> list[Load]:
         return {"user_id": f"u{user:07}", "item_id": f"i{chance.randrange(users):07}"}
 
     def vectors(name: str, bodies: Sequence[Any]) -> Load:
-        asked = [{"keys": body} for body in bodies]
-        return Load(name, ROUTE, asked, [_vector_keys(body) for body in bodies])
+        request = [{"keys": body} for body in bodies]
+        return Load(name, ROUTE, request, [_vector_keys(body) for body in bodies])
 
     crowds = [chance.randrange(users) for _ in range(BODIES // 5)]
     batches = [[{"user_id": one()["user_id"]} for _ in range(1000)] for _ in range(BODIES // 20)]
@@ -210,9 +210,9 @@ def check(port: int) -> None:
     body = json.dumps({"keys": {"user_id": "u0000001", "item_id": "i0000001"}}).encode()
     request = Request(f"http://127.0.0.1:{port}{ROUTE}", body, {"Content-Type": "application/json"})
     with urlopen(request, timeout=10) as answer:
-        told = json.loads(answer.read())
-    if len(told["vector"]) != len(told["columns"]) or None in told["vector"]:
-        raise SystemExit(f"a vector is not whole: {told}")
+        body = json.loads(answer.read())
+    if len(body["vector"]) != len(body["columns"]) or None in body["vector"]:
+        raise SystemExit(f"a vector is not whole: {body}")
 
 
 def measure(
@@ -280,7 +280,7 @@ def main() -> None:
         finally:
             embedded.stop(settings)
     compared = bars(ours, bare)
-    tell(compared, options.json)
+    print_bars(compared, options.json)
 
 
 if __name__ == "__main__":

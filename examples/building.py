@@ -1,5 +1,5 @@
 """
-`dbt build`, told to a person in a few lines.
+`dbt build`, shown to a person in a few lines.
 
 Owns what is worth telling of it: the models' own words on their plans, counts, the verdict of each
 test, and of what is red the rows or the reason. Refuses to hide a failure that it cannot name: then
@@ -43,7 +43,7 @@ class Build:
     One `dbt build`, done.
 
     Args:
-        results: Results of its nodes, as dbt has them.
+        results: Results of its nodes, as dbt writes them.
         log: What it printed.
     """
 
@@ -51,8 +51,8 @@ class Build:
         self._results = results
         self._lines = [_CLOCK.sub("", line) for line in log.splitlines()]
 
-    def tell_counts(self) -> None:
-        """Print what the models say of their plans, and how much was built."""
+    def print_counts(self) -> None:
+        """Print the plans of the models, and how much was built."""
         for line in self._lines:
             if " days " in line or " day " in line or "every finished day" in line:
                 print(f"  {line.strip()}")
@@ -63,9 +63,9 @@ class Build:
         if kinds["unit_test", "pass"]:
             print(f"  {kinds['unit_test', 'pass']} unit tests passed")
 
-    def tell_verdicts(self) -> None:
+    def print_verdicts(self) -> None:
         """
-        Print what each test said, and of what is red why.
+        Print the result of each test, and of what is red why.
 
         Raises:
             BuildRed: A test is red.
@@ -84,7 +84,7 @@ class Build:
             raise BuildRed(names) if tests else BuildFailed(names)
 
     def _rows(self, test: str) -> Iterator[str]:
-        """List what the log says of the rows that a test found."""
+        """List what the log shows of the rows that a test found."""
         lines = iter(self._lines)
         for line in lines:
             if line.startswith(f"FAIL {test} ("):
@@ -100,7 +100,7 @@ def build(shell: Shell) -> Build:
     Print `dbt build`, and run it.
 
     Raises:
-        StepFailed: dbt failed before it ran anything; all that it said was printed.
+        StepFailed: dbt failed before it ran anything; all its output was printed.
     """
     print(f"$ {shell.shown(['dbt', 'build'])}", flush=True)
     written = shell.folder / "target" / "run_results.json"

@@ -1,5 +1,5 @@
 """
-Steps told to a person: a heading, and each command as it is typed, then what it prints.
+Steps shown to a person: a heading, and each command as it is typed, then what it prints.
 
 Owns how an example runs a command or a server, and how they fail. Every step can be typed as it is
 printed; nothing here reaches around the commands.
@@ -40,7 +40,7 @@ class Shell:
 
     Attributes:
         folder: The dbt project.
-        settings: Variables of the environment, beside those that are there.
+        settings: Variables of the environment, next to those that are there.
         variables: dbt vars of each dbt command.
     """
 
@@ -79,7 +79,7 @@ class Shell:
             Its address.
 
         Raises:
-            StepFailed: It did not start; what it said was printed.
+            StepFailed: It did not start; its output was printed.
         """
         port = _free_port(8000)
         command = ["feature-server", "--port", str(port)]
@@ -87,7 +87,7 @@ class Shell:
         server = subprocess.Popen(
             command,
             cwd=self.folder,
-            # Nobody else is served, and the steps that are typed send no token.
+            # No one else is served, and the steps that are typed send no token.
             env={name: value for name, value in self.env.items() if name != _TOKEN},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -106,11 +106,11 @@ def heading(number: int, text: str) -> None:
     print(f"\n{number}. {text}", flush=True)
 
 
-def _free_port(wanted: int) -> int:
+def _free_port(preferred: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind(("127.0.0.1", preferred))
         except OSError:
             probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -120,8 +120,8 @@ def _wait_until_ready(server: subprocess.Popen[bytes], base: str) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            said = server.stderr.read().decode() if server.stderr else ""
-            print(said, file=sys.stderr)
+            output = server.stderr.read().decode() if server.stderr else ""
+            print(output, file=sys.stderr)
             raise StepFailed("feature-server", server.returncode)
         try:
             with urllib.request.urlopen(f"{base}/ready", timeout=2):

@@ -1,5 +1,5 @@
 """
-The main job, step by step, told to a person: build, gate, publish, push, look up.
+The main job, step by step, shown to a person: build, gate, publish, push, look up.
 
 Owns the words and the order. Every step is a command that a person can type as it is printed;
 nothing here reaches around them.
@@ -54,16 +54,16 @@ class Walk:
         shell = self._shell
         heading(1, "Build the features and the training data, test after test")
         built = build(shell)
-        built.tell_counts()
+        built.print_counts()
         heading(2, "The gate's verdict")
-        built.tell_verdicts()
+        built.print_verdicts()
         heading(3, "Publish what passed, and push it online")
         shell.run(["materializer", "run"])
         heading(4, "Look up")
         with shell.server() as base:
             _curl(f"{base}/features/online/{self.user}")
             _curl(f"{base}/features/offline/{self.user}?as_of={self.as_of}")
-        heading(5, "Where things stand")
+        heading(5, "Where things are")
         shell.run(["materializer", "status"])
         print(f"\nDone in {time.monotonic() - started:.0f} s.")
 
@@ -76,7 +76,7 @@ class Walk:
             "  feature-server                # then the two curl commands above, in another shell\n"
             f"  {self._shell.shown(['dbt', 'test', '--select', 'tag:gate'])}\n"
             f"  materializer get {self.user}\n"
-            "README.md tells the rest."
+            "See README.md for the rest."
         )
 
     @property

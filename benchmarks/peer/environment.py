@@ -36,7 +36,7 @@ def environment(folder: Path = FOLDER) -> Path | None:
         folder: Where the environment is. `FEAST_PYTHON`, when set, names another one's Python.
 
     Returns:
-        The Python, or None when there cannot be one; the reason is then told on stderr.
+        The Python, or None when there cannot be one; the reason is then reported on stderr.
     """
     try:
         return make(folder)
@@ -66,7 +66,7 @@ def make(folder: Path = FOLDER) -> Path:
 
 
 def versions(feast: Path) -> dict[str, str]:
-    """Tell the versions of Feast and of what its figures depend on."""
+    """Return the versions of Feast and of what its figures depend on."""
     names = ("feast", "redis", "duckdb", "pyarrow", "pandas", "uvicorn", "gunicorn")
     script = (
         "import importlib.metadata as m, json, sys; "
@@ -97,7 +97,7 @@ def inside(feast: Path, command: str, **options: object) -> Mapping[str, Any]:
         What it prints as its last line.
     """
     done = subprocess.run(
-        # Isolated, or the modules beside the script would hide Feast's own.
+        # Isolated, or the modules next to the script would hide Feast's own.
         [str(feast), "-I", str(INSIDE), command, json.dumps(options, default=str)],
         env=surroundings(),
         capture_output=True,
@@ -124,12 +124,12 @@ def _version(python: Path) -> str | None:
 def _step(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise Unavailable(f"{' '.join(command[1:4])} failed: {said[-1]}")
+        output = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+        raise Unavailable(f"{' '.join(command[1:4])} failed: {output[-1]}")
 
 
 def main() -> int:
-    """Make it when missing, and tell the versions; 1 when it cannot be made."""
+    """Make it when missing, and return the versions; 1 when it cannot be made."""
     argparse.ArgumentParser(description=__doc__.splitlines()[1]).parse_args()
     feast = environment()
     if feast is None:

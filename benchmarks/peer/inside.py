@@ -104,7 +104,7 @@ def answers(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def peak_mb() -> float:
-    """Tell this process's largest resident size [MB]."""
+    """Return this process's largest resident size [MB]."""
     status = Path("/proc/self/status")
     if status.exists():
         # Linux carries ru_maxrss over from the parent when a process is started from it.

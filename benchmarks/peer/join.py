@@ -44,8 +44,8 @@ class Joined:
 
     Attributes:
         offline: Type of Feast's offline store.
-        form: What Feast is asked for: `arrow` or `df`.
-        labels: Labels asked for.
+        form: What Feast is to return: `arrow` or `df`.
+        labels: Labels requested.
         unseen: Labels of a time before their user's first row; the truth has nulls for them.
         missing: Labels that are not in the output.
         different: Labels in the output with other features than the truth, or more than once.
@@ -90,7 +90,7 @@ def join(
         runs: How often.
 
     Returns:
-        The figures. Lost and different labels are told, not refused: they are a figure too.
+        The figures. Lost and different labels are reported, not refused: they are a figure too.
     """
     folder = Path(tempfile.mkdtemp(prefix="join-", dir=scratch))
     # The online store is not used; Feast wants one all the same.

@@ -13,18 +13,18 @@ import redis
 
 
 def emptied(client: redis.Redis) -> int:
-    """Remove every key of the server, and tell the memory it then uses [bytes]."""
+    """Remove every key of the server, and return the memory it then uses [bytes]."""
     client.flushall(asynchronous=False)
     return settled(client)
 
 
 def bytes_per_key(client: redis.Redis, before: int) -> float:
     """
-    Tell what each key takes.
+    Return what each key takes.
 
     Args:
         client: The server, which nothing writes to any more.
-        before: What `emptied` told before the keys were written [bytes].
+        before: What `emptied` returned before the keys were written [bytes].
 
     Returns:
         Bytes of a key, its value, and their share of the server's tables.
@@ -33,7 +33,7 @@ def bytes_per_key(client: redis.Redis, before: int) -> float:
 
 
 def settled(client: redis.Redis, seconds: float = 10) -> int:
-    """Tell the memory in use once it rests: tables are moved and buffers freed a while later."""
+    """Return the memory in use once it rests: tables are moved and buffers freed a while later."""
     end = time.monotonic() + seconds
     seen = [_used(client)]
     # Buffers of a closed connection are freed by a timer that runs ten times a second.

@@ -3,8 +3,8 @@ How fast Feast fills Redis with each user's newest row, and what that takes.
 
 Feast is given the newest rows ready made, one for each user, over a unix socket to an empty server.
 The time is that of `materialize` alone, after imports, `apply`, and a materialization of no rows
-that loads what Feast loads late; that of the whole process, and its peak memory, are beside it.
-Every key must be there, and the values of some users right, or nothing is told.
+that loads what Feast loads late; that of the whole process, and its peak memory, are next to it.
+Every key must be there, and the values of some users right, or nothing is reported.
 
     python -m benchmarks.peer.push --users 200000 --days 30 --runs 5
 """
@@ -109,7 +109,7 @@ def push(
 
 
 def expected(newest: Path, count: int) -> dict[str, tuple[object, ...]]:
-    """Pick users at random, and tell the features that each must have."""
+    """Pick users at random, and return the features that each must have."""
     with duckdb.connect() as connection:
         rows = connection.execute(
             f"select user_id, {', '.join(FEATURES)} from '{newest}' order by hash(user_id) limit ?",
@@ -120,10 +120,10 @@ def expected(newest: Path, count: int) -> dict[str, tuple[object, ...]]:
 
 def require_right(feast: Path, repository: Path, newest: Path) -> None:
     """End unless Feast reads from the online store what the file holds."""
-    wanted = expected(newest, CHECKED)
-    found = inside(feast, "answers", repository=repository, users=list(wanted))
+    expected_rows = expected(newest, CHECKED)
+    found = inside(feast, "answers", repository=repository, users=list(expected_rows))
     rows = list(zip(*(found[name] for name in FEATURES), strict=True))
-    wrong = sum(row != want for row, want in zip(rows, wanted.values(), strict=True))
+    wrong = sum(row != want for row, want in zip(rows, expected_rows.values(), strict=True))
     if wrong:
         sys.exit(f"Feast has other values for {wrong} of {CHECKED} users")
 

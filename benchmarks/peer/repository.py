@@ -4,7 +4,7 @@ A feature repository of Feast in a scratch folder, and the rows and labels it re
 Owns the rows in the form that Feast can hold, and its configuration. Refuses to define features:
 those are objects of Feast, made in `inside`. Feast has no type for a date, so `day` is a string of
 it, which is also what it is in JSON on our side; the moment a row became available is its event
-timestamp, which comes back beside every value.
+timestamp, which comes back next to every value.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ COLUMNS = """
 @dataclass(frozen=True, slots=True)
 class Choice:
     """
-    How Feast is set up, beyond what it must be told.
+    How Feast is set up, beyond what it requires.
 
     Attributes:
         offline: Type of the offline store: `duckdb`, or `dask`, which is Feast's default.
@@ -105,12 +105,12 @@ def write_repository(folder: Path, rows: Path, online: str, choice: Choice = BES
 
 
 def write_rows(files: Sequence[str | Path], out: Path) -> int:
-    """Write all rows of our Parquet files into one, for the join; tell how many."""
+    """Write all rows of our Parquet files into one, for the join; return how many."""
     return _copy(f"select {COLUMNS} from {_read(files)}", out)
 
 
 def write_newest(files: Sequence[str | Path], out: Path) -> int:
-    """Write each user's newest row, which is what a push writes; tell how many."""
+    """Write each user's newest row, which is what a push writes; return how many."""
     newest = "qualify row_number() over (partition by user_id order by available_at desc) = 1"
     return _copy(f"select {COLUMNS} from {_read(files)} {newest}", out)
 

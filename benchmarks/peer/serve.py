@@ -49,7 +49,7 @@ READY_SECONDS = 120
 @dataclass(frozen=True, slots=True)
 class Tuning:
     """
-    How the server is started and asked.
+    How the server is started and queried.
 
     Attributes:
         name: What a report calls it.
@@ -79,7 +79,7 @@ class Served:
     What one server did.
 
     Attributes:
-        tuning: How it was started and asked.
+        tuning: How it was started and queried.
         workers: Its worker processes.
         entities: Users in one request.
         start_seconds: Until it answered `/health` [s].
@@ -103,14 +103,14 @@ def running(
     port = free_port()
     command = [str(feast.with_name("feast")), "--chdir", str(repository), "serve"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), *options]
-    said = repository / "serve.log"
-    with said.open("wb") as log:
+    output = repository / "serve.log"
+    with output.open("wb") as log:
         started = time.perf_counter()
         process = subprocess.Popen(command, env=surroundings(), stdout=log, stderr=log)
     try:
         while not _is_healthy(port):
             if process.poll() is not None or time.perf_counter() - started > READY_SECONDS:
-                sys.exit(f"feast serve did not start: {said.read_text()[-2000:]}")
+                sys.exit(f"feast serve did not start: {output.read_text()[-2000:]}")
             time.sleep(0.01)
         yield process.pid, time.perf_counter() - started, port
     finally:
@@ -152,13 +152,13 @@ def serve(
     Raises:
         SystemExit: It does not start, or answers other values.
     """
-    wanted = expected(newest, BODIES * entities)
-    users = list(wanted)
+    expected_rows = expected(newest, BODIES * entities)
+    users = list(expected_rows)
     groups = [users[at : at + entities] for at in range(0, len(users), entities)]
     groups = [group for group in groups if len(group) == entities]
     bodies = [body(group, by_service=tuning.by_service) for group in groups]
     with running(feast, repository, workers, tuning.options) as (pid, start, port):
-        _require_right(port, bodies[0], [wanted[user] for user in groups[0]])
+        _require_right(port, bodies[0], [expected_rows[user] for user in groups[0]])
         targets = [f"{ROUTE}\t{one}" for one in bodies]
         # Before the clock starts, so that it measures a server that runs for a while.
         drive(port, targets, connections=4, seconds=seconds, pid=pid)
@@ -173,10 +173,10 @@ def serve(
 
 def body(users: Sequence[str], *, by_service: bool) -> str:
     """Write the body of a request."""
-    asked: dict[str, Any] = {"features": [f"features_daily:{name}" for name in FEATURES]}
+    request: dict[str, Any] = {"features": [f"features_daily:{name}" for name in FEATURES]}
     if by_service:
-        asked = {"feature_service": "served"}
-    return json.dumps(asked | {"entities": {"user_id": list(users)}})
+        request = {"feature_service": "served"}
+    return json.dumps(request | {"entities": {"user_id": list(users)}})
 
 
 def _drive(
@@ -203,11 +203,11 @@ def _is_healthy(port: int) -> bool:
         return False
 
 
-def _require_right(port: int, asked: str, wanted: Sequence[tuple[object, ...]]) -> None:
+def _require_right(port: int, body: str, expected_rows: Sequence[tuple[object, ...]]) -> None:
     """End unless the server answers these values, in this order."""
     request = Request(
         f"http://127.0.0.1:{port}{ROUTE}",
-        data=asked.encode(),
+        data=body.encode(),
         headers={"Content-Type": "application/json"},
     )
     with urlopen(request, timeout=60) as answer:
@@ -215,8 +215,8 @@ def _require_right(port: int, asked: str, wanted: Sequence[tuple[object, ...]]) 
     columns = dict(zip(found["metadata"]["feature_names"], found["results"], strict=True))
     rows = list(zip(*(columns[name]["values"] for name in FEATURES), strict=True))
     # Its JSON may write a whole number as a string.
-    if [list(map(str, row)) for row in rows] != [list(map(str, row)) for row in wanted]:
-        sys.exit(f"feast serve answers {rows[:1]}, not {wanted[:1]}")
+    if [list(map(str, row)) for row in rows] != [list(map(str, row)) for row in expected_rows]:
+        sys.exit(f"feast serve answers {rows[:1]}, not {expected_rows[:1]}")
 
 
 def main() -> int:

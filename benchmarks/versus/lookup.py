@@ -31,14 +31,14 @@ from benchmarks.peer.environment import inside
 from benchmarks.peer.push import expected
 from benchmarks.peer.repository import FEATURES, by_socket, write_repository
 from benchmarks.push import available, fill, run_child, server, server_binary
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from benchmarks.serve import drive, running
 from benchmarks.versus.push import find_feast, newest_rows, require_right
 from materializer.config import Settings
 from tests.support.group import GROUP
 
 BATCH = 100
-ASKED = 2000
+REQUESTED = 2000
 LIMITS = {1: {"cpu": 0.25, "rate": 4.0}, BATCH: {"cpu": 0.07, "rate": 15.0}}
 BARE_CPU = 1.8
 
@@ -48,7 +48,7 @@ Values = Mapping[str, tuple[object, ...]]
 @dataclass(frozen=True, slots=True)
 class Server:
     """
-    One running server, and how it is asked.
+    One running server, and how it is queried.
 
     Attributes:
         name: `ours`, `bare` or `feast`.
@@ -126,7 +126,7 @@ def servers(feast: Path | None, scratch: Path, settings: Settings) -> Iterator[l
         yield found
 
 
-def require_values(one: Server, target: str, wanted: Sequence[tuple[object, ...]]) -> None:
+def require_values(one: Server, target: str, expected_rows: Sequence[tuple[object, ...]]) -> None:
     """End unless the server answers these values, in this order."""
     path, _, body = target.partition("\t")
     request = Request(f"http://127.0.0.1:{one.port}{path}", data=body.encode() or None)
@@ -135,8 +135,8 @@ def require_values(one: Server, target: str, wanted: Sequence[tuple[object, ...]
     with urlopen(request, timeout=60) as answer:
         found = one.rows(json.load(answer))
     # Feast may write a whole number as a string.
-    if [list(map(str, row)) for row in found] != [list(map(str, row)) for row in wanted]:
-        sys.exit(f"{one.name} answers {found[:1]}, not {wanted[:1]}")
+    if [list(map(str, row)) for row in found] != [list(map(str, row)) for row in expected_rows]:
+        sys.exit(f"{one.name} answers {found[:1]}, not {expected_rows[:1]}")
 
 
 def measure(feast: Path | None, options: argparse.Namespace) -> list[Server]:
@@ -158,8 +158,10 @@ def measure(feast: Path | None, options: argparse.Namespace) -> list[Server]:
             )
             with servers(feast, scratch, settings) as found:
                 for users in (1, BATCH):
-                    wanted = expected(newest, max(ASKED, users * 50))
-                    _drive_all([one for one in found if _asks(one, users)], users, wanted, options)
+                    expected_rows = expected(newest, max(REQUESTED, users * 50))
+                    _drive_all(
+                        [one for one in found if _asks(one, users)], users, expected_rows, options
+                    )
             return found
 
 
@@ -168,15 +170,15 @@ def _asks(one: Server, users: int) -> bool:
 
 
 def _drive_all(
-    found: Sequence[Server], users: int, wanted: Values, options: argparse.Namespace
+    found: Sequence[Server], users: int, expected_rows: Values, options: argparse.Namespace
 ) -> None:
-    ids = list(wanted)
+    ids = list(expected_rows)
     groups = [ids[at : at + users] for at in range(0, len(ids) - users + 1, users)]
     for number in range(options.runs + 1):
         for one in found:
             targets = [one.target(group) for group in groups]
             if not number:
-                require_values(one, targets[0], [wanted[user] for user in groups[0]])
+                require_values(one, targets[0], [expected_rows[user] for user in groups[0]])
             print(f"\r{users} users, run {number}, {one.name} ", end="", file=sys.stderr)
             seen = drive(
                 one.port,
@@ -251,7 +253,7 @@ def main() -> int:
         parser.error("wrk is not on PATH")
     feast, note = find_feast()
     compared = bars(measure(feast, options), note)
-    tell(compared, options.json)
+    print_bars(compared, options.json)
     return 0
 
 

@@ -23,7 +23,7 @@ from benchmarks.peer.push import Pushed, expected
 from benchmarks.peer.push import push as push_by_feast
 from benchmarks.peer.repository import FEATURES, write_newest
 from benchmarks.push import fill, run_child, server, server_binary
-from benchmarks.report import Bar, tell
+from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.files import data_files
@@ -111,7 +111,7 @@ def main() -> int:
     options = parser.parse_args()
     feast, note = find_feast()
     compared = bars(*measure(feast, options.users, options.days, options.runs), note)
-    tell(compared, options.json)
+    print_bars(compared, options.json)
     return 0
 
 

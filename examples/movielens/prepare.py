@@ -146,9 +146,9 @@ def download(folder: Path) -> None:
         [*command, "--dest", str(folder), PACKAGE], capture_output=True, text=True, check=False
     )
     if done.returncode or not (folder / WHEEL).exists():
-        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
+        output = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
         raise PrepareError(
-            f"pip cannot download {PACKAGE} ({said[-1]}); check the network and pip's index, "
+            f"pip cannot download {PACKAGE} ({output[-1]}); check the network and pip's index, "
             f"or put {WHEEL} into {folder} by hand"
         )
 
@@ -161,7 +161,7 @@ def read_ratings(wheel: Path) -> bytes:
         The `.inter` file: tab-separated lines under a header.
 
     Raises:
-        PrepareError: It is no wheel, or does not hold the ratings unchanged.
+        PrepareError: It is not a wheel, or does not hold the ratings unchanged.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -229,7 +229,7 @@ def to_labels(events: pa.Table) -> pa.Table:
 
 
 def main() -> int:
-    """Prepare the data beside this file; exit code 0 done, 1 failed."""
+    """Prepare the data next to this file; exit code 0 done, 1 failed."""
     try:
         made = prepare(Path(__file__).resolve().parent / "data")
     except PrepareError as error:

@@ -1,4 +1,4 @@
-"""The main job on MovieLens 100k, which nobody here wrote: `make movielens`."""
+"""The main job on MovieLens 100k, data from elsewhere: `make movielens`."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def _summary(card: Card) -> str:
     holdout = card.metrics["holdout"]
     return (
         "\nWhat this shows: one definition of the features made the rows that the model learned "
-        "from, and\nthe vectors that it was asked with, by the same parameters, "
+        "from, and\nthe vectors that it was given, by the same parameters, "
         f"{card.parameter_version}.\n"
         "What it does not show: a good model. The data are made up, and "
         f"{holdout['rows']:,.0f} held-out rows tell little:\n"
@@ -73,7 +73,7 @@ def _how_to_go_on(store: Path) -> str:
         f"  python {' '.join(PREDICT)} --json\n"
         "  python pipelines/feature_pipeline.py --train-until 2024-01-20\n"
         "  python pipelines/training_pipeline.py    # a second model, of a second version\n"
-        "README.md there tells the rest."
+        "See README.md there for the rest."
     )
 
 

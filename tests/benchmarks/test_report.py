@@ -116,9 +116,9 @@ def test_every_benchmark_knows_the_options_it_is_given(
 
 def test_every_missed_bar_of_the_results_is_explained() -> None:
     found = json.loads((ROOT / "docs" / "benchmarks" / "results.json").read_text())
-    bars = [from_json(bar) for told in found["benchmarks"] for bar in told["bars"]]
+    bars = [from_json(bar) for body in found["benchmarks"] for bar in body["bars"]]
     page = (ROOT / "docs" / "explanation" / "benchmarks.md").read_text()
 
-    assert [told["name"] for told in found["benchmarks"]] == [one.module for one in run.BENCHMARKS]
-    assert not any(told["exit_code"] for told in found["benchmarks"])
+    assert [body["name"] for body in found["benchmarks"]] == [one.module for one in run.BENCHMARKS]
+    assert not any(body["exit_code"] for body in found["benchmarks"])
     assert [bar.what for bar in bars if bar.is_met() is False and bar.what not in page] == []

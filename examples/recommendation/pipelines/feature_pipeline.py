@@ -69,16 +69,16 @@ def _run(given: argparse.Namespace) -> None:
     if not (EXAMPLE / ".dbt_packages" / "feature_store").exists():
         shell.run(["dbt", "deps", "--quiet"])
     built = build(shell)
-    built.tell_counts()
+    built.print_counts()
     heading(2, "The gate's verdict")
-    built.tell_verdicts()
+    built.print_verdicts()
     heading(3, "Publish what passed, and push it online")
     shell.run(["materializer", "run"])
 
 
 def _files(given: argparse.Namespace) -> Mapping[str, Path]:
     """
-    Tell the files of one's own.
+    Return the files of one's own.
 
     Raises:
         UsageError: Some are given and some not, or one is not there.

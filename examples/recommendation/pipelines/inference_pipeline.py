@@ -127,10 +127,10 @@ def _tell(
     print(f"  model          {card.model}, parameters {card.parameter_version}")
     for name, facts in vector.groups.items():
         if facts["missing"]:
-            told = f"no row ({facts['missing']}); the view imputes what is not given"
+            found = f"no row ({facts['missing']}); the view imputes what is not given"
         else:
-            told = f"known since {facts['available_at']}{', stale' if facts['stale'] else ''}"
-        print(f"  {name:<14} {told}")
+            found = f"known since {facts['available_at']}{', stale' if facts['stale'] else ''}"
+        print(f"  {name:<14} {found}")
     for name, value in values.items():
         print(f"  {name:<14} {json.dumps(value)}, given with the request")
 

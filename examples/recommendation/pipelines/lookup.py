@@ -1,5 +1,5 @@
 """
-One vector of a feature view, asked of the server over HTTP.
+One vector of a feature view, requested from the server over HTTP.
 
 Owns the request, and what each refusal means for one who predicts. Refuses an answer of another
 version than the one pinned.
@@ -30,7 +30,7 @@ _ADVICE = {
 
 
 class NoServer(StoreUnavailable):
-    """Nobody answers there."""
+    """No one answers there."""
 
     def __init__(self, url: str, detail: object) -> None:
         super().__init__(f"no server at {url} ({detail}); start it: feature-server")
@@ -79,7 +79,7 @@ def ask(
 
     Raises:
         UsageError: The address is of no web server.
-        NoServer: Nobody answers there.
+        NoServer: No one answers there.
         BadAnswer: The server refused, or answered something else.
     """
     if not url.startswith(("http://", "https://")):
@@ -126,8 +126,8 @@ def _refusal(error: urllib.error.HTTPError, url: str) -> BadAnswer:
     with error:
         text = error.read()
     try:
-        told = json.loads(text)["error"]
-        code, message = told["code"], told["message"]
+        body = json.loads(text)["error"]
+        code, message = body["code"], body["message"]
     except (ValueError, KeyError, TypeError):
         return BadAnswer(f"{url} answered {error.code}, and not as a feature server does")
     advice = _ADVICE.get(code)

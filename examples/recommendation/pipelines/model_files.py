@@ -50,7 +50,7 @@ class Card:
     What a model is, and what it was trained on.
 
     Attributes:
-        model: Name of its file, beside the card.
+        model: Name of its file, next to the card.
         model_sha256: Hash of that file.
         view: The feature view.
         training_tag: The published build it was trained on; its receipt is kept under this name.
@@ -76,7 +76,7 @@ class Card:
     metrics: Mapping[str, Mapping[str, float | None]]
 
     def is_of(self, other: Card) -> bool:
-        """Tell whether training again would only make the same model again."""
+        """Return whether training again would only make the same model again."""
         same = ("view", "content", "parameter_version", "columns", "estimator", "scikit_learn")
         return all(getattr(self, name) == getattr(other, name) for name in same)
 
@@ -105,7 +105,7 @@ class ModelFiles:
 
         Args:
             model: The model.
-            card: Its card, without name and hash of the model, which are told here.
+            card: Its card, without name and hash of the model, which are reported here.
 
         Returns:
             Where its own card is, which stays.
@@ -127,7 +127,7 @@ class ModelFiles:
 
 def scikit_learn_version() -> str:
     """
-    Tell the version that trains and predicts here.
+    Return the version that trains and predicts here.
 
     Raises:
         NoScikitLearn: There is none.
@@ -152,7 +152,7 @@ def read_card(path: Path) -> Card:
     try:
         body = json.loads(path.read_text())
         if sorted(body) != sorted(field.name for field in fields(Card)):
-            raise BadModel(path, "is no card of a model")
+            raise BadModel(path, "is not the card of a model")
         return Card(**{**body, "columns": tuple(body["columns"])})
     except FileNotFoundError:
         raise NoModel(path) from None
@@ -185,10 +185,10 @@ def load_model(card: Card, folder: Path) -> LogisticRegression:
 
 def probability(model: LogisticRegression, vector: Sequence[float]) -> float:
     """
-    Tell how probable the label 1 is.
+    Return how probable the label 1 is.
 
     One row at a time: a product of a whole matrix may differ from it in the last bit, and what is
-    predicted must not depend on how many were asked for.
+    predicted must not depend on how many were requested.
 
     Args:
         model: The model.

@@ -19,7 +19,7 @@ SAMPLE_NOW = "2024-03-01T00:00:00Z"
 
 
 def home() -> Path:
-    """Tell the store's home: FEATURE_STORE_HOME, or else the example's own [absolute]."""
+    """Return the store's home: FEATURE_STORE_HOME, or else the example's own [absolute]."""
     given = os.environ.get("FEATURE_STORE_HOME")
     return Path(given).resolve() if given else ROOT / ".feature_store" / "recommendation"
 

@@ -86,7 +86,7 @@ def _run(store: Path, *, again: bool) -> None:
 
     receipt, table = read_published(TrainingFiles(store / "training", VIEW))
     label, columns = _columns(receipt)
-    wanted = Card(
+    card = Card(
         model="",
         model_sha256="",
         view=VIEW,
@@ -100,8 +100,8 @@ def _run(store: Path, *, again: bool) -> None:
         metrics={},
     )
     files = ModelFiles(store / "models", VIEW)
-    print(f"{VIEW}: {receipt.rows:,} rows of {receipt.tag}, parameters {wanted.parameter_version}")
-    if not again and (there := _up_to_date(files, wanted)):
+    print(f"{VIEW}: {receipt.rows:,} rows of {receipt.tag}, parameters {card.parameter_version}")
+    if not again and (there := _up_to_date(files, card)):
         print(f"up to date: {there.model} was trained on these rows")
         return
     splits = {split: _rows(table, split, label, columns) for split in SPLITS}
@@ -109,7 +109,7 @@ def _run(store: Path, *, again: bool) -> None:
     model = LogisticRegression(**SETTINGS).fit(splits["train"].vectors, splits["train"].labels)
     base = sum(splits["train"].labels) / len(splits["train"].labels)
     metrics = {split: measure(model, rows, base) for split, rows in splits.items()}
-    own = files.keep(model, replace(wanted, metrics=metrics))
+    own = files.keep(model, replace(card, metrics=metrics))
     _tell(metrics)
     print(f"kept {shown(own)}")
 
@@ -130,7 +130,7 @@ def read_published(files: TrainingFiles) -> tuple[Receipt, pa.Table]:
     if hashlib.sha256(data).hexdigest() != receipt.parquet_sha256:
         raise NotTrainable(f"{files.parquet} is not the file of its receipt; publish again")
     table = pq.read_table(io.BytesIO(data))
-    # The order of a table is nobody's promise, and sums of doubles depend on it.
+    # The order of a table is no one's promise, and sums of doubles depend on it.
     names = [column.name for column in receipt.columns]
     return receipt, table.sort_by([(name, "ascending") for name in names])
 
@@ -170,10 +170,10 @@ def _columns(receipt: Receipt) -> tuple[str, tuple[str, ...]]:
     return names[place - 1], tuple(names[place + 1 :])
 
 
-def _up_to_date(files: ModelFiles, wanted: Card) -> Card | None:
+def _up_to_date(files: ModelFiles, card: Card) -> Card | None:
     try:
         there = read_card(files.newest)
-        if there.is_of(wanted):
+        if there.is_of(card):
             load_model(there, files.folder)
             return there
     except (NoModel, BadModel):
@@ -212,9 +212,11 @@ def _tell(metrics: Mapping[str, Metrics]) -> None:
     print("           rows  label 1  log loss  of the base rate    AUC")
     for split, of in metrics.items():
         share, *rest = (of[name] for name in ("share", "log_loss", "log_loss_of_base", "auc"))
-        told = [" " * 8 + "-" if value is None else f"{value:9.3f}" for value in rest]
+        cells = [" " * 8 + "-" if value is None else f"{value:9.3f}" for value in rest]
         part = "      -" if share is None else f"{share:7.1%}"
-        print(f"  {split:<8} {of['rows']:>5,.0f} {part} {told[0]} {told[1]:>17} {told[2][-6:]:>6}")
+        print(
+            f"  {split:<8} {of['rows']:>5,.0f} {part} {cells[0]} {cells[1]:>17} {cells[2][-6:]:>6}"
+        )
 
 
 if __name__ == "__main__":
