@@ -157,12 +157,12 @@ def search(state: LookupState, key: Sequence[str], as_of: datetime) -> Search:
         raise UnknownEntity(group.name, key)
     for day in _days_down(spans, state.newest_day(moment)):
         files = state.days[day]
-        if _is_over(group, files.latest, moment):
+        if group.is_expired(files.latest, moment):
             raise Expired(group.name, key, format_time(as_of), group.ttl_days or 0)
         row = _newest((yield files.paths), group.available_at, moment)
         if row is None:
             continue
-        if _is_over(group, row[group.available_at], moment):
+        if group.is_expired(row[group.available_at], moment):
             raise Expired(group.name, key, format_time(as_of), group.ttl_days or 0)
         return {name: _aware(value) for name, value in row.items()}
     raise NotYetAvailable(group.name, key, format_time(as_of))
@@ -193,12 +193,6 @@ def _days_down(spans: Iterable[Mapping[str, date]], newest: date | None) -> Iter
 def _newest(rows: Sequence[Row], column: str, moment: datetime) -> Row | None:
     usable = [row for row in rows if row[column] <= moment]
     return max(usable, key=lambda row: row[column], default=None)
-
-
-def _is_over(group: FeatureGroup, available_at: datetime, moment: datetime) -> bool:
-    if group.ttl_days is None:
-        return False
-    return moment - available_at >= timedelta(days=group.ttl_days)
 
 
 def _aware(value: object) -> object:

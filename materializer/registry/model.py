@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from materializer.registry.view import FeatureView
 
 _ID_LENGTH = 6
+_DAY_US = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,20 @@ class FeatureGroup:
         """The key columns, in key order."""
         by_name = {column.name: column for column in self.columns}
         return tuple(by_name[name] for name in self.entity)
+
+    def is_expired(self, available_at: datetime, now: datetime) -> bool:
+        """Return whether a row may not be used any more: from `ttl_days` after `available_at`."""
+        return self.ttl_days is not None and now - available_at >= timedelta(days=self.ttl_days)
+
+    def expired_until(self, now: int) -> int | None:
+        """Return up to which `available_at` rows are expired [microseconds since 1970]; or None."""
+        return None if self.ttl_days is None else now - self.ttl_days * _DAY_US
+
+    def expiry_sql(self, available_at: str) -> str | None:
+        """Return the SQL of the time from which a row may not be used any more; None for never."""
+        if self.ttl_days is None:
+            return None
+        return f"{available_at} + {24 * self.ttl_days} * interval 1 hour"
 
     @property
     def summary(self) -> str:

@@ -296,12 +296,15 @@ def may_matter(file: SnapshotFile, one: Joined, asked: Asked) -> bool:
         return False
     if file.first is not None and file.first > asked.last:
         return False
+    if file.last is None:
+        return True
     group = one.group
+    expired = group.expired_until(asked.first)
+    if expired is not None and file.last <= expired:
+        return False
     # An older row than one that is over is over too; a closing row has no such end.
-    hours = [24 * group.ttl_days] if group.ttl_days else []
-    if group.fresh_hours and not one.closing:
-        hours.append(group.fresh_hours)
-    return not hours or file.last is None or file.last + min(hours) * _HOUR_US > asked.first
+    fresh_hours = None if one.closing else group.fresh_hours
+    return not fresh_hours or file.last + fresh_hours * _HOUR_US > asked.first
 
 
 def _told(number: int, values: dict[str, str | None]) -> str:

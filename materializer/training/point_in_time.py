@@ -91,8 +91,8 @@ class Joined:
                 until = f"{start} + 24 * (1 + cast({days} as integer)) * interval 1 hour"
                 fresh = f"({fresh} or ({rows}.{self.is_closing} and {time} < {until}))"
             conditions.append(fresh)
-        if group.ttl_days:
-            conditions.append(f"{time} < {start} + {24 * group.ttl_days} * interval 1 hour")
+        if expiry := group.expiry_sql(start):
+            conditions.append(f"{time} < {expiry}")
         return " and ".join(conditions) or None
 
 
