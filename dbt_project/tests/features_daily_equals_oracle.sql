@@ -2,7 +2,7 @@
 -- The features of every built day, computed again from the events in the plainest way: for each
 -- day, look at every event of its 31 days. Shares no macro with the model but the calendar's.
 -- Frozen days cannot be computed again: their events are no longer kept.
--- Of events that tell their arrival, a day knows those that arrived before its `available_at`,
+-- Of events with an arrival time, a day knows those that arrived before its `available_at`,
 -- which falls on a whole hour.
 -- A sampled run looks at every day of some users.
 {%- set late = has_column(ref('stg_events'), 'ingested_at') %}
@@ -120,10 +120,10 @@ select
             when actual.user_id is null then 'the row is missing'
             when expected.user_id is null then 'the row should not be there'
             else concat(
-                'the table says ', cast(actual.event_count_7d as varchar), '/',
+                'the table has ', cast(actual.event_count_7d as varchar), '/',
                 cast(actual.event_count_30d as varchar), '/',
                 coalesce(cast(actual.last_event_days_ago as varchar), 'null'), '/',
-                actual.event_type_counts, ', the events say ',
+                actual.event_type_counts, ', the events give ',
                 cast(expected.event_count_7d as varchar), '/',
                 cast(expected.event_count_30d as varchar), '/',
                 coalesce(cast(expected.last_event_days_ago as varchar), 'null'), '/',

@@ -220,7 +220,7 @@ select
         'user_id ', compared.user_id, ', label at ', cast(compared.as_of_ts as varchar),
         ': training_data has day ', coalesce(cast(compared.day as varchar), 'null'), ' with ',
         coalesce(cast(compared.event_count_7d as varchar), 'null'), '/',
-        coalesce(cast(compared.event_count_30d as varchar), 'null'), ', the events say day ',
+        coalesce(cast(compared.event_count_30d as varchar), 'null'), ', the events give day ',
         coalesce(cast(compared.expected_day as varchar), 'null'), ' with ',
         cast(compared.expected_7d as varchar), '/', cast(compared.expected_30d as varchar),
         ' (7d/30d); run: dbt build'

@@ -4,7 +4,7 @@
 -- the snapshot counts).
 {%- set late = has_column(ref('stg_events'), 'ingested_at') %}
 {%- if late %}
--- Events that tell their arrival are future until they arrived. So a row counts no more events than
+-- Events with an arrival time are future until they arrived. So a row counts no more events than
 -- had both happened and arrived by its time.
 {%- endif %}
 

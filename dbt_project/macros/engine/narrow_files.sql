@@ -1,6 +1,6 @@
-{#- Opening a file costs the same whether or not it holds a day that is asked for. So the range of each
-    file's times is remembered from one build to the next, and the view is told which files to open. No more
-    than that is taken from memory: what is built and what changed is read from the events. -#}
+{#- Opening a file costs the same whether or not it holds a requested day. So the range of each file's times is
+    remembered from one build to the next, and the view gets the list of files to open. Nothing else is taken
+    from memory: what is built and what changed is read from the events. -#}
 {% macro note_files(files, columns) %}{{ return(adapter.dispatch('note_files', 'feature_store')(files, columns)) }}{% endmacro %}
 
 {% macro default__note_files(files, columns) %}{{ return(none) }}{% endmacro %}
@@ -37,7 +37,7 @@
 
         select
             coalesce(len(getvariable('unread_files')), 0) as unread,
-            -- A column that a path can give is not the one that the file's footer tells of.
+            -- A column that comes from the path is not in the file's footer.
             (
                 select count(*) from found_files
                 where regexp_matches(lower(file), '(^|/)({{ columns | join("|") }})=')
@@ -51,8 +51,8 @@
     {{ return(feature_store._narrow_to(input.paths)) }}
 {% endmacro %}
 
-{#- The footer of Parquet tells the smallest and the largest value of each part of a file. A file of which one
-    part does not tell it, or not as a time, has no range and is always opened. -#}
+{#- A Parquet footer has the smallest and the largest value of each row group. A file without them in one row
+    group, or with another type than a time, has no range and is always opened. -#}
 {% macro _read_ranges(ranges) %}
     insert into {{ ranges }} (model, file, size, modified, first_ts, last_ts, seen_at)
     select
@@ -60,8 +60,8 @@
         found.file,
         found.size,
         found.modified,
-        case when told.is_whole then told.first_ts end as first_ts,
-        case when told.is_whole then told.last_ts end as last_ts,
+        case when ranges_in_footer.is_whole then ranges_in_footer.first_ts end as first_ts,
+        case when ranges_in_footer.is_whole then ranges_in_footer.last_ts end as last_ts,
         cast(now() as timestamp) as seen_at
     from (select distinct file, size, modified from found_files) as found
     left join (
@@ -77,13 +77,13 @@
         from parquet_metadata(getvariable('unread_files'))
         where lower(path_in_schema) = 'ts'
         group by 1
-    ) as told on found.file = told.file
+    ) as ranges_in_footer on found.file = ranges_in_footer.file
     where found.file in (select unnest(getvariable('unread_files')))
 {% endmacro %}
 
 {% macro narrow_files(noted, first, last) %}{{ return(adapter.dispatch('narrow_files', 'feature_store')(noted, first, last)) }}{% endmacro %}
 
-{#- The first file is always opened: it tells the columns. -#}
+{#- The first file is always opened: the columns come from it. -#}
 {% macro duckdb__narrow_files(noted, first, last) %}
     set variable {{ noted }} = (
         select list(found.file order by found.place)

@@ -1,13 +1,13 @@
-{#- What a group's rows mean in time stands in its own meta, so that a training set, a lookup and a push agree:
-    the column that says from when a row may be used, how long it may be, and which row stays true. -#}
+{#- What a group's rows mean in time is declared in its own meta, so that a training set, a lookup and a push
+    agree: from when a row may be used, for how long, and which row stays true. -#}
 {% macro point_in_time_join(spine, time, columns, groups) %}
-    {#- Into the manifest, so that who serves a model trained on these rows finds the same groups in the same way. -#}
+    {#- Into the manifest, so that serving finds the same groups by the same keys. -#}
     {%- do config(meta={'point_in_time': {'time': time, 'columns': columns, 'groups': groups}}) -%}
     {%- set joined = [] -%}
     {%- for group in groups -%}
         {%- do joined.append(feature_store._joined_group(group, time, loop.index)) -%}
     {%- endfor -%}
-    {#- Group after group is joined to the rows so far. -#}
+    {#- One group after the other is joined to the rows so far. -#}
     {%- set carried = columns | list -%}
     {%- set so_far = namespace(name='spine') %}
 with
@@ -24,8 +24,8 @@ spine as (
     from {{ group.relation }}
 ),
 {% if group.runs %}
--- One row per run of consecutive built days. Inside a run a missing row means there is nothing to
--- say; beyond its end nobody knows.
+-- One row per run of consecutive built days. Inside a run a missing row means that nothing changed;
+-- beyond its end that is unknown.
 {{ group.runs }} as (
     select
         min(day) as first_day,
@@ -90,7 +90,7 @@ from final
     can be newer, so an equality finds it. Only the rest goes into the ASOF join, which sorts all that it is given,
     with the rows that can matter. For a million labels and six million rows this halves the time. -#}
 {% macro _join_dense(group, time, spine, carried) -%}
-{{ group.alias }}_asked as (
+{{ group.alias }}_times as (
     select
         {{ feature_store._qualified('spine', carried) }},
         moments.moment as newest
@@ -102,13 +102,13 @@ from final
 
 {{ group.alias }}_newest as (
     select
-        {{ feature_store._qualified('asked', carried) }},
+        {{ feature_store._qualified('label_times', carried) }},
         {{ feature_store._found(group) }}
-    from {{ group.alias }}_asked as asked
+    from {{ group.alias }}_times as label_times
     left join {{ group.alias }}
         on
-            {{ feature_store._same_keys(group, 'asked') }}
-            asked.newest = {{ group.alias }}.{{ group.available_at }}
+            {{ feature_store._same_keys(group, 'label_times') }}
+            label_times.newest = {{ group.alias }}.{{ group.available_at }}
 ),
 
 {{ group.alias }}_rest as (
@@ -124,13 +124,13 @@ from final
     inner join (
         select
             {% for key in group.on.values() | unique -%} {{ key }}, {% endfor -%}
-            max({{ time }}) as last_asked
+            max({{ time }}) as last_time
         from {{ group.alias }}_rest
         group by all
-    ) as asked
+    ) as label_times
         on
-            {{ feature_store._same_keys(group, 'asked') }}
-            {{ group.alias }}.{{ group.available_at }} <= asked.last_asked
+            {{ feature_store._same_keys(group, 'label_times') }}
+            {{ group.alias }}.{{ group.available_at }} <= label_times.last_time
 ),
 
 {{ group.alias }}_seen as (
@@ -175,7 +175,7 @@ from final
     {%- set unknown = group.keys() | reject('in', ['group', 'version', 'on', 'columns', 'prefix']) | list -%}
     {%- if unknown -%}
         {{ exceptions.raise_compiler_error(
-            'point_in_time_join: ' ~ unknown | join(', ') ~ ' is no part of a group; known: group, version, on, columns, prefix'
+            'point_in_time_join: ' ~ unknown | join(', ') ~ ' is not an option of a group; known: group, version, on, columns, prefix'
         ) }}
     {%- endif -%}
     {%- set name = group['group'] -%}
@@ -188,7 +188,7 @@ from final
     {%- set closing = meta.get('closing_row') -%}
     {%- set columns = {} -%}
     {%- for column in group['columns'] -%} {%- do columns.update({column: prefix ~ column}) -%} {%- endfor -%}
-    {#- Beside its columns, what says whether the row holds. -#}
+    {#- Next to its columns, whether the row is still true. -#}
     {%- set seen = dict(columns) -%}
     {%- for column in [available_at] + ([partition] if closing else []) if column not in seen -%}
         {%- do seen.update({column: alias ~ '_' ~ column}) -%}

@@ -1,4 +1,4 @@
-{#- The files are looked up now, so that a missing one is told before anything is built. A killed writer
+{#- The files are looked up now, so that a missing one is an error before anything is built. A killed writer
     leaves `tmp_*` files behind. -#}
 {% macro input_files(var_name) %}
     {%- set given = var(var_name, none) -%}

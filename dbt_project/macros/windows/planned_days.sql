@@ -1,7 +1,7 @@
 {#- Read from the plan that the model's pre-hook wrote in the same transaction: the SQL of the model stays
     the same text whatever is built, and the days are computed once. -#}
 {% macro planned_days() %}
-    {#- Asked here so that a bad range stops the run while it parses, before any verdict is touched. -#}
+    {#- Checked here so that a bad range stops the run while it parses, before any verdict is touched. -#}
     {%- do feature_store.requested_range() -%}
     {%- set unique_id = model.get('tested_node_unique_id') or model.unique_id -%}
     (

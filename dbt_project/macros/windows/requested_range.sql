@@ -1,4 +1,4 @@
-{#- A bad range stops the run here, before anything is built, and says what to write. -#}
+{#- A bad range stops the run here, before anything is built, with what to write instead. -#}
 {% macro requested_range() %}
     {%- set start, end = var('start_date', none), var('end_date', none) -%}
     {%- if start is none and end is none -%} {{ return(none) }} {%- endif -%}

@@ -3,7 +3,7 @@
 -- An event counts from its own day until it leaves a window. So each event day makes three changes
 -- to a user's counts: it enters both windows, leaves the 7-day one, leaves the 30-day one. Running
 -- sums over the changes give the counts, and nothing is multiplied by the length of a window. What
--- happened before the first day asked for enters on that day.
+-- happened before the first requested day enters on that day.
 {#
    When events carry `ingested_at`, one that arrived late counts from the first day whose snapshot
    could know it (`known_day`), and leaves when it would have left. Without that column every event
@@ -42,8 +42,8 @@ span as (
     from days
 ),
 
--- Days of events that count alike on every day asked for are taken as one: those always in the
--- 30-day window and never in the 7-day one, and those always in both. When one day is asked for,
+-- Days of events that count alike on every requested day are taken as one: those always in the
+-- 30-day window and never in the 7-day one, and those always in both. When one day is requested,
 -- that is nearly all of them; in a range of weeks there are none.
 type_days as (
     select
@@ -51,28 +51,28 @@ type_days as (
         events.event_type,
         case
             when
-                events.event_day <= {{ add_days('asked.first_day', -7) }}
-                and events.event_day > {{ add_days('asked.last_day', -30) }}
-                then {{ add_days('asked.first_day', -7) }}
+                events.event_day <= {{ add_days('requested.first_day', -7) }}
+                and events.event_day > {{ add_days('requested.last_day', -30) }}
+                then {{ add_days('requested.first_day', -7) }}
             when
-                events.event_day <= asked.first_day
-                and events.event_day > {{ add_days('asked.last_day', -7) }}
-                then asked.first_day
+                events.event_day <= requested.first_day
+                and events.event_day > {{ add_days('requested.last_day', -7) }}
+                then requested.first_day
             else events.event_day
         end as event_day,
         {%- if late %}
-        greatest(events.known_day, asked.first_day) as from_day,
+        greatest(events.known_day, requested.first_day) as from_day,
         {%- endif %}
         count(*) as events,
         max(events.ts) as last_ts
     from events
-    cross join span as asked
+    cross join span as requested
     where
         -- As subqueries, so that a reader of Parquet skips what is outside.
         events.ts >= (select span.events_from from span)
         and events.ts < (select span.events_before from span)
     {%- if late %}
-        -- Later than its closing row nobody ever learns of it.
+        -- An event that becomes known after its closing row is in no snapshot.
         and events.known_day <= {{ add_days('events.event_day', 30) }}
     {%- endif %}
     group by all
@@ -169,7 +169,7 @@ user_days as (
 {%- endif %}
 
 changes as (
-    -- On the first day, what stands then: one row per user.
+    -- On the first day, the counts so far: one row per user.
     select
         user_id,
         from_day as day,

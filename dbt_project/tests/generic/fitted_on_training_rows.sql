@@ -1,4 +1,4 @@
-{#- A parameter that saw a row of the holdout has told the model of it. The SQL on record runs again where no
+{#- A parameter that saw a row of the holdout leaks it to the model. The SQL on record runs again where no
     such row is to be had. -#}
 {% test fitted_on_training_rows(model, view) %}
 
@@ -22,14 +22,14 @@ again as (
     select {{ columns | join(', ') }} from {{ '(' ~ again ~ ') as built' if again else model }}
 ),
 
-stands as (
+current_rows as (
     select {{ columns | join(', ') }} from {{ model }}
 ),
 
 differing as (
-    select position, feature, step from (select * from again except all select * from stands) as missing
+    select position, feature, step from (select * from again except all select * from current_rows) as missing
     union
-    select position, feature, step from (select * from stands except all select * from again) as surplus
+    select position, feature, step from (select * from current_rows except all select * from again) as surplus
 )
 
 select

@@ -3,21 +3,21 @@
 {% test is_as_built(model, partition='day') %}
 
 select
-    coalesce(built.day, stands.day) as day,
+    coalesce(built.day, current_rows.day) as day,
     concat(
-        'day ', cast(coalesce(built.day, stands.day) as varchar), ' has ',
-        coalesce(cast(stands."rows" as varchar), '0'), ' rows that are not the ',
+        'day ', cast(coalesce(built.day, current_rows.day) as varchar), ' has ',
+        coalesce(cast(current_rows."rows" as varchar), '0'), ' rows that are not the ',
         coalesce(cast(built."rows" as varchar), '0'),
         ' rows the build left: they were changed behind dbt''s back; run: dbt build --vars ''{start_date: ',
-        cast(coalesce(built.day, stands.day) as varchar), ', end_date: ',
-        cast(coalesce(built.day, stands.day) as varchar), '}'''
+        cast(coalesce(built.day, current_rows.day) as varchar), ', end_date: ',
+        cast(coalesce(built.day, current_rows.day) as varchar), '}'''
     ) as problem
 from ({{ feature_store.current_ledger(feature_store.model_id(model.identifier)) }}) as built
 full outer join (
     select {{ partition }} as day, count(*) as "rows", {{ feature_store.content_of_rows(model.identifier) }} as content
     from {{ model }}
     group by 1
-) as stands on built.day = stands.day
-where coalesce(stands.content, '0:0') is distinct from built.content
+) as current_rows on built.day = current_rows.day
+where coalesce(current_rows.content, '0:0') is distinct from built.content
 
 {% endtest %}

@@ -1,5 +1,5 @@
 {#- For a model of any shape: the SQL that built the table runs again on inputs that end at an instant. A row
-    that could be used at that instant must come out as it stands, or it rests on what came later. -#}
+    that could be used at that instant must come out as it is now, or it rests on what came later. -#}
 {% test knows_no_future(model, entity, inputs, available_at='available_at', instants=3, days=3) %}
 
 {%- set columns = entity + [available_at] -%}
@@ -24,13 +24,13 @@ differing as (
         again as (
             select {{ listed }} from ({{ cut.sql }}) as built where {{ available_at }} <= {{ instant }}
         ),
-        stands as (
+        current_rows as (
             select {{ listed }} from {{ model }}
             where {{ available_at }} <= {{ instant }}{{ ' and day in (' ~ cut.days ~ ')' if cut.days }}
         )
-        (select * from again except all select * from stands)
+        (select * from again except all select * from current_rows)
         union all
-        (select * from stands except all select * from again)
+        (select * from current_rows except all select * from again)
     ) as either
     {%- endfor %}
 )
