@@ -34,9 +34,9 @@ from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.errors import UnknownEntity
 from materializer.offline.catalog import open_catalog, table_name
-from materializer.offline.files import files_by_day
+from materializer.offline.lookup import OfflineReader
 from materializer.offline.publish import publish_days
-from materializer.offline.reader import OfflineReader
+from materializer.offline.read import files_by_day
 from tests.support.group import GROUP
 
 FIRST = date(2024, 1, 1)

@@ -33,8 +33,9 @@ from benchmarks.offline_lookup import FIRST, Users
 from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, spans_name, table_name
-from materializer.offline.files import ROW_GROUP, data_files, files_by_day
 from materializer.offline.publish import publish_days
+from materializer.offline.read import data_files, files_by_day
+from materializer.offline.write import ROW_GROUP
 from tests.support.group import GROUP
 
 BAR = 2.0

@@ -35,8 +35,8 @@ from benchmarks.report import Bar, table, to_json
 from materializer.config import Settings
 from materializer.console import Console
 from materializer.offline.catalog import open_catalog, table_name
-from materializer.offline.files import data_files
 from materializer.offline.publish import publish_days
+from materializer.offline.read import data_files
 from materializer.training.build import training_set
 from materializer.training.request import TrainingSetRequest
 from tests.support.group import GROUP

@@ -26,7 +26,7 @@ from benchmarks.push import fill, run_child, server, server_binary
 from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, table_name
-from materializer.offline.files import data_files
+from materializer.offline.read import data_files
 from materializer.online.lookup import get
 from tests.support.group import GROUP
 

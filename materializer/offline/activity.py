@@ -20,25 +20,19 @@ from pyiceberg.table import Table
 from pyiceberg.types import DateType, NestedField
 
 from materializer.offline.catalog import (
+    FIRST_DAY,
     GROUP_SNAPSHOT_ID,
+    LAST_DAY,
     REGISTRY,
+    described_snapshot,
     find_table,
     spans_name,
     translate_errors,
 )
-from materializer.offline.commit import commit, open_table, retire
-from materializer.offline.files import (
-    SORTER_MEMORY,
-    data_files,
-    files_by_day,
-    read_files,
-    write_files,
-)
+from materializer.offline.read import data_files, files_by_day, read_files
+from materializer.offline.write import SORTER_MEMORY, commit, open_table, retire, write_files
 from materializer.registry import FeatureGroup
 from materializer.sql import open_engine, quoted, quoted_list
-
-FIRST_DAY = "first_day"
-LAST_DAY = "last_day"
 
 # Rows whose runs are found at once; the sorter holds them [rows].
 _CHUNK = 4_000_000
@@ -50,14 +44,6 @@ _BATCH = 200_000
 _KEPT = 3
 
 DayFiles = Mapping[date, Sequence[DataFile]]
-
-
-def described_snapshot(spans: Table | None) -> int | None:
-    """Tell which snapshot of the group a spans table describes, or None."""
-    snapshot = None if spans is None else spans.current_snapshot()
-    summary = None if snapshot is None else snapshot.summary
-    described = None if summary is None else summary[GROUP_SNAPSHOT_ID]
-    return None if described is None else int(described)
 
 
 def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> bool:

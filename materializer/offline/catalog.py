@@ -19,6 +19,7 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from sqlalchemy import URL, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,6 +38,10 @@ NEWEST_DAY = "feature-store.newest-day"
 BUILT_DAYS = "feature-store.built-days"
 GROUP_SNAPSHOT_ID = "feature-store.group-snapshot-id"
 RECEIPT = "feature-store.receipt"
+
+# Columns of the spans, next to the key.
+FIRST_DAY = "first_day"
+LAST_DAY = "last_day"
 
 # PyIceberg's errors share no base class. ValueError: its checks, and files that do not parse.
 _FAILURES = (
@@ -117,6 +122,11 @@ def _named_catalog(environ: Mapping[str, str]) -> str | None:
     return names.pop() if names else None
 
 
+def full_name(table: Table) -> str:
+    """Return a table's name with its namespace."""
+    return ".".join(table.name())
+
+
 @contextmanager
 def translate_errors(where: str) -> Iterator[None]:
     """
@@ -177,6 +187,24 @@ def metadata_location(catalog: Catalog, name: str) -> str | None:
     with translate_errors(catalog.name), catalog.engine.connect() as connection:
         location: str | None = connection.execute(query).scalar()
         return location
+
+
+def publish_summary(table: Table, snapshot: Snapshot) -> Mapping[str, str] | None:
+    """Return the properties that the last publish up to a snapshot kept with it, or None."""
+    # Another engine's maintenance commits snapshots too, without our properties.
+    for ancestor in ancestors_of(snapshot, table.metadata):
+        summary = {} if ancestor.summary is None else ancestor.summary.additional_properties
+        if WAREHOUSE_ID in summary:
+            return summary
+    return None
+
+
+def described_snapshot(spans: Table | None) -> int | None:
+    """Return the snapshot of the group that a spans table describes, or None."""
+    snapshot = None if spans is None else spans.current_snapshot()
+    summary = None if snapshot is None else snapshot.summary
+    described = None if summary is None else summary[GROUP_SNAPSHOT_ID]
+    return None if described is None else int(described)
 
 
 def published_groups(catalog: Catalog) -> tuple[str, ...]:

@@ -19,36 +19,39 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from pyiceberg.transforms import IdentityTransform
 
 from materializer.days import day_ranges
 from materializer.errors import BadValue, ContractMismatch
-from materializer.offline.activity import FIRST_DAY, LAST_DAY, described_snapshot, update_spans
+from materializer.offline.activity import update_spans
 from materializer.offline.catalog import (
     BUILT_DAYS,
+    FIRST_DAY,
+    LAST_DAY,
     LEDGER_SEQUENCE,
     NEWEST_DAY,
     REGISTRY,
     WAREHOUSE_ID,
+    described_snapshot,
     ensure_store,
     find_table,
+    publish_summary,
     spans_name,
     table_name,
     translate_errors,
 )
-from materializer.offline.commit import commit, open_table, set_schema
-from materializer.offline.files import (
+from materializer.offline.read import count_rows, data_files, files_by_day
+from materializer.offline.removals import check_removals
+from materializer.offline.schema import check_columns, check_group, conform, iceberg_schema
+from materializer.offline.write import (
     SORTER_MEMORY,
-    count_rows,
-    data_files,
+    commit,
     discard,
-    files_by_day,
+    open_table,
+    set_schema,
     sort_rows,
     write_files,
 )
-from materializer.offline.removals import check_removals
-from materializer.offline.schema import check_columns, check_group, conform, iceberg_schema
 from materializer.registry import Column, FeatureGroup
 from materializer.sql import open_engine
 
@@ -128,16 +131,6 @@ def last_published(catalog: Catalog, group: str) -> LastPublish | None:
         published_at=datetime.fromtimestamp(current.timestamp_ms / 1000, timezone.utc),
         visible=described_snapshot(find_table(catalog, spans_name(group))) == current.snapshot_id,
     )
-
-
-def publish_summary(table: Table, current: Snapshot) -> dict[str, str] | None:
-    """Tell what a publish kept with a snapshot, or with the newest one before it; None without."""
-    # Another engine's maintenance commits snapshots too, without our properties.
-    for snapshot in ancestors_of(current, table.metadata):
-        summary = {} if snapshot.summary is None else snapshot.summary.additional_properties
-        if WAREHOUSE_ID in summary:
-            return summary
-    return None
 
 
 def publish_days(

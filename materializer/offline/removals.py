@@ -16,8 +16,8 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from materializer.errors import RemovalsRefused
-from materializer.offline.catalog import translate_errors
-from materializer.offline.files import count_rows, files_by_day, read_files
+from materializer.offline.catalog import full_name, translate_errors
+from materializer.offline.read import count_rows, files_by_day, read_files
 from materializer.registry import FeatureGroup
 from materializer.sql import quoted_list
 
@@ -53,7 +53,7 @@ def check_removals(
     losses = []
     for day in sorted(set(published) & set(new)):
         had = count_rows(published[day])
-        with translate_errors(".".join(table.name())):
+        with translate_errors(full_name(table)):
             lost = _count_lost(connection, group, table, published[day], new[day])
         if not new[day]:
             losses.append(f"the whole of {day} ({had} rows)")
@@ -93,7 +93,7 @@ def published_rows(table: Table) -> dict[date, int]:
     Raises:
         OfflineStoreUnavailable: The store cannot be read.
     """
-    with translate_errors(".".join(table.name())):
+    with translate_errors(full_name(table)):
         return {day: count_rows(files) for day, files in files_by_day(table).items()}
 
 

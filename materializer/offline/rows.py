@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
 
 # What a key column holds, as Parquet's statistics give it; a string as its UTF-8 bytes.
-Part: TypeAlias = "bytes | int | date"
+KeyPart: TypeAlias = "bytes | int | date"
 # Smallest and largest value of one column in one row group, None when Parquet does not say.
 Bounds: TypeAlias = "tuple[Any, Any] | None"
 
-_FOOTER_BYTES = 64 * 2**20
+FOOTER_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Footer:
     bounds: tuple[tuple[Bounds, ...], ...]
     size: int
 
-    def candidates(self, key: Sequence[Part]) -> list[int]:
+    def candidates(self, key: Sequence[KeyPart]) -> list[int]:
         """List the row groups that may hold a key; one, as files are sorted."""
         return [
             number
@@ -54,7 +54,7 @@ class Footer:
 class RowFinder:
     """Finds one entity's rows in data files. Safe for threads."""
 
-    def __init__(self, *, footer_bytes: int = _FOOTER_BYTES) -> None:
+    def __init__(self, *, footer_bytes: int = FOOTER_BYTES) -> None:
         """
         Start with nothing known.
 
@@ -67,7 +67,7 @@ class RowFinder:
         self._lock = threading.Lock()
 
     def find(
-        self, io: FileIO, paths: Sequence[str], columns: Sequence[str], key: Sequence[Part]
+        self, io: FileIO, paths: Sequence[str], columns: Sequence[str], key: Sequence[KeyPart]
     ) -> pa.Table | None:
         """
         Read the rows of one entity.
@@ -76,7 +76,7 @@ class RowFinder:
             io: Opens the files.
             paths: Files of one schema.
             columns: The key columns.
-            key: Their values, see `Part`.
+            key: Their values, see `KeyPart`.
 
         Returns:
             Its rows in file order, or None when there are none.
@@ -103,8 +103,8 @@ class RowFinder:
         io: FileIO,
         paths: Sequence[str],
         columns: Sequence[str],
-        keys: Collection[tuple[Part, ...]],
-    ) -> dict[tuple[Part, ...], list[dict[str, Any]]]:
+        keys: Collection[tuple[KeyPart, ...]],
+    ) -> dict[tuple[KeyPart, ...], list[dict[str, Any]]]:
         """
         Read the rows of many entities; each file is opened once, each row group read once.
 
@@ -112,7 +112,7 @@ class RowFinder:
             io: Opens the files.
             paths: Files of one schema.
             columns: The key columns.
-            keys: Their values, see `Part`, each key once.
+            keys: Their values, see `KeyPart`, each key once.
 
         Returns:
             Key -> its rows in file order, as Python values; nothing for a key without rows.
@@ -120,10 +120,10 @@ class RowFinder:
         Raises:
             OSError: A file cannot be read.
         """
-        found: dict[tuple[Part, ...], list[dict[str, Any]]] = {}
+        found: dict[tuple[KeyPart, ...], list[dict[str, Any]]] = {}
         for path in paths:
             footer = self._footer(io, path, columns)
-            groups: dict[int, list[tuple[Part, ...]]] = {}
+            groups: dict[int, list[tuple[KeyPart, ...]]] = {}
             for key in keys:
                 for group in footer.candidates(key):
                     groups.setdefault(group, []).append(key)
@@ -176,8 +176,8 @@ def _bounds(statistics: Any) -> Bounds:
 def _gather(
     rows: pa.Table,
     columns: Sequence[str],
-    keys: Sequence[tuple[Part, ...]],
-    found: dict[tuple[Part, ...], list[dict[str, Any]]],
+    keys: Sequence[tuple[KeyPart, ...]],
+    found: dict[tuple[KeyPart, ...], list[dict[str, Any]]],
 ) -> None:
     # Column by column first, which lets through a few rows too many when a key has several.
     for name, parts in zip(columns, zip(*keys, strict=True), strict=True):
@@ -191,11 +191,11 @@ def _gather(
             found.setdefault(key, []).append(row)
 
 
-def _value(part: Part) -> str | int | date:
+def _value(part: KeyPart) -> str | int | date:
     return part.decode() if isinstance(part, bytes) else part
 
 
-def _mask(rows: pa.Table, columns: Sequence[str], key: Sequence[Part]) -> Any:
+def _mask(rows: pa.Table, columns: Sequence[str], key: Sequence[KeyPart]) -> Any:
     mask = None
     for name, part in zip(columns, key, strict=True):
         column = rows.column(name)

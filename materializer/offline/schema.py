@@ -1,13 +1,14 @@
 """
-Shapes: what a contract is in Iceberg, and what is refused because it does not fit.
+The one table of types: a contract's columns in Iceberg and in Arrow, and what does not fit them.
 
-Owns the mapping of types, and the checks of rows and registry entries against a published table.
-Refuses to change a published table's columns: readers, old snapshots and other engines need them.
+Responsible for the mapping between the names in a contract and the types of Iceberg and Arrow, and
+for the checks of rows and of groups against a published table. Does not change a published table's
+columns: readers, old snapshots and other engines need them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from pyiceberg.types import (
     DateType,
     DecimalType,
     DoubleType,
+    FloatType,
     IcebergType,
     IntegerType,
     ListType,
@@ -35,9 +37,9 @@ from materializer.registry.types import element_type
 # Beyond the number of any column.
 _ELEMENTS = 100_000
 
-_NEW = "published columns are fixed: give the model a new name, or drop its Iceberg tables"
+_FIXED = "published columns are fixed: give the model a new name, or drop its Iceberg tables"
 
-_TYPES: dict[str, IcebergType] = {
+_ICEBERG: Mapping[str, IcebergType] = {
     "string": StringType(),
     "int64": LongType(),
     "double": DoubleType(),
@@ -45,114 +47,128 @@ _TYPES: dict[str, IcebergType] = {
     "date": DateType(),
     "timestamp": TimestampType(),
 }
+# The narrow types hold the same values; rows bring the one, other engines the other.
+_CONTRACT: Mapping[IcebergType, str] = {
+    **{type_: name for name, type_ in _ICEBERG.items()},
+    IntegerType(): "int64",
+    FloatType(): "double",
+}
+_ARROW: Mapping[pa.DataType, str] = {
+    pa.string(): "string",
+    pa.large_string(): "string",
+    pa.string_view(): "string",
+    pa.float64(): "double",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+}
 
 
-def iceberg_schema(columns: Sequence[Column], rows: pa.Schema) -> Schema:
+def iceberg_schema(columns: Sequence[Column], rows: pa.Schema | None = None) -> Schema:
     """
-    Make the Iceberg schema of a contract.
+    Return the Iceberg schema of a contract.
 
     Args:
         columns: Names and types of the contract, in order.
-        rows: Schema of the rows; it tells 32-bit integers, which stay `int`, from 64-bit ones.
+        rows: Schema of the rows: their 32-bit integers stay `int`. Without it every integer is
+            `long`.
     """
-    fields = [
-        NestedField(number, column.name, _iceberg_type(column, rows, number), required=False)
-        for number, column in enumerate(columns, start=1)
-    ]
-    return Schema(*fields)
-
-
-def _iceberg_type(column: Column, rows: pa.Schema, number: int) -> IcebergType:
-    element = element_type(column.type)
-    if element:
-        # A new table numbers its fields anew; here the numbers only must differ.
-        return ListType(_ELEMENTS + number, _scalar(element), element_required=False)
-    if column.type == "int64":
-        narrow = pa.types.is_integer(rows.field(column.name).type) and (
-            rows.field(column.name).type.bit_width <= 32
+    return Schema(
+        *(
+            NestedField(number, column.name, _column_type(column, rows, number), required=False)
+            for number, column in enumerate(columns, start=1)
         )
-        return IntegerType() if narrow else LongType()
-    return _scalar(column.type)
+    )
 
 
-def _scalar(kind: str) -> IcebergType:
+def _column_type(column: Column, rows: pa.Schema | None, number: int) -> IcebergType:
+    if rows is not None and column.type == "int64":
+        given = rows.field(column.name).type
+        if pa.types.is_integer(given) and given.bit_width <= 32:
+            return IntegerType()
+    return _iceberg_type(column.type, number)
+
+
+def _iceberg_type(kind: str, number: int) -> IcebergType:
+    if element := element_type(kind):
+        # A new table renumbers its fields; until then the numbers only have to differ.
+        return ListType(_ELEMENTS + number, _iceberg_type(element, number), element_required=False)
     if kind.startswith("decimal("):
         precision, scale = kind[len("decimal(") : -1].split(",")
         return DecimalType(int(precision), int(scale))
-    return _TYPES[kind]
+    return _ICEBERG[kind]
 
 
 def contract_type(type_: IcebergType) -> str:
-    """Name an Iceberg type as contracts do."""
+    """Return the contract's name of an Iceberg type; Iceberg's own where a contract has none."""
     if isinstance(type_, ListType):
         return f"array<{contract_type(type_.element_type)}>"
     if isinstance(type_, DecimalType):
         return f"decimal({type_.precision},{type_.scale})"
-    if isinstance(type_, IntegerType | LongType):
-        return "int64"
-    return next((name for name, known in _TYPES.items() if known == type_), str(type_))
+    return _CONTRACT.get(type_, str(type_))
 
 
-def _arrow_kind(type_: pa.DataType) -> str:
+def _contract_type_of_rows(type_: pa.DataType) -> str:
+    """Return the contract's name of an Arrow type; Arrow's own where a contract has none."""
     if isinstance(type_, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
-        return f"list of {_arrow_kind(type_.value_type)}"
-    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
-        return "string"
+        return f"array<{_contract_type_of_rows(type_.value_type)}>"
+    if isinstance(type_, pa.Decimal128Type):
+        return f"decimal({type_.precision},{type_.scale})"
     if pa.types.is_integer(type_):
-        return "integer"
-    if pa.types.is_timestamp(type_):
-        return "timestamp" if type_.tz is None else str(type_)
-    return str(type_)
+        return "int64"
+    if pa.types.is_timestamp(type_) and type_.tz is None:
+        return "timestamp"
+    return _ARROW.get(type_, str(type_))
 
 
-def conform(group: str, rows: pa.Table | pa.RecordBatchReader, wanted: pa.Schema) -> Iterator[Any]:
+def conform(group: str, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> Iterator[Any]:
     """
-    Yield the record batches of *rows* in exactly the columns and types of *wanted*.
+    Yield the record batches of *rows* in exactly the columns and types of *schema*.
 
     Raises:
         ContractMismatch: A column is missing, surplus, of another type, or holds a value that
             does not fit.
     """
-    missing = [name for name in wanted.names if name not in rows.schema.names]
-    surplus = [name for name in rows.schema.names if name not in wanted.names]
+    missing = [name for name in schema.names if name not in rows.schema.names]
+    surplus = [name for name in rows.schema.names if name not in schema.names]
     if missing or surplus:
         raise ContractMismatch(
             group=group, problem=f"the rows lack {missing or 'nothing'}, and surplus is {surplus}"
         )
-    for field in wanted:
-        given, kind = _arrow_kind(rows.schema.field(field.name).type), _arrow_kind(field.type)
-        if given != kind:
-            raise ContractMismatch(group=group, problem=f"{field.name} is {given}, not {kind}")
+    for field in schema:
+        given = _contract_type_of_rows(rows.schema.field(field.name).type)
+        declared = _contract_type_of_rows(field.type)
+        if given != declared:
+            raise ContractMismatch(group=group, problem=f"{field.name} is {given}, not {declared}")
     for batch in rows.to_batches() if isinstance(rows, pa.Table) else rows:
         try:
-            yield batch.select(wanted.names).cast(wanted)
+            yield batch.select(schema.names).cast(schema)
         except pa.ArrowInvalid as error:
             raise ContractMismatch(group=group, problem=str(error).split("\n", 1)[0]) from error
 
 
 def check_group(group: FeatureGroup, table: Table) -> None:
     """
-    Refuse a group that no longer fits its published table.
+    Check that a group still fits its published table.
 
     Raises:
         ContractMismatch: Entity, partition, or a column's name or type changed.
     """
-    text = table.properties.get(REGISTRY)
-    before = group if text is None else FeatureGroup.from_json(text)
+    before = FeatureGroup.from_json(table.properties[REGISTRY])
     for what, old, now in [
         ("entity", before.entity, group.entity),
         ("partition", before.partition, group.partition),
     ]:
         if old != now:
             raise ContractMismatch(
-                group=group.name, problem=f"{what} was published as {old}, and is {now} now; {_NEW}"
+                group=group.name,
+                problem=f"{what} was published as {old}, and is {now} now; {_FIXED}",
             )
     check_columns(group.name, table, group.columns)
 
 
 def check_columns(name: str, table: Table, columns: Sequence[Column]) -> None:
     """
-    Refuse columns that are not the published table's.
+    Check that columns are those of the published table.
 
     Raises:
         ContractMismatch: A column came, went, or has another type.
@@ -166,4 +182,4 @@ def check_columns(name: str, table: Table, columns: Sequence[Column]) -> None:
         if published.get(column) != declared.get(column)
     ]
     if problems:
-        raise ContractMismatch(group=name, problem=f"{'; '.join(problems)}; {_NEW}")
+        raise ContractMismatch(group=name, problem=f"{'; '.join(problems)}; {_FIXED}")

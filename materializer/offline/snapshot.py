@@ -25,19 +25,19 @@ from pyiceberg.types import TimestampType
 
 from materializer.days import DayRange
 from materializer.errors import NotPublished, UnknownGroup
-from materializer.offline.activity import described_snapshot
 from materializer.offline.catalog import (
     BUILT_DAYS,
     REGISTRY,
+    described_snapshot,
     find_table,
     metadata_location,
+    publish_summary,
     published_groups,
     spans_name,
     table_name,
     translate_errors,
 )
-from materializer.offline.files import data_files, partition_day
-from materializer.offline.publish import publish_summary
+from materializer.offline.read import data_files, partition_day
 from materializer.registry import FeatureGroup
 
 

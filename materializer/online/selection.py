@@ -17,8 +17,8 @@ import duckdb
 import pyarrow as pa
 
 from materializer.errors import BadValue, OfflineStoreUnavailable
-from materializer.offline.activity import FIRST_DAY, LAST_DAY
-from materializer.offline.parquet import Parquet
+from materializer.offline.catalog import FIRST_DAY, LAST_DAY
+from materializer.offline.read import Parquet
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
 from materializer.registry import Column, FeatureGroup

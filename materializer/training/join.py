@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from materializer.errors import LabelsUnusable, TrainingSetRefused
-from materializer.offline.parquet import Parquet
+from materializer.offline.read import Parquet
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.sql import literal, open_engine, quoted
 from materializer.training.labels import LabelFile

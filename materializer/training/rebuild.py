@@ -18,7 +18,7 @@ from pyiceberg.table import Table
 
 from materializer.errors import CannotRebuild
 from materializer.offline.catalog import table_name, translate_errors
-from materializer.offline.files import data_files, read_files
+from materializer.offline.read import data_files, read_files
 from materializer.sql import open_engine, quoted
 from materializer.training.receipt import Receipt, Source
 from materializer.warehouse.checksum import as_published, checksum_of_query, ledger_checksum

@@ -21,8 +21,7 @@ from materializer.config import Settings
 from materializer.console import Console
 from materializer.errors import CannotRebuild, OfflineStoreUnavailable
 from materializer.offline.catalog import find_table, open_catalog, table_name
-from materializer.offline.files import data_files
-from materializer.offline.parquet import Parquet
+from materializer.offline.read import Parquet, data_files
 from materializer.offline.snapshot import schema_at
 from materializer.sql import literal, quoted
 from materializer.training.checks import content_sql

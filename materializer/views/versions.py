@@ -14,7 +14,12 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from materializer.offline.catalog import find_table, table_name, translate_errors
+from materializer.offline.catalog import (
+    find_table,
+    metadata_location,
+    table_name,
+    translate_errors,
+)
 from materializer.offline.publish import publish_table
 from materializer.registry import Column
 
@@ -74,6 +79,26 @@ def versions(catalog: Catalog) -> list[PublishedVersion]:
     return sorted(
         (PublishedVersion(**row) for row in rows), key=lambda one: (one.view, one.fitted_at)
     )
+
+
+class VersionCache:
+    """Every published version, read again only when there was a commit."""
+
+    def __init__(self) -> None:
+        self._location: str | None = None
+        self._versions: list[PublishedVersion] = []
+
+    def read(self, catalog: Catalog) -> list[PublishedVersion]:
+        """
+        Return what `versions` returns.
+
+        Raises:
+            OfflineStoreUnavailable: The store cannot be read.
+        """
+        location = metadata_location(catalog, table_name(VERSIONS))
+        if location != self._location:
+            self._versions, self._location = versions(catalog), location
+        return self._versions
 
 
 def record_version(

@@ -25,7 +25,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from materializer.errors import FeatureStoreError, LookupMiss
-from materializer.offline.reader import State
+from materializer.offline.lookup import State
 from serve.errors import ApiError, translate
 from serve.openapi.operations import Operation, described
 from serve.responses import as_time

@@ -17,8 +17,8 @@ from pyiceberg.catalog import Catalog
 from materializer.config import Settings
 from materializer.errors import LookupMiss, OfflineStoreUnavailable
 from materializer.offline.catalog import open_catalog
-from materializer.offline.reader import Asked, OfflineReader, State
-from materializer.views.versions import PublishedVersion
+from materializer.offline.lookup import LookupRequest, OfflineReader, State
+from materializer.views.versions import PublishedVersion, VersionCache
 from serve.stores.breaker import Breaker, Deadline
 from serve.stores.directory import Groups
 
@@ -54,6 +54,7 @@ class OfflineStore:
         self._opening = threading.Lock()
         self._catalog: Catalog | None = None
         self._reader: OfflineReader | None = None
+        self._versions = VersionCache()
 
     def groups(self) -> Groups:
         """
@@ -84,7 +85,8 @@ class OfflineStore:
         Raises:
             StoreUnavailable: The store cannot be read.
         """
-        return cast("list[PublishedVersion]", self._call(lambda reader: reader.view_versions()))
+        read = self._versions.read
+        return cast("list[PublishedVersion]", self._call(lambda reader: read(reader.catalog)))
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
@@ -104,7 +106,7 @@ class OfflineStore:
         """
         return cast("Row", self._call(lambda reader: reader.lookup(group, key, as_of)))
 
-    def lookup_many(self, group: str, asked: Sequence[Asked]) -> list[Row | LookupMiss]:
+    def lookup_many(self, group: str, asked: Sequence[LookupRequest]) -> list[Row | LookupMiss]:
         """
         Read many rows; see `OfflineReader.lookup_many`.
 

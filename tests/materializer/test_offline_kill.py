@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from materializer.offline.catalog import spans_name
+from materializer.offline.lookup import OfflineReader
 from materializer.offline.publish import ensure_spans, last_published
-from materializer.offline.reader import OfflineReader
 from tests.materializer.offline_fixtures import (
     GROUP,
     NEW,

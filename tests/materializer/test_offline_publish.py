@@ -15,7 +15,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from materializer.errors import ContractMismatch, OfflineStoreUnavailable, RemovalsRefused
-from materializer.offline import files
+from materializer.offline import write
 from materializer.offline.catalog import (
     LEDGER_SEQUENCE,
     REGISTRY,
@@ -23,14 +23,14 @@ from materializer.offline.catalog import (
     spans_name,
     table_name,
 )
-from materializer.offline.commit import commit
-from materializer.offline.files import MANIFESTS, files_by_day
 from materializer.offline.publish import (
     PublishReport,
     last_published,
     publish_days,
     publish_table,
 )
+from materializer.offline.read import files_by_day
+from materializer.offline.write import MANIFESTS, commit
 from materializer.registry import Column, FeatureGroup, Origin
 from tests.materializer.offline_fixtures import (
     GROUP,
@@ -173,8 +173,8 @@ def test_progress_is_told_each_day_in_order(tmp_path: Path) -> None:
 def test_files_are_sorted_by_entity_in_small_row_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "ROW_GROUP", 7)
-    monkeypatch.setattr(files, "_PIECE", 14)
+    monkeypatch.setattr(write, "ROW_GROUP", 7)
+    monkeypatch.setattr(write, "_PIECE", 14)
     catalog = store(tmp_path)
 
     publish(catalog, {day_of(0): HUNDRED})
@@ -189,8 +189,8 @@ def test_files_are_sorted_by_entity_in_small_row_groups(
 def test_a_very_large_day_becomes_several_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_PIECE", 10)
-    monkeypatch.setattr(files, "FILE_ROWS", 30)
+    monkeypatch.setattr(write, "_PIECE", 10)
+    monkeypatch.setattr(write, "FILE_ROWS", 30)
     catalog = store(tmp_path)
     history = {day_of(0): {f"u{i:05d}": i for i in range(5000)}}
 
@@ -204,7 +204,7 @@ def test_ids_too_long_for_statistics_are_still_found_by_a_reader_that_prunes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One row group with bounds, one without: the file must not get the bounds of the first.
-    monkeypatch.setattr(files, "ROW_GROUP", 2)
+    monkeypatch.setattr(write, "ROW_GROUP", 2)
     catalog = store(tmp_path)
     long = "z" * 10_000
     publish(catalog, {day_of(0): {"a": 1, "b": 2, "c": 3, long: 4}})

@@ -29,10 +29,10 @@ from materializer.errors import (
     UnknownEntity,
     UnknownGroup,
 )
-from materializer.offline import files
+from materializer.offline import write
 from materializer.offline.catalog import spans_name
+from materializer.offline.lookup import OfflineReader
 from materializer.offline.publish import publish_days, publish_table
-from materializer.offline.reader import OfflineReader
 from materializer.registry import Column, FeatureGroup
 from tests.materializer.offline_fixtures import (
     EPOCH_DAY,
@@ -82,8 +82,8 @@ ODD_IDS = (
 def small_files() -> Iterator[None]:
     """Write row groups of three rows, so that a few entities fill several."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "ROW_GROUP", 3)
-        patch.setattr(files, "_PIECE", 6)
+        patch.setattr(write, "ROW_GROUP", 3)
+        patch.setattr(write, "_PIECE", 6)
         yield
 
 

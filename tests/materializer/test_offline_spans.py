@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materializer.offline import activity as spans
-from materializer.offline.activity import SpanMerger, described_snapshot, extended, kept_intervals
-from materializer.offline.catalog import spans_name, table_name
-from materializer.offline.files import SORTER_MEMORY
+from materializer.offline.activity import SpanMerger, extended, kept_intervals
+from materializer.offline.catalog import described_snapshot, spans_name, table_name
 from materializer.offline.publish import ensure_spans
+from materializer.offline.write import SORTER_MEMORY
 from materializer.sql import open_engine
 from tests.materializer.offline_fixtures import GROUP, day_of, publish, store
 

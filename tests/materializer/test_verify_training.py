@@ -18,8 +18,8 @@ from pyiceberg.catalog import Catalog
 
 from materializer.days import DayRange
 from materializer.offline.catalog import RECEIPT, open_catalog, table_name
-from materializer.offline.commit import commit
-from materializer.offline.files import data_files
+from materializer.offline.read import data_files
+from materializer.offline.write import commit
 from materializer.training.rebuild import rebuilding
 from materializer.training.receipt import Receipt, Source, read_receipt
 from tests.support import oracle

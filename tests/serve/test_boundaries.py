@@ -18,7 +18,7 @@ ALLOWED = {
     "materializer.config",
     "materializer.errors",
     "materializer.offline.catalog",
-    "materializer.offline.reader",
+    "materializer.offline.lookup",
     "materializer.views.versions",
     "materializer.online.connection",
     "materializer.registry",

@@ -13,9 +13,10 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from materializer.config import Settings
-from materializer.offline.activity import FIRST_DAY, LAST_DAY
 from materializer.offline.catalog import (
+    FIRST_DAY,
     GROUP_SNAPSHOT_ID,
+    LAST_DAY,
     REGISTRY,
     ensure_store,
     open_catalog,

@@ -30,8 +30,13 @@ import yaml
 
 from materializer import cli
 from materializer.config import Settings, parse_time
-from materializer.offline.activity import described_snapshot
-from materializer.offline.catalog import find_table, open_catalog, spans_name, table_name
+from materializer.offline.catalog import (
+    described_snapshot,
+    find_table,
+    open_catalog,
+    spans_name,
+    table_name,
+)
 from materializer.online import codec
 from materializer.online.connection import connect
 from materializer.registry import Contract

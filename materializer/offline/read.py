@@ -1,48 +1,96 @@
 """
-Reading Iceberg's data files with DuckDB.
+Reading: which data files a snapshot has, and their rows, streamed by Arrow or as SQL for DuckDB.
 
-Owns how a column of a contract is found in them (by Iceberg's field id, so that files written under
-an older schema read right) and how a file that lies elsewhere gets here. Refuses a table that lacks
-a column of the group, or has it in another type.
+Responsible for how a column of a contract is found in the files (by Iceberg's field id, so that
+files written under an older schema read right) and for copying files from elsewhere. Does not read
+a table that lacks a column of the group, or has it in another type.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.types import (
-    BooleanType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IcebergType,
-    IntegerType,
-    ListType,
-    LongType,
-    StringType,
-    TimestampType,
-)
+from pyiceberg.utils.datetime import days_to_date
 
-from materializer.errors import ContractMismatch
-from materializer.offline.catalog import translate_errors
+from materializer.errors import ContractMismatch, OfflineStoreUnavailable
+from materializer.offline.catalog import full_name, translate_errors
+from materializer.offline.schema import contract_type
 from materializer.registry import Column
-from materializer.registry.types import duckdb_type, element_type
+from materializer.registry.types import duckdb_type
 from materializer.sql import literal, quoted
 
-_ICEBERG: dict[str, tuple[type[IcebergType], ...]] = {
-    "string": (StringType,),
-    "int64": (LongType, IntegerType),
-    "double": (DoubleType, FloatType),
-    "boolean": (BooleanType,),
-    "date": (DateType,),
-    "timestamp": (TimestampType,),
-}
+# Rows that are read from a file at once.
+_BATCH = 204_800
 _COPY_BYTES = 1 << 20
+
+
+def data_files(table: Table, snapshot_id: int | None = None) -> list[DataFile]:
+    """
+    List the data files of a snapshot, the current one by default.
+
+    Raises:
+        OfflineStoreUnavailable: The snapshot holds row-level deletes, which only another engine
+            writes; this store's readers do not apply them.
+    """
+    if snapshot_id is None and table.current_snapshot() is None:
+        return []
+    files = []
+    for task in table.scan(row_filter=AlwaysTrue(), snapshot_id=snapshot_id).plan_files():
+        if task.delete_files:
+            raise OfflineStoreUnavailable(
+                full_name(table), "it holds row-level deletes; compact the table"
+            )
+        files.append(task.file)
+    return files
+
+
+def files_by_day(table: Table, snapshot_id: int | None = None) -> dict[date, list[DataFile]]:
+    """
+    List the data files of a snapshot of a group by their partition.
+
+    Returns:
+        Files by day, in day order.
+    """
+    days: dict[date, list[DataFile]] = {}
+    for file in data_files(table, snapshot_id):
+        days.setdefault(partition_day(file), []).append(file)
+    return dict(sorted(days.items()))
+
+
+def partition_day(file: DataFile) -> date:
+    """Return the day whose rows a data file holds."""
+    value = file.partition[0]
+    return value if isinstance(value, date) else days_to_date(value)
+
+
+def read_files(
+    table: Table, files: Iterable[DataFile], columns: Sequence[str]
+) -> pa.RecordBatchReader:
+    """Stream some columns of data files, file after file."""
+    schema = pa.schema([table.schema().as_arrow().field(name) for name in columns])
+
+    def batches() -> Iterator[Any]:
+        for file in files:
+            with table.io.new_input(file.file_path).open() as source:
+                for batch in pq.ParquetFile(source).iter_batches(_BATCH, columns=list(columns)):
+                    yield batch.cast(schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def count_rows(files: Iterable[DataFile]) -> int:
+    """Count the rows of data files, from their statistics."""
+    return sum(file.record_count for file in files)
 
 
 class Parquet:
@@ -78,7 +126,7 @@ class Parquet:
 
     def sql(self, locations: Sequence[str]) -> str:
         """
-        Write the relation of the columns of some files.
+        Return the SQL of a relation: the columns, read from some files.
 
         Args:
             locations: As the manifests have them; none makes a relation without rows.
@@ -93,7 +141,7 @@ class Parquet:
 
     def sql_by_name(self, locations: Sequence[str]) -> str:
         """
-        Write the same relation as `sql`, by the names of the columns where those never changed.
+        Return the same relation as `sql`, by the names of the columns where those never changed.
 
         So read, DuckDB applies the filters of a join while it reads, which takes half the time.
 
@@ -111,7 +159,7 @@ class Parquet:
 
     def local(self, location: str) -> str:
         """
-        Tell where a file is on this machine, after it was copied here if need be.
+        Return where a file is on this machine, copied first if it lies elsewhere.
 
         Raises:
             OfflineStoreUnavailable: It cannot be copied.
@@ -134,12 +182,12 @@ class Parquet:
 
 
 def _field(group: str, schema: Schema, column: Column) -> str:
-    """Write one entry of `read_parquet`'s schema."""
+    """Return one entry of `read_parquet`'s schema."""
     try:
         field = schema.find_field(column.name)
     except ValueError:
         raise _mismatch(group, f"the published table has no column {column.name}") from None
-    if not _fits(column.type, field.field_type):
+    if contract_type(field.field_type) != column.type:
         raise _mismatch(
             group,
             f"column {column.name} is {field.field_type} in the published table and "
@@ -149,15 +197,6 @@ def _field(group: str, schema: Schema, column: Column) -> str:
         f"{field.field_id}: {{name: {literal(column.name)}, "
         f"type: '{duckdb_type(column.type)}', default_value: null}}"
     )
-
-
-def _fits(kind: str, stored: IcebergType) -> bool:
-    if isinstance(stored, ListType):
-        element = element_type(kind)
-        return element is not None and _fits(element, stored.element_type)
-    if isinstance(stored, DecimalType):
-        return kind == f"decimal({stored.precision},{stored.scale})"
-    return isinstance(stored, _ICEBERG.get(kind, ()))
 
 
 def _mismatch(group: str, problem: str) -> ContractMismatch:

@@ -1,23 +1,23 @@
 """
-Data files: how rows become sorted Parquet files that Iceberg can list, and how they are listed.
+Writing: sorted Parquet files, and the commits that put them into a table and take others out.
 
-Owns file layout (sorted by entity, small row groups, so that one entity is one row group), the
-statistics that go with each file, and DuckDB as the sorter. Refuses to commit: a file written here
-is invisible until `publish` or `spans` names it in a snapshot.
+Responsible for the layout of files (sorted by entity, small row groups, so that one entity is in
+one row group), the statistics that go with each, and commits: each is a single new snapshot, and
+metadata stays bounded however often one publishes. Does not decide what is written: a file is
+invisible until `publish` or `activity` commits it.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.expressions import AlwaysTrue
+from pyiceberg.catalog import Catalog
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
@@ -25,10 +25,12 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
-from pyiceberg.table import Table
-from pyiceberg.utils.datetime import days_to_date
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.snapshots import Snapshot
 
-from materializer.errors import OfflineStoreUnavailable
+from materializer.offline.catalog import find_table, full_name, translate_errors
 from materializer.sql import quoted_list
 
 # One lookup reads and decodes one row group: 10,240 rows take 1.4 ms, 50,000 take 4 ms, and the
@@ -198,65 +200,6 @@ def _without_bounds(metadata: Any) -> set[str]:
     }
 
 
-def data_files(table: Table, snapshot_id: int | None = None) -> list[DataFile]:
-    """
-    List the data files of a snapshot, the current one by default.
-
-    Raises:
-        OfflineStoreUnavailable: The snapshot holds row-level deletes, which only another engine
-            writes; this store's readers do not apply them.
-    """
-    if snapshot_id is None and table.current_snapshot() is None:
-        return []
-    files = []
-    for task in table.scan(row_filter=AlwaysTrue(), snapshot_id=snapshot_id).plan_files():
-        if task.delete_files:
-            raise OfflineStoreUnavailable(
-                ".".join(table.name()), "it holds row-level deletes; compact the table"
-            )
-        files.append(task.file)
-    return files
-
-
-def files_by_day(table: Table, snapshot_id: int | None = None) -> dict[date, list[DataFile]]:
-    """
-    List the data files of a snapshot of a group by their partition.
-
-    Returns:
-        Files by day, in day order.
-    """
-    days: dict[date, list[DataFile]] = {}
-    for file in data_files(table, snapshot_id):
-        days.setdefault(partition_day(file), []).append(file)
-    return dict(sorted(days.items()))
-
-
-def partition_day(file: DataFile) -> date:
-    """Tell the day whose rows a data file holds."""
-    value = file.partition[0]
-    return value if isinstance(value, date) else days_to_date(value)
-
-
-def read_files(
-    table: Table, files: Iterable[DataFile], columns: Sequence[str]
-) -> pa.RecordBatchReader:
-    """Stream some columns of data files, file after file."""
-    schema = pa.schema([table.schema().as_arrow().field(name) for name in columns])
-
-    def batches() -> Iterator[Any]:
-        for file in files:
-            with table.io.new_input(file.file_path).open() as source:
-                for batch in pq.ParquetFile(source).iter_batches(_PIECE, columns=list(columns)):
-                    yield batch.cast(schema)
-
-    return pa.RecordBatchReader.from_batches(schema, batches())
-
-
-def count_rows(files: Iterable[DataFile]) -> int:
-    """Count the rows of data files, from their statistics."""
-    return sum(file.record_count for file in files)
-
-
 def discard(io: FileIO, files: Iterable[DataFile]) -> None:
     """Delete files that no snapshot names; what cannot be deleted stays, invisible."""
     for file in files:
@@ -266,3 +209,140 @@ def discard(io: FileIO, files: Iterable[DataFile]) -> None:
 def _delete(io: FileIO, path: str) -> None:
     with suppress(OSError):
         io.delete(path)
+
+
+def open_table(
+    catalog: Catalog,
+    name: str,
+    schema: Schema,
+    spec: PartitionSpec = UNPARTITIONED_PARTITION_SPEC,
+) -> Table:
+    """
+    Load a table, and create it when it holds nothing yet.
+
+    A table without a snapshot is what a killed first publish leaves; it is made again, as
+    the contract may have changed since.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog cannot be read or written.
+    """
+    table = find_table(catalog, name)
+    if table is not None and table.current_snapshot() is not None:
+        return table
+    with translate_errors(name):
+        if table is not None:
+            catalog.drop_table(name)
+        return catalog.create_table(name, schema, partition_spec=spec, properties=TABLE_PROPERTIES)
+
+
+def commit(
+    table: Table,
+    *,
+    add: Iterable[DataFile],
+    remove: Iterable[DataFile],
+    snapshot_properties: Mapping[str, str],
+    properties: Mapping[str, str],
+) -> Snapshot:
+    """
+    Take files out, put files in and set properties: all of it or nothing, as one commit.
+
+    Args:
+        table: At its current state; it is refreshed to the new one.
+        add: New files.
+        remove: Files of the current snapshot.
+        snapshot_properties: Kept with the new snapshot.
+        properties: Table properties to set.
+
+    Returns:
+        The new snapshot.
+
+    Raises:
+        OfflineStoreUnavailable: Someone else committed in between, or the catalog is gone.
+    """
+    with translate_errors(full_name(table)), table.transaction() as transaction:
+        changed = {k: v for k, v in properties.items() if table.properties.get(k) != v}
+        if changed:
+            transaction.set_properties(changed)
+        update = transaction.update_snapshot(snapshot_properties=dict(snapshot_properties))
+        with update.overwrite() as overwrite:
+            for file in add:
+                overwrite.append_data_file(file)
+            for file in remove:
+                overwrite.delete_data_file(file)
+        _merge_manifests(table, transaction, snapshot_properties)
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    return snapshot
+
+
+def set_schema(table: Table, schema: Schema) -> None:
+    """
+    Give a table exactly the columns of *schema*, in its order, as one commit of its own.
+
+    Snapshots keep the columns they were written with. A column that stays keeps its id; one whose
+    type is another is a new one.
+
+    Raises:
+        OfflineStoreUnavailable: The catalog cannot be written.
+    """
+    new = {field.name: field.field_type for field in schema.fields}
+    old = {field.name: field.field_type for field in table.schema().fields}
+    if [*new.items()] == [*old.items()]:
+        return
+    with translate_errors(full_name(table)):
+        with table.update_schema(allow_incompatible_changes=True) as change:
+            for name in old:
+                if new.get(name) != old[name]:
+                    change.delete_column((name,))
+            for name in new:
+                if new[name] != old.get(name):
+                    change.add_column((name,), new[name])
+        with table.update_schema(allow_incompatible_changes=True) as change:
+            for name in reversed(new):
+                change.move_first((name,))
+
+
+def _merge_manifests(
+    table: Table, transaction: Transaction, snapshot_properties: Mapping[str, str]
+) -> None:
+    head = transaction.table_metadata.current_snapshot()
+    if head is None or len(head.manifests(table.io)) < MANIFESTS:
+        return
+    # An append of nothing: PyIceberg merges manifests when it appends, not when it overwrites.
+    update = transaction.update_snapshot(snapshot_properties=dict(snapshot_properties))
+    with update.merge_append():
+        pass
+
+
+def retire(table: Table, *, keep: int) -> None:
+    """
+    Forget all but the newest snapshots of a table, and delete the files that only those had.
+
+    For derived data alone: what is forgotten cannot be travelled back to.
+
+    Args:
+        table: At its current state.
+        keep: Snapshots that stay, the current one among them.
+
+    Raises:
+        OfflineStoreUnavailable: The store cannot be read or written.
+    """
+    snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
+    old, kept = snapshots[:-keep], snapshots[-keep:]
+    if not old:
+        return
+    with translate_errors(full_name(table)):
+        stays = {path for snapshot in kept for path in _paths(table, snapshot)}
+        goes = {path for snapshot in old for path in _paths(table, snapshot)} - stays
+        table.maintenance.expire_snapshots().by_ids([s.snapshot_id for s in old]).commit()
+        for path in goes:
+            with suppress(OSError):
+                table.io.delete(path)
+
+
+def _paths(table: Table, snapshot: Snapshot) -> Iterator[str]:
+    yield snapshot.manifest_list
+    for manifest in snapshot.manifests(table.io):
+        yield manifest.manifest_path
+        for entry in manifest.fetch_manifest_entry(table.io):
+            yield entry.data_file.file_path

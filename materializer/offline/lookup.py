@@ -1,0 +1,261 @@
+"""
+Lookups: the newest row of an entity that was available at a time.
+
+Responsible for what a server needs of the offline store: it notices new commits by itself, and
+answers from one consistent state whatever a publish is doing. Does not decide which row answers;
+see `search`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from math import inf
+from typing import TypeAlias, TypeVar
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+
+from materializer.errors import (
+    LookupMiss,
+    NotPublished,
+    OfflineStoreUnavailable,
+    UnknownEntity,
+)
+from materializer.offline.catalog import (
+    metadata_location,
+    published_groups,
+    spans_name,
+    table_name,
+    translate_errors,
+)
+from materializer.offline.rows import FOOTER_BYTES, KeyPart, RowFinder
+from materializer.offline.search import LookupIndex, Row, Search, index_snapshot, search, typed_key
+from materializer.offline.snapshot import open_snapshot
+from materializer.registry import FeatureGroup
+
+T = TypeVar("T")
+
+# A key, its values as text in key order, and a time [aware].
+LookupRequest: TypeAlias = "tuple[Sequence[str], datetime]"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    How far a published state reaches.
+
+    Attributes:
+        snapshot_id: The group's snapshot.
+        day: Its newest day, or the newest up to the day requested; None when there is none.
+        available_at: Since when the newest row of that day may be used [UTC, naive]; None when the
+            files do not say.
+    """
+
+    snapshot_id: int
+    day: date | None
+    available_at: datetime | None
+
+
+class OfflineReader:
+    """
+    Answers lookups. Safe for threads; one reader serves a whole process.
+
+    Memory is bounded: file lists of the current state, and footers up to a limit.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        refresh_seconds: float = 1.0,
+        footer_bytes: int = FOOTER_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Start without reading anything.
+
+        Args:
+            catalog: From `catalog.open_catalog`.
+            refresh_seconds: How old a state may be before the catalog is read again [s].
+            footer_bytes: Bound of the Parquet footers kept in memory [bytes].
+            clock: Returns the seconds that have passed.
+        """
+        self.catalog = catalog
+        self._refresh_seconds = refresh_seconds
+        self._clock = clock
+        self._finder = RowFinder(footer_bytes=footer_bytes)
+        self._indexes: dict[str, LookupIndex] = {}
+        self._due: dict[str, float] = {}
+        self._names: tuple[str, ...] = ()
+        self._names_due = -inf
+        self._lock = threading.Lock()
+
+    def groups(self) -> Mapping[str, FeatureGroup]:
+        """
+        Return the registry as it was published, by group name.
+
+        Raises:
+            OfflineStoreUnavailable: The store cannot be read.
+        """
+        if self._clock() >= self._names_due:
+            self._names = published_groups(self.catalog)
+            self._names_due = self._clock() + self._refresh_seconds
+        groups = {}
+        for name in self._names:
+            # A first publish that was killed leaves names without a state.
+            with suppress(NotPublished):
+                groups[name] = self._index(name).snapshot.group
+        return groups
+
+    def state(self, group: str, until: date | None = None) -> State:
+        """
+        Return which state of a group lookups answer from, and how far it reaches.
+
+        Args:
+            group: Group name.
+            until: The newest day up to this one is returned; None: the newest.
+
+        Raises:
+            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
+        """
+        index = self._index(group)
+        newest = index.newest_day(until)
+        if newest is None:
+            return State(index.snapshot.snapshot_id, None, None)
+        latest = None if newest.last_available == datetime.max else newest.last_available
+        return State(index.snapshot.snapshot_id, newest.day, latest)
+
+    def snapshot_id(self, group: str) -> int:
+        """
+        Return which snapshot of a group lookups answer from.
+
+        Raises:
+            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
+        """
+        return self._index(group).snapshot.snapshot_id
+
+    def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
+        """
+        Find the newest row of an entity that was available at a time.
+
+        Args:
+            group: Group name.
+            key: Values of the entity columns as text, in key order.
+            as_of: The time [aware].
+
+        Returns:
+            Every column of the group by name, as Python values; times are aware, in UTC.
+
+        Raises:
+            UnknownEntity: The entity never had a row.
+            NotYetAvailable: Its first row became available later.
+            Expired: That row's `available_at` is `ttl_days` or more before *as_of*.
+            UnknownGroup: The store has other groups.
+            NotPublished: The store has no group yet, or not the whole of this one.
+            OfflineStoreUnavailable: The store cannot be read.
+        """
+        key = tuple(key)
+        return self._answer(group, lambda index: self._find(index, key, as_of))
+
+    def lookup_many(self, group: str, requests: Sequence[LookupRequest]) -> list[Row | LookupMiss]:
+        """
+        Find, for each of n requests, what `lookup` finds.
+
+        All are answered from one state. A file is read once for all the rows it holds, so many
+        requests cost far less than as many lookups; one entity may be requested many times. Memory
+        is that of the answers and of one row group.
+
+        Args:
+            group: Group name.
+            requests: n pairs of a key, its values as text in key order, and a time [aware].
+
+        Returns:
+            n rows as `lookup` returns them, or what it would have raised, in the order requested.
+
+        Raises:
+            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
+        """
+        return self._answer(group, lambda index: self._find_many(index, requests))
+
+    def _answer(self, group: str, find: Callable[[LookupIndex], T]) -> T:
+        index = self._index(group)
+        try:
+            return find(index)
+        except FileNotFoundError:
+            # Old spans are deleted; a state that old has been replaced since.
+            with translate_errors(table_name(group)):
+                return find(self._index(group, refresh=True))
+        except (OSError, pa.ArrowException) as error:
+            raise OfflineStoreUnavailable(table_name(group), str(error)) from error
+
+    def _find(self, index: LookupIndex, key: tuple[str, ...], as_of: datetime) -> Row:
+        snapshot = index.snapshot
+        parts = typed_key(snapshot.group, key)
+        if parts is None:
+            raise UnknownEntity(snapshot.group.name, key)
+        running = search(index, key, as_of)
+        paths = next(running)
+        while True:
+            rows = self._finder.find(snapshot.table.io, paths, snapshot.group.entity, parts)
+            try:
+                paths = running.send([] if rows is None else rows.to_pylist())
+            except StopIteration as end:
+                row: Row = end.value
+                return row
+
+    def _find_many(
+        self, index: LookupIndex, requests: Sequence[LookupRequest]
+    ) -> list[Row | LookupMiss]:
+        snapshot, group = index.snapshot, index.snapshot.group
+        # Stays the answer where the key cannot be read.
+        answers: list[Row | LookupMiss] = [UnknownEntity(group.name, key) for key, _ in requests]
+        keys: dict[int, tuple[KeyPart, ...]] = {}
+        searches: dict[int, Search] = {}
+        for number, (key, as_of) in enumerate(requests):
+            if (parts := typed_key(group, key)) is not None:
+                keys[number] = parts
+                searches[number] = search(index, tuple(key), as_of)
+                next(searches[number])
+        # Which searches need which files; at first all need the spans.
+        waiting = {index.spans: list(searches)} if searches else {}
+        while waiting:
+            paths, numbers = waiting.popitem()
+            requested = {keys[number] for number in numbers}
+            rows = self._finder.find_many(snapshot.table.io, paths, group.entity, requested)
+            for number in numbers:
+                try:
+                    more = tuple(searches[number].send(rows.get(keys[number], [])))
+                except StopIteration as end:
+                    answers[number] = end.value
+                except LookupMiss as miss:
+                    answers[number] = miss
+                else:
+                    waiting.setdefault(more, []).append(number)
+        return answers
+
+    def _index(self, name: str, *, refresh: bool = False) -> LookupIndex:
+        index = self._indexes.get(name)
+        if index is not None and not refresh and self._clock() < self._due[name]:
+            return index
+        # One thread looks for a new state; the others go on with the one they have.
+        if not self._lock.acquire(blocking=index is None or refresh) and index is not None:
+            return index
+        try:
+            return self._renew(name)
+        finally:
+            self._lock.release()
+
+    def _renew(self, name: str) -> LookupIndex:
+        index = self._indexes.get(name)
+        location = metadata_location(self.catalog, spans_name(name))
+        if index is None or index.snapshot.location != location:
+            self._indexes.pop(name, None)
+            index = index_snapshot(open_snapshot(self.catalog, name))
+        self._due[name] = self._clock() + self._refresh_seconds
+        self._indexes[name] = index
+        return index
