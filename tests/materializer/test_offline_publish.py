@@ -467,7 +467,7 @@ ONE = table_of([row_of("a", day_of(0), 1)])
         (ONE.append_column("extra", [["x"]]), r"surplus is \['extra'\]"),
         (
             ONE.set_column(2, "event_count_7d", pa.array(["1"])),
-            "event_count_7d is string, not integer",
+            "event_count_7d is string, not int64",
         ),
         (
             ONE.set_column(5, "available_at", pa.array([0], pa.timestamp("us", "UTC"))),
