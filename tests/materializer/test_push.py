@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import redis
 
@@ -237,10 +236,8 @@ def test_several_files_of_a_day_with_rows_of_different_times(
     for count, moment in [(2, early), (3, late + timedelta(hours=1)), (4, early)]:
         new = {**common, "clicks": count, "available_at": moment}
         bob = {**new, "user_id": "bob", "available_at": early - timedelta(hours=count)}
-        offline.table.append(pa.Table.from_pylist([new, bob], schema=offline.arrow))
-    snapshot = offline.table.current_snapshot()
-    assert snapshot is not None
-    offline.show(snapshot.snapshot_id)
+        offline.append(new, bob)
+    offline.show()
     go()
     assert clicks(client) == {"features:ann": 3, "features:bob": 2}
 
@@ -251,10 +248,8 @@ def test_a_row_of_the_newest_day_that_is_not_available_yet_does_not_hide_an_olde
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
     offline.publish({"2024-01-02": rows("2024-01-02", ann=2)})
     late = [{**row, "day": date(2024, 1, 2)} for row in rows("2024-01-08", bob=2)]
-    offline.table.append(pa.Table.from_pylist(late, schema=offline.arrow))
-    snapshot = offline.table.current_snapshot()
-    assert snapshot is not None
-    offline.show(snapshot.snapshot_id)
+    offline.append(*late)
+    offline.show()
     go(now=at("2024-01-03"))
     assert clicks(client) == {"features:ann": 2, "features:bob": 1}
 

@@ -226,7 +226,7 @@ def test_an_older_snapshot_is_not_pushed_unless_told(
     offline.publish({"2024-01-01": rows("2024-01-01", ann=2, cid=2)})
     go()
     offline.table.manage_snapshots().rollback_to_snapshot(old).commit()
-    offline.show(old)
+    offline.show()
     with pytest.raises(PushRefused, match="to go back to that: --allow-older") as caught:
         go()
     assert "\n" not in str(caught.value)
@@ -269,7 +269,7 @@ def test_an_older_snapshot_is_not_pushed_either_when_its_own_past_has_expired(
     assert newest is not None
     offline.table.manage_snapshots().create_tag(newest.snapshot_id, "newest").commit()
     offline.table.manage_snapshots().rollback_to_snapshot(old).commit()
-    offline.show(old)
+    offline.show()
     offline.table.maintenance.expire_snapshots().by_ids([first]).commit()
 
     with pytest.raises(PushRefused, match="to go back to that: --allow-older"):

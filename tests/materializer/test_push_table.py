@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -20,7 +20,6 @@ from materializer.errors import (
     NullKey,
     OfflineStoreUnavailable,
 )
-from materializer.offline.catalog import table_name
 from materializer.online import codec
 from materializer.online.lookup import get
 from materializer.online.push import PushReport, push
@@ -110,7 +109,9 @@ def test_nan_and_infinity_are_refused_before_anything_is_sent(
     offline: Offline, client: redis.Redis, go: Push, ratios: FeatureGroup, bad: float
 ) -> None:
     good, wrong = rows("2024-01-01", **{"ann": 1, "b b": 1})
-    offline.publish({"2024-01-01": [{**good, "ratio": 0.5}, {**wrong, "ratio": bad}]})
+    offline.publish({"2024-01-01": [{**good, "ratio": 0.5}]})
+    offline.append({**wrong, "day": date(2024, 1, 1), "ratio": bad})
+    offline.show()
     with pytest.raises(BadValue, match="column ratio of features:b%20b is NaN or infinite"):
         go()
     assert users(client) == []
@@ -123,14 +124,17 @@ def test_a_nan_that_nobody_would_read_is_no_hindrance(
     offline: Offline, go: Push, ratios: FeatureGroup
 ) -> None:
     (old,), (new,) = rows("2024-01-01", ann=1), rows("2024-01-02", ann=2)
-    offline.publish(
-        {"2024-01-01": [{**old, "ratio": float("nan")}], "2024-01-02": [{**new, "ratio": 0.5}]}
-    )
+    offline.publish({"2024-01-02": [{**new, "ratio": 0.5}]})
+    offline.append({**old, "day": date(2024, 1, 1), "ratio": float("nan")})
+    offline.show()
     assert go().rows == 1
 
 
 def test_a_row_without_a_key_is_refused(offline: Offline, go: Push) -> None:
-    offline.publish({"2024-01-01": [{**rows("2024-01-01", ann=1)[0], "user_id": None}]})
+    (row,) = rows("2024-01-01", ann=1)
+    offline.publish({"2024-01-01": [row]})
+    offline.append({**row, "day": date(2024, 1, 1), "user_id": None})
+    offline.show()
     with pytest.raises(NullKey, match="an entity column is null"):
         go()
 
@@ -239,11 +243,7 @@ def test_a_table_that_lies_elsewhere_is_copied_first(
     """Its files are named by a scheme that only the catalog's own file access understands."""
     folder = (offline.settings.home / "iceberg" / "elsewhere").as_posix()
     offline.catalog.properties["py-io-impl"] = "tests.support.elsewhere.ElsewhereIO"
-    made = offline.catalog.create_table(
-        table_name(offline.group.name), schema=offline.arrow, location=f"elsewhere://{folder}"
-    )
-    with made.update_spec() as change:
-        change.add_identity("day")
+    offline.catalog.properties["warehouse"] = f"elsewhere://{folder}"
     offline.publish(
         {"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)}
     )

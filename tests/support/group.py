@@ -1,7 +1,14 @@
-"""The first feature group as the registry has it, for tests and benchmarks that run no dbt."""
+"""The sample group as the registry has it, and groups like it, where no dbt runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from materializer.offline.schema import iceberg_schema
 from materializer.registry import Column, FeatureGroup
 
 GROUP = FeatureGroup(
@@ -28,4 +35,44 @@ GROUP = FeatureGroup(
         Column("available_at", "timestamp"),
         Column("max_event_ts", "timestamp", online=False),
     ),
+    tags=(),
+    version=None,
+    latest_version=None,
+    deprecation_date=None,
+    lineage=(),
+    fresh_hours=None,
+    closing_row=None,
 )
+
+
+def make_group(
+    name: str = GROUP.name,
+    columns: Mapping[str, str] | Sequence[Column] = GROUP.columns,
+    **changed: Any,
+) -> FeatureGroup:
+    """
+    Return the sample group with some fields changed.
+
+    Args:
+        name: Its name; of another than the sample's, id, relation and key prefix are made.
+        columns: Columns, or the type of each column by name.
+        changed: Other fields of `FeatureGroup`.
+    """
+    if isinstance(columns, Mapping):
+        columns = [Column(column, kind) for column, kind in columns.items()]
+    named = {
+        "unique_id": f"model.feature_store.{name}",
+        "relation_name": f'"warehouse"."feature_store"."{name}"',
+        "key_prefix": "features" if name == GROUP.name else f"features:{name}",
+    }
+    return replace(GROUP, name=name, columns=tuple(columns), **{**named, **changed})
+
+
+def arrow_schema(group: FeatureGroup) -> pa.Schema:
+    """Return the Arrow schema of a group's rows."""
+    return iceberg_schema(group.columns).as_arrow()
+
+
+def rows_table(group: FeatureGroup, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Make a group's rows a table; a column that a row lacks is null."""
+    return pa.Table.from_pylist(list(rows), schema=arrow_schema(group))

@@ -1,44 +1,27 @@
-"""A real offline store of one group, laid out as a publish does, for what reads it."""
+"""A real offline store of one group, for tests of what reads it."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from materializer.config import Settings
-from materializer.offline.catalog import (
-    FIRST_DAY,
-    GROUP_SNAPSHOT_ID,
-    LAST_DAY,
-    REGISTRY,
-    ensure_store,
-    open_catalog,
-    spans_name,
-    table_name,
-)
+from materializer.offline import publish as publishing
+from materializer.offline.catalog import ensure_store, open_catalog, table_name
 from materializer.registry import FeatureGroup
+from tests.support.group import rows_table
 
 Row = Mapping[str, Any]
 
-_ARROW = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "double": pa.float64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-}
-
 
 class Offline:
-    """An offline store with one group, laid out as `publish` does."""
+    """An offline store with one group."""
 
     def __init__(self, home: Path, group: FeatureGroup) -> None:
         self.settings = Settings(home=home)
@@ -50,25 +33,9 @@ class Offline:
         self.catalog.close()
 
     @property
-    def arrow(self) -> pa.Schema:
-        """The Arrow schema of the group's table."""
-        return pa.schema(
-            [
-                pa.field(column.name, _ARROW.get(column.type) or _decimal(column.type))
-                for column in self.group.columns
-            ]
-        )
-
-    @property
     def table(self) -> Table:
-        """The group's table, made when it is not there."""
-        name = table_name(self.group.name)
-        if self.catalog.table_exists(name):
-            return self.catalog.load_table(name)
-        made = self.catalog.create_table(name, schema=self.arrow)
-        with made.update_spec() as update:
-            update.add_identity(self.group.partition)
-        return self.catalog.load_table(name)
+        """The group's table."""
+        return self.catalog.load_table(table_name(self.group.name))
 
     def publish(self, days: Mapping[str, Sequence[Row]], *, spans: bool = True) -> int:
         """
@@ -76,70 +43,36 @@ class Offline:
 
         Args:
             days: Day -> its rows, without the partition column; an empty day is removed.
-            spans: Also say, as the last step of a publish does, that readers may see it.
+            spans: False leaves what a publish leaves that is killed between its two commits.
 
         Returns:
             The snapshot made.
         """
-        rows = [
-            {self.group.partition: date.fromisoformat(day), **row}
-            for day, some in days.items()
-            for row in some
-        ]
-        data = pa.Table.from_pylist(rows, schema=self.arrow)
-        if self.table.current_snapshot() is None:
-            self.table.append(data)
-        else:
-            wanted = ", ".join(f"'{day}'" for day in days)
-            with warnings.catch_warnings():
-                # PyIceberg warns of replacing a day that was not there.
-                warnings.simplefilter("ignore", UserWarning)
-                self.table.overwrite(data, overwrite_filter=f"{self.group.partition} in ({wanted})")
-        snapshot = self.table.current_snapshot()
-        assert snapshot is not None
-        if spans:
-            self.show(snapshot.snapshot_id)
-        return snapshot.snapshot_id
+        partition = self.group.partition
+        with pytest.MonkeyPatch.context() as patch:
+            if not spans:
+                patch.setattr(publishing, "update_spans", lambda *_: False)
+            report = publishing.publish_days(
+                self.catalog,
+                self.group,
+                days=map(date.fromisoformat, days),
+                rows=lambda day: rows_table(
+                    self.group, ({partition: day, **row} for row in days[str(day)])
+                ),
+                warehouse_id="warehouse-1",
+                ledger_sequence=1,
+                allow_removals=True,
+            )
+        assert report.snapshot_id is not None
+        return report.snapshot_id
 
-    def show(self, snapshot_id: int) -> None:
-        """Commit the spans of a snapshot, which name it."""
-        name = spans_name(self.group.name)
-        keys = [*self.group.entity]
-        scan = self.table.scan(
-            selected_fields=(*keys, self.group.partition), snapshot_id=snapshot_id
-        )
-        found = _spans(scan.to_arrow(), keys, self.group.partition)
-        if not self.catalog.table_exists(name):
-            self.catalog.create_table(name, schema=found.schema)
-        table = self.catalog.load_table(name)
-        with warnings.catch_warnings(), table.transaction() as transaction:
-            # PyIceberg warns of replacing what was not there.
-            warnings.simplefilter("ignore", UserWarning)
-            transaction.overwrite(found, snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot_id)})
-            transaction.set_properties({REGISTRY: self.group.to_json()})
+    def append(self, *rows: Row) -> None:
+        """Add rows as another engine may, unchecked; with the partition column."""
+        self.table.append(rows_table(self.group, rows))
 
-
-def _spans(rows: pa.Table, keys: Sequence[str], partition: str) -> pa.Table:
-    """Find each entity's runs of consecutive days, in plain Python."""
-    days: dict[tuple[Any, ...], set[date]] = {}
-    for row in rows.to_pylist():
-        days.setdefault(tuple(row[key] for key in keys), set()).add(row[partition])
-    one = timedelta(days=1)
-    spans = []
-    for key, there in days.items():
-        first = [day for day in sorted(there) if day - one not in there]
-        last = [day for day in sorted(there) if day + one not in there]
-        spans += [(*key, *ends) for ends in zip(first, last, strict=True)]
-    columns = [*keys, FIRST_DAY, LAST_DAY]
-    schema = pa.schema(
-        [*(rows.schema.field(key) for key in keys), *((end, pa.date32()) for end in columns[-2:])]
-    )
-    return pa.Table.from_pylist([dict(zip(columns, span, strict=True)) for span in spans], schema)
-
-
-def _decimal(kind: str) -> pa.DataType:
-    precision, scale = kind.removeprefix("decimal(").removesuffix(")").split(",")
-    return pa.decimal128(int(precision), int(scale))
+    def show(self) -> None:
+        """Let readers see the current snapshot."""
+        publishing.ensure_spans(self.catalog, self.group)
 
 
 def rows(day: str, **clicks: int) -> list[Row]:
