@@ -1,10 +1,10 @@
 """
-The HTTP side of the feature store: a Flask application that answers lookups.
+Responsible for the HTTP side of the feature store: a Flask application that answers lookups.
 
-Owns the application factory. Refuses everything at import: settings, connections and the clock come
-in through `create_app`, and a store is opened when a request first needs it. Even its own modules
-are imported tstores: they bring PyArrow and PyIceberg, for which `feature-server --help` need not
-wait, and which the process that forks the workers should not have in it.
+Opens nothing at import: settings, connections and the clock come in through `create_app`, and a
+store is opened when a request first needs it. Even the server's own modules are imported there:
+they bring PyArrow and PyIceberg, for which `feature-server --help` need not wait, and which the
+process that forks the workers should not have in it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def create_app(
     Make the application.
 
     Args:
-        settings: Wstores the stores are, and the clock; None reads the environment, the token too.
+        settings: Where the stores are, and the clock; None reads the environment, the token too.
         stores: Stores to use in place of those of *settings*.
-        token: What clients must send; None lets everybody ask.
+        token: What clients must send; None serves everybody.
 
     Raises:
         UsageError: A setting of the environment cannot be read.
@@ -36,10 +36,10 @@ def create_app(
     from flask import Flask
 
     from serve import auth, errors
-    from serve.fast_path import Shortcut
+    from serve.fast_path import FastPath
     from serve.requests import query
     from serve.requests.batch import MOST_BYTES
-    from serve.responses import Compact
+    from serve.responses import CompactJson
     from serve.routes import (
         batch,
         feature_groups,
@@ -57,10 +57,10 @@ def create_app(
         token = token or auth.read_token()
 
     app = Flask(__name__, static_folder=None)
-    # An answer's order is part of its meaning, and OPTIONS has nothing to say.
+    # OPTIONS has nothing to report.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
-    app.json = Compact(app)
+    app.json = CompactJson(app)
     stores = stores or Stores(settings or Settings.from_env())
     app.extensions["stores"] = stores
     metrics.init_app(app, stores)
@@ -68,19 +68,11 @@ def create_app(
     errors.init_app(app)
     auth.init_app(app, token)
     app.after_request(_uncached)
-    for module in (
-        online,
-        offline,
-        batch,
-        vectors,
-        feature_groups,
-        feature_views,
-        health,
-        metrics,
-        openapi,
-    ):
-        app.register_blueprint(module.blueprint)
-    app.wsgi_app = Shortcut(app, stores, token)  # type: ignore[method-assign]
+    for lookups in (online, offline, batch, vectors):
+        app.register_blueprint(lookups.blueprint)
+    for about in (feature_groups, feature_views, health, metrics, openapi):
+        app.register_blueprint(about.blueprint)
+    app.wsgi_app = FastPath(app, stores, token)  # type: ignore[method-assign]
     return app
 
 

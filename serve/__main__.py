@@ -1,9 +1,9 @@
 """
 `feature-server`, also `python -m serve`: the production server on the command line.
 
-Owns the options, the lines a person reads while it starts, and the exit codes. Refuses to listen
-where other machines could reach it, unless it asks callers for a token; and refuses to need a
-filled store: it starts, and `/ready` says what is missing.
+Responsible for the options, the lines a person reads while it starts, and the exit codes. Does not
+listen where other machines could reach it, unless callers must send a token; and does not need a
+filled store: it starts, and `/ready` reports what is missing.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ MOST_PORT = 65535
 THREADS = 8
 # Time [s] a request in flight has to end after SIGTERM.
 GRACE = 10
-# Longest time [s] from a made application to an open port, and between two looks at it.
+# Longest time [s] from a made application to an open port, and between two checks of it.
 OPEN_PATIENCE = 30.0
 OPEN_WATCH = 0.01
-# Time [s] between two looks at whether the parent lives.
+# Time [s] between two checks whether the parent lives.
 PARENT_WATCH = 1.0
-# Files here never reach a disk; Linux has it.
-MEMORY = "/dev/shm"  # noqa: S108 - a folder of mkdtemp in it is nobody else's
+# Files in this folder never reach a disk; Linux has it.
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of mkdtemp in it belongs to nobody else
 # Time [s] to wait for one answer of the online store before starting without it.
 WAKE_TIMEOUT = 1.0
 
@@ -70,7 +70,7 @@ settings (environment):
   FEATURE_STORE_HOME    folder of the stores (default: .feature_store)
   FEATURE_STORE_NOW     the clock, for tests and demos (default: the real one)
   REDIS_URL             the online store (default: an embedded server, started on demand)
-  FEATURE_SERVER_TOKEN  bearer token to ask clients for (default: none, loopback only)
+  FEATURE_SERVER_TOKEN  bearer token that clients must send (default: none, loopback only)
   PYICEBERG_CATALOG__*  any PyIceberg catalog in place of the local one
 
 exit codes: 0 stopped by SIGTERM or Ctrl-C, 1 the server cannot start, 2 usage
@@ -78,14 +78,14 @@ exit codes: 0 stopped by SIGTERM or Ctrl-C, 1 the server cannot start, 2 usage
 
 
 class CannotListen(FeatureStoreError):
-    """The port cannot be had."""
+    """The port is taken, or not allowed."""
 
     exit_code = FAILED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """
-    Run the server until it is told to stop.
+    Run the server until it is stopped.
 
     Args:
         arguments: The command line without its first word; None takes that of the process.
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _require_free(options.host, options.port)
         _wake_online_store(settings)
     except FeatureStoreError as error:
-        _complain(str(error))
+        _print_error(str(error))
         return error.exit_code
     return _serve(settings, token, options.host, options.port, options.workers)
 
@@ -153,15 +153,15 @@ def _require_loopback(host: str) -> None:
 
 def _addresses(host: str) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise UsageError(f"--host {host} is not an address of this machine") from None
-    return [str(entry[4][0]) for entry in found]
+    return [str(entry[4][0]) for entry in entries]
 
 
 def _require_free(host: str, port: int) -> None:
     """
-    Find out that the port is taken before the server shares it.
+    Check that the port is free.
 
     The server opens its socket so that several processes may share the port, and would join
     another server of the same user without a word.
@@ -180,11 +180,11 @@ def _require_free(host: str, port: int) -> None:
 
 
 def _wake_online_store(settings: Settings) -> None:
-    # Here rather than in a worker, so that it is said once, and before the first request.
+    # Not in a worker, so that it is reported once, and before the first request.
     try:
-        connection.connect(settings, announce=_say, timeout=WAKE_TIMEOUT).close()
+        connection.connect(settings, announce=_print, timeout=WAKE_TIMEOUT).close()
     except StoreUnavailable as error:
-        _complain(f"{error}; until then online lookups answer 503")
+        _print_error(f"{error}; until then online lookups answer 503")
 
 
 def _serve(settings: Settings, token: str | None, host: str, port: int, workers: int) -> int:
@@ -206,7 +206,7 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
     try:
         folder = _counts_folder()
     except OSError as error:
-        _complain(f"no folder for the workers' counts can be made: {error}; make room in TMPDIR")
+        _print_error(f"no folder for the workers' counts can be made: {error}; make room in TMPDIR")
         return FAILED
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
     try:
@@ -220,21 +220,21 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
         return stop.code if isinstance(stop.code, int) else FAILED
     finally:
         folder.cleanup()
-    _say("stopped")
+    _print("stopped")
     return DONE
 
 
 def _counts_folder() -> tempfile.TemporaryDirectory[str]:
-    """Make the folder into whose files the workers count, so that any of them can tell the sum."""
+    """Make the folder for the counts of all workers, so that any of them can report the sum."""
     # The files are mapped into memory, and a disk that fills up would end a worker that counts.
-    place = MEMORY if os.access(MEMORY, os.W_OK) else None
-    return tempfile.TemporaryDirectory(prefix=f"{NAME}-", dir=place, ignore_cleanup_errors=True)
+    folder = MEMORY if os.access(MEMORY, os.W_OK) else None
+    return tempfile.TemporaryDirectory(prefix=f"{NAME}-", dir=folder, ignore_cleanup_errors=True)
 
 
 def _load(
     settings: Settings, token: str | None, address: tuple[str, int], url: str, first: Lock
 ) -> Flask:
-    """Make one worker's application; the first worker says that the server is ready."""
+    """Make one worker's application; the first worker reports that the server is ready."""
     # Until the worker sets its own, it has the handler of its parent, which would swallow a stop.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -252,21 +252,21 @@ def _load(
         line = f"listening on {url}; try: {curl} {url}/features/online/user1"
     except (ApiError, StoreUnavailable) as error:
         if translate(error).code != "unknown_group":
-            line = f"listening on {url}, not ready: {error}; ask again: {curl} {url}/ready"
+            line = f"listening on {url}, not ready: {error}; check again: {curl} {url}/ready"
     if first.acquire(block=False):
-        threading.Thread(target=_say_when_open, args=(address, line), daemon=True).start()
+        threading.Thread(target=_print_when_open, args=(address, line), daemon=True).start()
     return app
 
 
-def _say_when_open(address: tuple[str, int], line: str) -> None:
-    """Say a line once the port answers: the server opens it only after the application is made."""
+def _print_when_open(address: tuple[str, int], line: str) -> None:
+    """Print a line once the port answers: the server opens it after the application is made."""
     deadline = time.monotonic() + OPEN_PATIENCE
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(address, timeout=OPEN_PATIENCE):
-            _say(line)
+            _print(line)
             return
         time.sleep(OPEN_WATCH)
-    _complain(f"the port {address[1]} did not open within {OPEN_PATIENCE:.0f} s")
+    _print_error(f"the port {address[1]} did not open within {OPEN_PATIENCE:.0f} s")
 
 
 def _end_with(parent: int) -> None:
@@ -277,12 +277,12 @@ def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write(f"{NAME}: {line}\n")
     sys.stdout.flush()
 
 
-def _complain(line: str) -> None:
+def _print_error(line: str) -> None:
     sys.stderr.write(f"{NAME}: {line}\n")
     sys.stderr.flush()
 

@@ -1,8 +1,8 @@
 """
-Who may ask: the one token of `FEATURE_SERVER_TOKEN`.
+Responsible for the one bearer token of `FEATURE_SERVER_TOKEN`: how it is read and compared.
 
-Owns how it is read and compared. Refuses every request without it but `/health`, and to show it: no
-message, log or answer holds it.
+Does not let a request through without it, except to `/health`; and never shows it: no message, log
+or answer holds it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _FORM = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 OPEN = {"/health"}
 REFUSAL = "unauthorized"
-_ASKED = "token_is_asked"
+_NEEDED = "needs_token"
 
 
 def read_token(environ: Mapping[str, str] | None = None) -> str | None:
     """
-    Read the token that clients must send, or None when none is set.
+    Return the token that clients must send, or None when none is set.
 
     Args:
         environ: The environment; None takes that of the process.
@@ -40,8 +40,8 @@ def read_token(environ: Mapping[str, str] | None = None) -> str | None:
     token = env.get("FEATURE_SERVER_TOKEN")
     if token is not None and not _FORM.fullmatch(token):
         raise UsageError(
-            "FEATURE_SERVER_TOKEN is set, but is no token: write letters, digits and -._~+/, with "
-            "= at the end only; or unset it, to serve everybody on loopback"
+            "FEATURE_SERVER_TOKEN is set, but is not a token: write letters, digits and -._~+/, "
+            "with = at the end only; or unset it, to serve everybody on loopback"
         )
     return token
 
@@ -53,35 +53,35 @@ def init_app(app: Flask, token: str | None) -> None:
 
     from serve.errors import ApiError
 
-    app.extensions[_ASKED] = token is not None
+    app.extensions[_NEEDED] = token is not None
     if token is None:
         return
 
     def check() -> None:
         if request.url_rule is not None and request.url_rule.rule in OPEN:
             return
-        if not carries(request.headers.get("Authorization", ""), token):
+        if not has_token(request.headers.get("Authorization", ""), token):
             raise ApiError(REFUSAL, "send the header Authorization: Bearer <token>")
 
     app.before_request(check)
 
 
-def carries(header: str, token: str | None) -> bool:
+def has_token(header: str, token: str | None) -> bool:
     """
-    Tell whether a request carries the token.
+    Return whether a request carries the token.
 
     Args:
         header: Its `Authorization`, '' for none.
-        token: What clients must send; None lets everybody ask.
+        token: What clients must send; None serves everybody.
     """
     if token is None:
         return True
-    scheme, _, given = header.partition(" ")
+    scheme, _, sent = header.partition(" ")
     # Bytes: compare_digest takes no text beyond ASCII, and a header may hold it.
-    same = hmac.compare_digest(given.strip(" ").encode("utf-8", "surrogateescape"), token.encode())
+    same = hmac.compare_digest(sent.strip(" ").encode("utf-8", "surrogateescape"), token.encode())
     return scheme.lower() == "bearer" and same
 
 
-def is_asked(app: Flask) -> bool:
-    """Tell whether *app* asks for a token."""
-    return bool(app.extensions[_ASKED])
+def needs_token(app: Flask) -> bool:
+    """Return whether *app* serves only requests that carry a token."""
+    return bool(app.extensions[_NEEDED])

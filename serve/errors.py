@@ -1,14 +1,15 @@
 """
 The one shape of every error answer, `{"error": {"code", "message"}}`, and the codes there are.
 
-Owns the codes, their HTTP status and meaning, and the translation of whatever was raised into them.
-Refuses to show a traceback or a framework's own page to a client: what nobody foresaw is logged,
-and answered as `internal_error`.
+Responsible for the codes, their HTTP status and meaning, and the translation of whatever was raised
+into them. Does not show a traceback or a framework's own page to a client: an unexpected error is
+logged, and answered as `internal_error`.
 """
 
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, jsonify
@@ -38,10 +39,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unknown_group": (404, "no such group was published, or none that answers this route"),
     "unknown_view": (404, "no such feature view was pushed"),
     "unknown_route": (404, "no such route"),
-    "method_not_allowed": (
-        405,
-        "the route exists, but answers other methods only",
-    ),
+    "method_not_allowed": (405, "the route exists, but answers other methods only"),
     "version_gone": (409, "the view has no such version of its parameters, or not any more"),
     "internal_error": (500, "a defect of the server, or a value it cannot read; see its log"),
     "store_unavailable": (503, "a store cannot be reached now; try again"),
@@ -60,13 +58,6 @@ _KINDS: tuple[tuple[type[FeatureStoreError], str], ...] = (
 )
 # What any route may answer.
 ANYWHERE = "internal_error"
-_HTTP = {
-    404: (
-        "unknown_route",
-        "no such route; lookups are GET /features/online/<id> and "
-        "GET /features/offline/<id>?as_of=<time>",
-    ),
-}
 _logger = logging.getLogger(__name__)
 
 
@@ -98,12 +89,12 @@ def _answer(error: Exception) -> Response:
 
 
 def body(error: ApiError) -> dict[str, Any]:
-    """Write the document that an error is answered with."""
+    """Return the JSON document of an error."""
     return {"error": {"code": error.code, "message": str(error)}}
 
 
 def translate(error: Exception) -> ApiError:
-    """Find the code for whatever was raised; what nobody foresaw is logged."""
+    """Return the error answer for whatever was raised; an unexpected error is logged."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, HTTPException):
@@ -111,7 +102,7 @@ def translate(error: Exception) -> ApiError:
     for kind, code in _KINDS:
         if isinstance(error, kind):
             return ApiError(code, str(error))
-    _logger.error("unforeseen error", exc_info=error)
+    _logger.error("unexpected error", exc_info=error)
     if isinstance(error, FeatureStoreError):
         return ApiError("internal_error", str(error))
     return ApiError("internal_error", "the server failed; its log says why")
@@ -119,29 +110,28 @@ def translate(error: Exception) -> ApiError:
 
 def codes_of(*raised: str | type[FeatureStoreError]) -> tuple[str, ...]:
     """
-    List the codes of errors, each once.
+    Return codes, each once.
 
     Args:
-        raised: Codes, and exceptions in the place of the codes that they and those below them are
-            answered with.
+        raised: Codes, and exceptions, which stand for the codes of themselves and their subclasses.
 
     Raises:
         KeyError: A code is not in the table, or an exception has none of its own.
     """
-    found: list[str] = []
-    for one in raised:
-        if isinstance(one, str):
-            known = [one] if one in CODES else []
+    codes: list[str] = []
+    for error in raised:
+        if isinstance(error, str):
+            known = [error] if error in CODES else []
         else:
-            known = [code for kind, code in _KINDS if issubclass(kind, one)]
+            known = [code for kind, code in _KINDS if issubclass(kind, error)]
         if not known:
-            raise KeyError(one)
-        found += known
-    return tuple(dict.fromkeys(found))
+            raise KeyError(error)
+        codes += known
+    return tuple(dict.fromkeys(codes))
 
 
 def quoted(text: str) -> str:
-    """Quote what a client sent, cut where it is long."""
+    """Return what a client sent in quotes, cut where it is long."""
     return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
@@ -151,7 +141,11 @@ def _http(error: HTTPException) -> ApiError:
         *most, last = sorted(error.valid_methods or ["nothing"])
         methods = f"{', '.join(most)} and {last}" if most else last
         return ApiError("method_not_allowed", f"this route answers {methods} only")
-    if status in _HTTP:
-        return ApiError(*_HTTP[status])
+    if status == HTTPStatus.NOT_FOUND:
+        return ApiError(
+            "unknown_route",
+            "no such route; lookups are GET /features/online/<id> and "
+            "GET /features/offline/<id>?as_of=<time>",
+        )
     code = "bad_request" if status < 500 else "internal_error"
     return ApiError(code, error.description or error.name)

@@ -1,9 +1,8 @@
 """
-The rows that vectors are made of: of each group that a view joins, one for each key asked for.
+Responsible for the rows that vectors are made of: one for each key, of each group of a view.
 
-Owns the way from keys to rows, from either store, and what is told of a row beside its values. A
-key that is asked for many times is read, and decoded, once. Refuses to take a group whose first
-push did not end for one without rows.
+A key that is sent many times is read, and decoded, once. Does not mistake a group whose first push
+was interrupted for one without rows.
 """
 
 from __future__ import annotations
@@ -11,25 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
 from materializer.online import codec
 from materializer.registry import FeatureGroup, Join
 from materializer.views.vector import Vectors
 from serve.errors import ApiError, quoted
-from serve.requests.vectors import Asked, keys_of
+from serve.requests.batch import Key
+from serve.requests.vectors import VectorRequest
 from serve.responses import Freshness, value_as_json
 from serve.stores.stores import Stores
-
-Source: TypeAlias = Literal["online", "offline"]
-Key: TypeAlias = "tuple[str, ...]"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    What was found for one key in one group.
+    The row of one key in one group.
 
     Attributes:
         values: By column, as JSON has them; None when there is no row.
@@ -45,101 +42,115 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class JoinedRows:
     """
-    One group of a view, for n keys.
+    One join of a view, with the rows of n keys.
 
     Attributes:
-        join: How the view has it.
-        rows: n rows, in the order asked.
+        join: The join.
+        rows: n rows, in the order of the request.
     """
 
     join: Join
     rows: Sequence[Row]
 
 
-def online(stores: Stores, view: str, asked: Asked, now: datetime) -> tuple[Vectors, list[Joined]]:
+@dataclass(frozen=True, slots=True)
+class _JoinKeys:
+    """One join of a view, its group, and that group's key for each of n vectors."""
+
+    join: Join
+    group: FeatureGroup
+    keys: Sequence[Key]
+
+    def distinct(self) -> list[Key]:
+        return list(dict.fromkeys(self.keys))
+
+    def joined(self, rows: Mapping[Key, Row]) -> JoinedRows:
+        return JoinedRows(self.join, [rows[key] for key in self.keys])
+
+
+def read_online(
+    stores: Stores, view: str, request: VectorRequest, now: datetime
+) -> tuple[Vectors, list[JoinedRows]]:
     """
-    Find version and rows in one round trip: of each group its state, then its rows.
+    Read version and rows in one round trip: of each group its state, then its rows.
 
     Raises:
         ApiError: `bad_request`, `unknown_view`, `version_gone`, `unknown_group`,
             `not_materialized`.
         StoreUnavailable: A store cannot be reached, or was never filled.
-        UnreadableValue: What is stored there is not ours.
+        UnreadableValue: This project did not write what is stored there.
     """
-    keys: list[list[Key]] = []
-    groups: list[FeatureGroup] = []
+    joins: list[_JoinKeys] = []
 
-    def names(vectors: Vectors) -> list[str]:
-        nonlocal keys, groups
-        version = vectors.version
-        groups = [stores.directory.named(join.group) for join in version.joins]
-        sent = keys_of(version, asked)
-        keys = [_keys(*one, sent) for one in zip(version.joins, groups, strict=True)]
-        return [
-            name
-            for group, some in zip(groups, keys, strict=True)
-            for name in (
-                codec.meta_key(group.name),
-                *codec.keys(group.key_prefix, list(dict.fromkeys(some))),
-            )
-        ]
+    def row_keys(vectors: Vectors) -> list[str]:
+        nonlocal joins
+        joins = _join_keys(stores, vectors, request)
+        names: list[str] = []
+        for join in joins:
+            names.append(codec.meta_key(join.group.name))
+            names += codec.keys(join.group.key_prefix, join.distinct())
+        return names
 
-    found = stores.versions.read(view, asked.version, names)
-    if found is None:
-        raise _unknown(stores, view)
-    vectors, raw = found
+    read = stores.versions.read(view, request.version, row_keys)
+    if read is None:
+        raise _unknown_view(stores, view)
+    vectors, raw = read
     joined = []
-    for join, group, some in zip(vectors.version.joins, groups, keys, strict=True):
-        distinct = dict.fromkeys(some)
-        pushed, *values = raw[: len(distinct) + 1]
-        raw = raw[len(distinct) + 1 :]
+    for join in joins:
+        keys = join.distinct()
+        pushed, *values = raw[: len(keys) + 1]
+        raw = raw[len(keys) + 1 :]
         if pushed is None and (not values or None in values):
-            raise NotMaterialized(group.name)
-        fresh = Freshness(group, now)
+            raise NotMaterialized(join.group.name)
+        fresh = Freshness(join.group, now)
         rows = {
-            key: _online_row(stores, group, fresh, key, value)
-            for key, value in zip(distinct, values, strict=True)
+            key: _online_row(stores, join.group, fresh, key, value)
+            for key, value in zip(keys, values, strict=True)
         }
-        joined.append(Joined(join, [rows[key] for key in some]))
+        joined.append(join.joined(rows))
     return vectors, joined
 
 
-def offline(
-    stores: Stores, view: str, asked: Asked, as_of: datetime
-) -> tuple[Vectors, list[Joined]]:
+def read_offline(
+    stores: Stores, view: str, request: VectorRequest, as_of: datetime
+) -> tuple[Vectors, list[JoinedRows]]:
     """
-    Find the version online, and in the offline store the rows that were available then.
+    Read the version online, and in the offline store the rows that were available then.
 
     Raises:
-        ApiError, StoreUnavailable, UnreadableValue: See `online`.
+        ApiError, StoreUnavailable, UnreadableValue: See `read_online`.
     """
-    found = stores.versions.read(view, asked.version, lambda vectors: [])
-    if found is None:
-        raise _unknown(stores, view)
-    vectors, _ = found
-    sent = keys_of(vectors.version, asked)
+    read = stores.versions.read(view, request.version, lambda vectors: [])
+    if read is None:
+        raise _unknown_view(stores, view)
+    vectors, _ = read
     joined = []
-    for join in vectors.version.joins:
-        group = stores.directory.named(join.group)
-        some = _keys(join, group, sent)
-        distinct = list(dict.fromkeys(some))
-        answers = stores.offline.lookup_many(group.name, [(key, as_of) for key in distinct])
-        fresh = Freshness(group, as_of)
+    for join in _join_keys(stores, vectors, request):
+        keys = join.distinct()
+        answers = stores.offline.lookup_many(join.group.name, [(key, as_of) for key in keys])
+        fresh = Freshness(join.group, as_of)
         rows = {
-            key: _offline_row(group, fresh, answer)
-            for key, answer in zip(distinct, answers, strict=True)
+            key: _offline_row(join.group, fresh, answer)
+            for key, answer in zip(keys, answers, strict=True)
         }
-        joined.append(Joined(join, [rows[key] for key in some]))
+        joined.append(join.joined(rows))
     return vectors, joined
 
 
-def _keys(join: Join, group: FeatureGroup, sent: Sequence[Mapping[str, str]]) -> list[Key]:
-    """Tell the key of a group for each row that was asked for."""
-    on = dict(join.on)
-    names = [on[name] for name in group.entity]
-    return [tuple([one[name] for name in names]) for one in sent]
+def _join_keys(stores: Stores, vectors: Vectors, request: VectorRequest) -> list[_JoinKeys]:
+    version = vectors.version
+    sent = request.keys(version)
+    columns = [column.name for column in version.keys]
+    joins = []
+    for join in version.joins:
+        group = stores.directory.named(join.group)
+        view_columns = dict(join.on)
+        indexes = [columns.index(view_columns[name]) for name in group.entity]
+        keys = [tuple([key[index] for index in indexes]) for key in sent]
+        joins.append(_JoinKeys(join, group, keys))
+    return joins
 
 
 def _online_row(
@@ -148,8 +159,8 @@ def _online_row(
     if raw is None:
         return Row(None, UnknownEntity(group.name, key))
     values = stores.online.decode(raw)
-    available_at, stale, is_gone = fresh.of(values.get(group.available_at))
-    if is_gone:
+    available_at, stale, expired = fresh.read(values.get(group.available_at))
+    if expired:
         return Row(None, UnknownEntity(group.name, key))
     return Row(values, None, available_at, stale)
 
@@ -160,13 +171,13 @@ def _offline_row(
     if isinstance(answer, LookupMiss):
         return Row(None, answer)
     values = {name: value_as_json(value) for name, value in answer.items()}
-    available_at, stale, _ = fresh.of(values.get(group.available_at))
+    available_at, stale, _ = fresh.read(values.get(group.available_at))
     return Row(values, None, available_at, stale)
 
 
-def _unknown(stores: Stores, view: str) -> Exception:
-    known = sorted({one.view for one in stores.offline.views()})
-    if view in known:
+def _unknown_view(stores: Stores, view: str) -> Exception:
+    published = sorted({version.view for version in stores.offline.views()})
+    if view in published:
         return NotMaterialized(view)
-    told = f"published: {', '.join(known)}" if known else "none was published"
-    return ApiError("unknown_view", f"no feature view {quoted(view)} was pushed; {told}")
+    known = f"published: {', '.join(published)}" if published else "none was published"
+    return ApiError("unknown_view", f"no feature view {quoted(view)} was pushed; {known}")

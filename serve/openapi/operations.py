@@ -1,9 +1,8 @@
 """
-What each route says of itself to machines, said beside the route.
+Responsible for how a route is described to machines, by a decorator next to its code.
 
-Owns the decorators that put a route into `/openapi.json`, and the form in which it is described.
-Refuses to make a schema before the document is asked for, and to repeat what is known elsewhere:
-summaries come from docstrings, codes with status and meaning from the table of errors.
+Makes no schema before the document is requested, and repeats nothing that is known elsewhere:
+summaries come from docstrings, the status and meaning of codes from the table of errors.
 """
 
 from __future__ import annotations
@@ -19,10 +18,7 @@ from serve.stores.stores import Stores
 
 # A JSON Schema, or another object of OpenAPI.
 Schema: TypeAlias = "dict[str, Any]"
-# Codes of errors, and exceptions in the place of theirs.
-Raised: TypeAlias = "tuple[str | type[FeatureStoreError], ...]"
 View = TypeVar("View", bound=Callable[..., Any])
-Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,100 +48,82 @@ class Operation:
 @dataclass(frozen=True, slots=True)
 class Description:
     """
-    What is known of one route.
+    The description of one route.
 
     Attributes:
-        codes: The codes of the errors that it answers, beside those of every route.
-        operations: What it takes and answers, for each thing that it serves by the thing's name;
-            under the name '' for a route that serves nothing in particular.
+        codes: The codes of the errors that it answers, besides those of every route.
+        operations: Returns what it takes and answers, for each thing that it serves by the thing's
+            name; under the name '' for a route that serves nothing in particular.
     """
 
     codes: tuple[str, ...]
     operations: Callable[[Stores], Mapping[str, Operation]]
 
 
-_DESCRIBED: dict[Callable[..., Any], Description] = {}
+_DESCRIPTIONS: dict[Callable[..., Any], Description] = {}
 
 
-def described(operation: Callable[[], Operation], *, raises: Raised = ()) -> Callable[[View], View]:
-    """
-    Describe the route below.
-
-    Args:
-        operation: Makes what it takes and answers, when that is asked for.
-        raises: Codes of errors, and exceptions in the place of theirs.
-
-    Raises:
-        KeyError: See `codes_of`.
-    """
-    return _keep(raises, lambda _: {"": operation()})
-
-
-def described_for_each(
-    things: Callable[[Stores], Mapping[str, Thing]],
-    operation: Callable[[Thing], Operation],
+def described(
+    operation: Callable[..., Operation],
     *,
-    raises: Raised = (),
+    for_each: Callable[[Stores], Mapping[str, Any]] | None = None,
+    raises: tuple[str | type[FeatureStoreError], ...] = (),
 ) -> Callable[[View], View]:
     """
-    Describe the route below anew for each thing that it serves, such as each group.
+    Describe the route below, once or for each thing that it serves, such as each group.
 
     A part of the route without a converter, such as `<group>`, is the thing's name, and is written
     out in the document; `<id:user_id>` stays a parameter, by the name `id`.
 
     Args:
-        things: Finds what it serves now, by name.
-        operation: Makes what it takes and answers for one of them, when that is asked for.
-        raises: Codes of errors, and exceptions in the place of theirs.
+        operation: Returns what the route takes and answers, for a thing if there are any.
+        for_each: Returns what it serves now, by name.
+        raises: Codes of errors, and exceptions, which stand for their codes.
 
     Raises:
         KeyError: See `codes_of`.
     """
-    return _keep(
-        raises, lambda stores: {name: operation(thing) for name, thing in things(stores).items()}
-    )
+    codes = codes_of(*raises)
+
+    def operations(stores: Stores) -> Mapping[str, Operation]:
+        if for_each is None:
+            return {"": operation()}
+        return {name: operation(thing) for name, thing in for_each(stores).items()}
+
+    def register(view: View) -> View:
+        _DESCRIPTIONS[view] = Description(codes, operations)
+        return view
+
+    return register
 
 
 def description_of(view: Callable[..., Any]) -> Description:
     """
-    Find what a route says of itself.
+    Return the description of a route.
 
     Raises:
-        LookupError: It says nothing; every route must.
+        LookupError: It has none; every route must.
     """
-    if view not in _DESCRIBED:
+    if view not in _DESCRIPTIONS:
         raise LookupError(f"{view.__module__}.{view.__name__} has no description")
-    return _DESCRIBED[view]
+    return _DESCRIPTIONS[view]
 
 
-def every_group(stores: Stores) -> Groups:
+def all_groups(stores: Stores) -> Groups:
     """Return the published groups."""
     return stores.directory.groups()
 
 
 def online_groups(stores: Stores) -> Groups:
     """Return the published groups that are pushed."""
-    return {name: group for name, group in every_group(stores).items() if group.online}
+    return {name: group for name, group in all_groups(stores).items() if group.online}
 
 
 def short_groups(stores: Stores) -> Groups:
     """Return the published group that the short routes serve: one, or none."""
-    return {name: group for name, group in every_group(stores).items() if has_short_routes(group)}
+    return {name: group for name, group in all_groups(stores).items() if has_short_routes(group)}
 
 
 def short_online_groups(stores: Stores) -> Groups:
     """Return the published group that the short online route serves: one, or none."""
     return {name: group for name, group in short_groups(stores).items() if group.online}
-
-
-def _keep(
-    raises: Raised,
-    operations: Callable[[Stores], Mapping[str, Operation]],
-) -> Callable[[View], View]:
-    codes = codes_of(*raises)
-
-    def keep(view: View) -> View:
-        _DESCRIBED[view] = Description(codes, operations)
-        return view
-
-    return keep

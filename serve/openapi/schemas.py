@@ -1,70 +1,78 @@
 """
-The JSON Schemas of what clients send and get, made from what the registry says of a group.
+Responsible for the JSON Schemas of what clients send and get, made from the registry's contracts.
 
-Owns how a contract's type, a lookup's answer, and a batch's body and answer look to a machine.
-Refuses to know a route, and to promise more than is kept: a feature may be missing while rows of an
-older contract are still there, and fields may come beside those that are named.
+Does not know a route, and does not promise more than is kept: a feature may be missing while rows
+of an older contract are still there, and fields may come besides those that are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from materializer.registry import Column, FeatureGroup
+from materializer.errors import LookupMiss, UnknownEntity
+from materializer.registry import Column, FeatureGroup, ViewVersion
 from materializer.registry.types import element_type
-from serve.errors import CODES
+from materializer.views.vector import outputs
+from serve.errors import codes_of
 from serve.openapi.operations import Operation, Schema
+from serve.requests.as_of import AS_OF
 from serve.requests.batch import KEYS, MOST_BYTES, MOST_ROWS
-from serve.requests.query import AS_OF, FEATURES
+from serve.requests.query import FEATURES
+from serve.requests.vectors import VALUES, VERSION
+from serve.responses import Source
+from serve.stores.stores import Stores
 
-Source = Literal["online", "offline"]
-
+TEXT: Schema = {"type": "string"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 _TYPES: dict[str, Schema] = {
-    "string": {"type": "string"},
+    "string": TEXT,
     "int64": {"type": "integer", "format": "int64"},
     "double": {"type": "number", "format": "double"},
     "boolean": {"type": "boolean"},
     "date": {"type": "string", "format": "date"},
     "timestamp": TIME,
 }
-_DECIMAL = {"type": "string", "format": "decimal", "pattern": r"^-?\d+(\.\d+)?$"}
+_DECIMAL: Schema = {"type": "string", "format": "decimal", "pattern": r"^-?\d+(\.\d+)?$"}
 _COMPONENT = "#/components/schemas/{model}"
 # RFC 9651, section 3.3.7.
 _SECONDS: Schema = {"type": "string", "pattern": r"^@-?\d+$"}
-# A time as it may be sent. More is taken, such as one without offset, which has no name here.
-AS_OF_SENT: Schema = {
+# A time as it may be sent. More is accepted, such as one without offset, which has no name here.
+_AS_OF: Schema = {
     "type": "string",
     "anyOf": [{"format": "date-time"}, {"format": "date"}],
     "description": "Not later than the server's clock. A day is its first instant in UTC.",
 }
+_AS_OF_OR_NULL: Schema = {"anyOf": [_AS_OF, {"type": "null"}]}
 
 
-def of_type(kind: str) -> Schema:
-    """Describe a value of a contract's type; of one that is not known yet, nothing is said."""
+# Parts of a schema
+
+
+def type_schema(kind: str) -> Schema:
+    """Describe a value of a contract's type; nothing is promised of an unknown one."""
     if element := element_type(kind):
-        return of_list(or_null(of_type(element)))
+        return list_of(or_null(type_schema(element)))
     return dict(_DECIMAL if kind.startswith("decimal(") else _TYPES.get(kind, {}))
 
 
-def of_object(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
-    """Describe an object that has all these fields but the optional ones, and perhaps others."""
+def object_of(
+    fields: Mapping[str, Schema], *, optional: Iterable[str] = (), closed: bool = False
+) -> Schema:
+    """Describe an object that has all these fields but the optional ones; *closed*, no others."""
     return {
         "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in optional],
+        "properties": dict(fields),
+        "required": [name for name in fields if name not in optional],
+        **({"additionalProperties": False} if closed else {}),
     }
 
 
-def closed(properties: dict[str, Schema], *, optional: tuple[str, ...] = ()) -> Schema:
-    """Describe an object that has these fields and no others."""
-    return {**of_object(properties, optional=optional), "additionalProperties": False}
-
-
-def of_list(items: Schema) -> Schema:
+def list_of(items: Schema) -> Schema:
     """Describe a list."""
     return {"type": "array", "items": items}
 
@@ -74,181 +82,131 @@ def or_null(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]} if "type" in schema else schema
 
 
-def any_of(kinds: Sequence[str]) -> Schema:
-    """Describe a value of one of these types of a contract, or null."""
-    known: list[Schema] = []
-    for kind in kinds:
-        if (schema := of_type(kind)) not in known:
-            known.append(schema)
-    return {"anyOf": [*known, {"type": "null"}]}
-
-
 def component(name: str) -> Schema:
     """Refer to a schema by its name."""
     return {"$ref": _COMPONENT.format(model=name)}
 
 
-def of_dataclass(kind: type[Any]) -> tuple[dict[str, Schema], dict[str, Schema]]:
-    """
-    Describe a dataclass as JSON has it.
-
-    Returns:
-        The schemas of its fields, and those of the dataclasses in them by their names.
-    """
+def dataclass_schemas(kind: type[Any]) -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """Return the schemas of a dataclass's fields, and those of the dataclasses in them by name."""
     known = TypeAdapter(kind).json_schema(mode="serialization", ref_template=_COMPONENT)
     return known["properties"], known.get("$defs", {})
 
 
 def path_name(name: str) -> Schema:
     """Describe a part of a path that names something."""
-    return {"name": name, "in": "path", "schema": {"type": "string", "minLength": 1}}
+    schema = {"type": "string", "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def sent_key(column: Column) -> Schema:
+def _any_of(columns: Iterable[Column]) -> Schema:
+    """Describe a value of one of these columns, or null."""
+    kinds: list[Schema] = []
+    for column in columns:
+        if (schema := type_schema(column.type)) not in kinds:
+            kinds.append(schema)
+    return {"anyOf": [*kinds, {"type": "null"}]}
+
+
+def _sent_key(column: Column) -> Schema:
     """Describe a key in a body: any text; of an integer, a whole number too."""
-    text = {"type": "string", "minLength": 1}
-    return {**text, "type": ["string", "integer"]} if column.type == "int64" else text
+    kinds = ["string", "integer"] if column.type == "int64" else "string"
+    return {"type": kinds, "minLength": 1}
 
 
-def of_sent(kind: str) -> Schema:
+def _sent_value(kind: str) -> Schema:
     """Describe a value that a request brings; a decimal may be a whole number too."""
     if element := element_type(kind):
-        return of_list(or_null(of_sent(element)))
-    known = of_type(kind)
-    return {"anyOf": [known, {"type": "integer"}]} if kind.startswith("decimal(") else known
+        return list_of(or_null(_sent_value(element)))
+    schema = type_schema(kind)
+    return {"anyOf": [schema, {"type": "integer"}]} if kind.startswith("decimal(") else schema
 
 
-def of_group(
+# Lookups and batches of a group
+
+
+def lookup(group: FeatureGroup, *, source: Source, by_id: bool = False) -> Operation:
+    """Describe a lookup of one row, by the id in the path or by key columns in the query."""
+    if by_id:
+        parameters = [_parameter(group.keys[0], name="id", place="path")]
+    else:
+        parameters = [_parameter(key, name=key.name, place="query") for key in group.keys]
+        if FEATURES not in group.entity:
+            parameters.append(_features_parameter(group))
+    # A key column may take this name.
+    if source == "offline" and AS_OF not in group.entity:
+        parameters.append({"name": AS_OF, "in": "query", "required": True, "schema": _AS_OF})
+    answer = {
+        # As text, as it was sent.
+        **dict.fromkeys(group.entity, TEXT),
+        "as_of": TIME,
+        "features": component(_features_name(group)),
+        "source": {"const": source},
+        "available_at": TIME,
+        "stale": {"type": "boolean"},
+    }
+    return _group_operation(group, answer, parameters=tuple(parameters))
+
+
+def batch(group: FeatureGroup, *, source: Source) -> Operation:
+    """Describe a batch; every list of its answer is as long as the keys of the request."""
+    misses = codes_of(UnknownEntity if source == "online" else LookupMiss)
+    answer: dict[str, Schema] = {
+        "group": {"const": group.name},
+        "source": {"const": source},
+        "as_of": TIME if source == "online" else list_of(TIME),
+        "columns": list_of({"enum": list(group.features)}),
+        "rows": list_of(list_of(_any_of(_features(group)))),
+        "available_at": list_of(or_null(TIME)),
+        "stale": list_of({"type": ["boolean", "null"]}),
+        "missing": list_of({"enum": [None, *misses]}),
+    }
+    return _group_operation(group, answer, body=_batch_body(group, timed=source == "offline"))
+
+
+def _batch_body(group: FeatureGroup, *, timed: bool) -> Schema:
+    own_time = {AS_OF: _AS_OF} if timed and AS_OF not in group.entity else {}
+    keys = {column.name: _sent_key(column) for column in group.keys}
+    key = object_of({**keys, **own_time}, optional=own_time, closed=True)
+    fields: dict[str, Schema] = {
+        KEYS: _many(key),
+        FEATURES: or_null(_selection(group)),
+        **({AS_OF: _AS_OF_OR_NULL} if timed else {}),
+    }
+    body = object_of(fields, optional=(FEATURES, AS_OF), closed=True)
+    body["description"] = f"At most {MOST_ROWS} keys and {MOST_BYTES} bytes."
+    if timed:
+        for_all: Schema = {"required": [AS_OF], "properties": {AS_OF: TEXT}}
+        for_each: Schema = {"properties": {KEYS: {"items": {"required": [AS_OF]}}}}
+        body["anyOf"] = [for_all, for_each] if own_time else [for_all]
+    return body
+
+
+def _group_operation(
     group: FeatureGroup,
     answer: dict[str, Schema],
     *,
     parameters: tuple[Schema, ...] = (),
     body: Schema | None = None,
 ) -> Operation:
-    """Describe a route that answers about one group, also what it says of a retired one."""
-    retired = group.deprecation_date
-    if retired is not None:
-        answer = {**answer, "deprecation_date": {**TIME, "const": retired}}
+    """Describe a route that answers about one group, and its date if it is deprecated."""
+    date = group.deprecation_date
+    if date is not None:
+        answer = {**answer, "deprecation_date": {**TIME, "const": date}}
+    # None is required: a row of an older contract may lack it, and a client may not request it.
+    features = {column.name: _feature(column) for column in _features(group)}
     return Operation(
-        of_object(answer),
+        object_of(answer),
         parameters,
         body,
-        headers={} if retired is None else {"Deprecation": _SECONDS},
-        components={_features_of(group): _told(group)},
-        deprecated=retired is not None,
+        headers={} if date is None else {"Deprecation": _SECONDS},
+        components={_features_name(group): object_of(features, optional=features)},
+        deprecated=date is not None,
     )
 
 
-# One row
-
-
-def lookup(group: FeatureGroup, source: Source) -> dict[str, Schema]:
-    """Describe the fields of a lookup's answer."""
-    return {
-        # As text, as it was sent.
-        **{name: {"type": "string"} for name in group.entity},
-        "as_of": TIME,
-        "features": component(_features_of(group)),
-        "source": {"const": source},
-        "available_at": TIME,
-        "stale": {"type": "boolean"},
-    }
-
-
-def path_key(group: FeatureGroup) -> Schema:
-    """Describe the key at the end of a path."""
-    (column,) = group.keys
-    return _parameter(column, name="id", place="path")
-
-
-def query_key(group: FeatureGroup) -> tuple[Schema, ...]:
-    """Describe the query parameters by which a row of a group is asked for, without its time."""
-    keys = [_parameter(column, name=column.name, place="query") for column in group.keys]
-    if FEATURES in group.entity:
-        return tuple(keys)
-    selection = {
-        "name": FEATURES,
-        "in": "query",
-        "description": "The features to tell, in this order; left out: all.",
-        "style": "form",
-        "explode": False,
-        "schema": _selection(group),
-    }
-    return (*keys, selection)
-
-
-def query_time(group: FeatureGroup) -> tuple[Schema, ...]:
-    """Describe the query parameter that says at which time; a key column may take its name."""
-    if AS_OF in group.entity:
-        return ()
-    return ({"name": AS_OF, "in": "query", "required": True, "schema": AS_OF_SENT},)
-
-
-# Many rows
-
-
-def batch(group: FeatureGroup, source: Source, misses: tuple[str, ...]) -> dict[str, Schema]:
-    """Describe the fields of a batch's answer; every list is as long as the keys asked for."""
-    return {
-        "group": {"const": group.name},
-        "source": {"const": source},
-        "as_of": TIME if source == "online" else of_list(TIME),
-        "columns": of_list({"enum": list(group.features)}),
-        "rows": of_list(of_list(any_of([column.type for column in _features(group)]))),
-        "available_at": of_list(or_null(TIME)),
-        "stale": of_list({"type": ["boolean", "null"]}),
-        "missing": of_list({"enum": [None, *misses]}),
-    }
-
-
-def batch_body(group: FeatureGroup, *, timed: bool) -> Schema:
-    """Describe the body of a batch; *timed* when rows have an `as_of`."""
-    own = timed and AS_OF not in group.entity
-    key = closed(
-        {
-            **{column.name: sent_key(column) for column in group.keys},
-            **({AS_OF: AS_OF_SENT} if own else {}),
-        },
-        optional=(AS_OF,) if own else (),
-    )
-    fields: dict[str, Schema] = {
-        KEYS: {"type": "array", "maxItems": MOST_ROWS, "items": key},
-        FEATURES: or_null(_selection(group)),
-        **({AS_OF: {"anyOf": [AS_OF_SENT, {"type": "null"}]}} if timed else {}),
-    }
-    body = closed(fields, optional=(FEATURES, AS_OF))
-    body["description"] = f"At most {MOST_ROWS} keys and {MOST_BYTES} bytes."
-    if timed:
-        for_all: Schema = {"required": [AS_OF], "properties": {AS_OF: {"type": "string"}}}
-        for_each: Schema = {"properties": {KEYS: {"items": {"required": [AS_OF]}}}}
-        body["anyOf"] = [for_all, for_each] if own else [for_all]
-    return body
-
-
-# Errors
-
-
-def error(codes: list[str]) -> Schema:
-    """Describe the answer of an error that has one of these codes."""
-    fields: dict[str, Schema] = {"code": {"enum": codes}, "message": {"type": "string"}}
-    return of_object({"error": of_object(fields)})
-
-
-def meanings(codes: list[str]) -> str:
-    """Say in one line what these codes mean."""
-    return "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
-
-
-def _features_of(group: FeatureGroup) -> str:
+def _features_name(group: FeatureGroup) -> str:
     return f"{group.name}.features"
-
-
-def _told(group: FeatureGroup) -> Schema:
-    # None is required: a row of an older contract may lack it, and a client may not ask for it.
-    return {
-        "type": "object",
-        "properties": {column.name: _feature(column) for column in _features(group)},
-    }
 
 
 def _features(group: FeatureGroup) -> list[Column]:
@@ -257,8 +215,8 @@ def _features(group: FeatureGroup) -> list[Column]:
 
 
 def _feature(column: Column) -> Schema:
-    said = {"description": column.description} if column.description else {}
-    return {**or_null(of_type(column.type)), **said}
+    description = {"description": column.description} if column.description else {}
+    return {**or_null(type_schema(column.type)), **description}
 
 
 def _parameter(column: Column, *, name: str, place: Literal["path", "query"]) -> Schema:
@@ -268,10 +226,112 @@ def _parameter(column: Column, *, name: str, place: Literal["path", "query"]) ->
         "in": place,
         "required": True,
         "description": column.description or column.name,
-        "schema": {**of_type(column.type), **not_empty},
+        "schema": {**type_schema(column.type), **not_empty},
+    }
+
+
+def _features_parameter(group: FeatureGroup) -> Schema:
+    return {
+        "name": FEATURES,
+        "in": "query",
+        "description": "The features to answer, in this order; left out: all.",
+        "style": "form",
+        "explode": False,
+        "schema": _selection(group),
     }
 
 
 def _selection(group: FeatureGroup) -> Schema:
     names = {"enum": list(group.features)}
     return {"type": "array", "items": names, "minItems": 1, "uniqueItems": True}
+
+
+def _many(items: Schema) -> Schema:
+    return {"type": "array", "maxItems": MOST_ROWS, "items": items}
+
+
+# Vectors of a view
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedView:
+    """
+    One published view.
+
+    A request may name an older version, so an answer is described by what any published version
+    makes, and a body by what the newest takes.
+
+    Attributes:
+        ids: Its versions, the newest last.
+        versions: What these make.
+    """
+
+    ids: tuple[str, ...]
+    versions: tuple[ViewVersion, ...]
+
+
+def published_views(stores: Stores) -> dict[str, PublishedView]:
+    """Return the published views, by name."""
+    views = {}
+    for name, versions in groupby(stores.offline.views(), key=lambda version: version.view):
+        known = {version.version: ViewVersion.from_text(version.document) for version in versions}
+        views[name] = PublishedView(tuple(known), tuple(known.values()))
+    return views
+
+
+def vectors(view: PublishedView) -> Operation:
+    """Describe the vectors of one view, for one key and for many."""
+    return Operation(_vectors_answer(view), body=_vectors_body(view))
+
+
+def _vectors_body(view: PublishedView) -> Schema:
+    newest = view.versions[-1]
+    key = object_of({key.name: _sent_key(key) for key in newest.keys}, closed=True)
+    needed = {feature.name for feature in newest.features if feature.join is None}
+    fields = {feature.name: or_null(_sent_value(feature.type)) for feature in newest.features}
+    values = object_of(fields, optional=fields.keys() - needed, closed=True)
+    one = _vectors_of(view, key, values if needed else or_null(values), needed=bool(needed))
+    many = _vectors_of(view, _many(key), or_null(_many(values)), needed=bool(needed))
+    return {
+        "oneOf": [one, many],
+        "description": f"One object of keys and one of values, or lists of them, equally long, "
+        f"for one vector each. At most {MOST_ROWS} keys and {MOST_BYTES} bytes.",
+    }
+
+
+def _vectors_of(view: PublishedView, keys: Schema, values: Schema, *, needed: bool) -> Schema:
+    version = {"enum": [*view.ids, None]}
+    fields = {KEYS: keys, VALUES: values, VERSION: version, AS_OF: _AS_OF_OR_NULL}
+    optional = (VERSION, AS_OF) if needed else (VALUES, VERSION, AS_OF)
+    return object_of(fields, optional=optional, closed=True)
+
+
+def _vectors_answer(view: PublishedView) -> Schema:
+    columns = {column.name: column for version in view.versions for column in outputs(version)}
+    joins = sorted({join.name for version in view.versions for join in version.joins})
+    vector = list_of(_any_of(columns.values()))
+    missing: Schema = {"enum": [None, *codes_of(LookupMiss)]}
+    facts = {
+        "available_at": or_null(TIME),
+        "stale": {"type": ["boolean", "null"]},
+        "missing": missing,
+    }
+    fields: dict[str, Schema] = {
+        "view": {"const": view.versions[-1].view},
+        "version": {"enum": list(view.ids)},
+        "source": {"enum": ["online", "offline"]},
+        "as_of": TIME,
+        "columns": list_of({"enum": list(columns)}),
+        "dtypes": list_of(TEXT),
+    }
+    one = {"vector": vector, "groups": _joins(joins, object_of(facts))}
+    many = {
+        "vectors": list_of(or_null(vector)),
+        "missing": list_of(missing),
+        "groups": _joins(joins, object_of({name: list_of(fact) for name, fact in facts.items()})),
+    }
+    return {**object_of(fields), "oneOf": [object_of(one), object_of(many)]}
+
+
+def _joins(names: Sequence[str], schema: Schema) -> Schema:
+    return {"type": "object", "properties": dict.fromkeys(names, schema)}

@@ -1,61 +1,71 @@
 """
-The reading of `as_of`.
+Responsible for reading `as_of`, the time for which a request wants an answer.
 
-Refuses to guess a time: an unreadable and a future `as_of` are errors of their own.
+Does not guess: a time that cannot be read and a time in the future are errors of their own.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from materializer.config import format_time, parse_time
 from serve.errors import ApiError, quoted
 
-EXAMPLE = "as_of=2024-01-05T12:00:00Z"
-
-# What is wrong with a time.
+AS_OF = "as_of"
+# What can be wrong with a time.
 TIME_CODES = ("missing_as_of", "bad_as_of", "as_of_in_future")
 
+_EXAMPLE = "as_of=2024-01-05T12:00:00Z"
 # What `+02:00` becomes when its plus is not percent-encoded.
 _LOST_PLUS = re.compile(r"[T ]\S+ \d\d:?(\d\d)?$")
 
 
-def read_as_of(given: list[str], *, now: datetime) -> datetime:
+def read_query_time(sent: Sequence[str], *, now: datetime) -> datetime:
     """
-    Read the `as_of` of a query: an ISO 8601 date or time; one without offset is UTC.
+    Read the `as_of` of a query string.
 
     Args:
-        given: Every `as_of` of the query, percent-decoded.
+        sent: Every `as_of` of the query, percent-decoded.
         now: The clock [aware].
-
-    Returns:
-        The instant [aware, UTC].
 
     Raises:
         ApiError: `missing_as_of`, `bad_as_of`, `as_of_in_future`.
     """
-    if not given or not given[0]:
-        raise ApiError("missing_as_of", f"say at which time, for example ?{EXAMPLE}")
-    if len(given) > 1:
-        raise ApiError("bad_as_of", f"as_of is given {len(given)} times; give it once")
-    if _LOST_PLUS.search(given[0]):
+    if not sent or not sent[0]:
+        raise ApiError("missing_as_of", f"say at which time, for example ?{_EXAMPLE}")
+    if len(sent) > 1:
+        raise ApiError("bad_as_of", f"as_of is given {len(sent)} times; give it once")
+    if _LOST_PLUS.search(sent[0]):
         raise ApiError(
             "bad_as_of",
-            f"as_of {quoted(given[0])} has a space where an offset's + would be: in a URL, + means "
+            f"as_of {quoted(sent[0])} has a space where an offset's + would be: in a URL, + means "
             "a space, so send it as %2B",
         )
-    return read_moment(given[0], now=now)
+    return read_time(sent[0], now=now, example=_EXAMPLE)
 
 
-def read_moment(text: str, *, now: datetime, example: str = EXAMPLE) -> datetime:
+def read_body_time(sent: object, *, now: datetime, where: str = "") -> datetime:
     """
-    Read one time.
+    Read an `as_of` of a JSON body.
 
     Args:
-        text: An ISO 8601 date or time; one without offset is UTC.
+        sent: Its value.
         now: The clock [aware].
-        example: What to write instead of a text that is none.
+        where: What holds it, in front of a message.
+
+    Raises:
+        ApiError: `bad_as_of`, `as_of_in_future`.
+    """
+    if not isinstance(sent, str):
+        raise ApiError("bad_as_of", f"{where}as_of is not a string")
+    return read_time(sent, now=now, where=where, example=f'"{AS_OF}": "{now:%Y-%m-%dT%H:%M:%SZ}"')
+
+
+def read_time(text: str, *, now: datetime, example: str, where: str = "") -> datetime:
+    """
+    Read an ISO 8601 date or time; one without an offset is UTC.
 
     Returns:
         The instant [aware, UTC].
@@ -64,14 +74,16 @@ def read_moment(text: str, *, now: datetime, example: str = EXAMPLE) -> datetime
         ApiError: `bad_as_of`, `as_of_in_future`.
     """
     try:
-        moment = parse_time(text)
+        time = parse_time(text)
     except (ValueError, OverflowError):
         raise ApiError(
-            "bad_as_of", f"as_of {quoted(text)} is not an ISO 8601 date or time; write {example}"
+            "bad_as_of",
+            f"{where}as_of {quoted(text)} is not an ISO 8601 date or time; write {example}",
         ) from None
-    if moment > now:
+    if time > now:
         raise ApiError(
             "as_of_in_future",
-            f"as_of {format_time(moment)} is later than the server's clock, {format_time(now)}",
+            f"{where}as_of {format_time(time)} is later than the server's clock, "
+            f"{format_time(now)}",
         )
-    return moment
+    return time

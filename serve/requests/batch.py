@@ -1,9 +1,9 @@
 """
-Which rows a batch asks for: keys, times and features, from a JSON body.
+Responsible for reading a batch: keys, features and times of many rows, from a JSON body.
 
-Owns the form of a batch's body, its limits, and messages that name the row at fault. Refuses to
-answer a part of a body: one wrong key refuses the whole, since a client that is told 200 does not
-look for what was left out.
+Also owns what every JSON body shares: its limits, its fields, and how keys are read. A message
+names the row at fault. Does not accept a part of a body: one wrong key refuses the whole, because a
+client that gets a 200 does not look for what was left out.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from materializer.registry import FeatureGroup
+from materializer.registry import Column, FeatureGroup
 from serve.errors import ApiError, quoted
-from serve.requests.as_of import read_moment
-from serve.requests.query import AS_OF, FEATURES, select
+from serve.requests.as_of import AS_OF, read_body_time
+from serve.requests.query import FEATURES, check_features
 
 # Rows of one batch, and bytes of its body: room for keys of some 1,600 bytes each.
 MOST_ROWS = 10_000
@@ -30,108 +30,29 @@ KEYS = "keys"
 
 _PIECE = 2**20
 
+# The values of the key columns as text, in key order.
+Key: TypeAlias = "tuple[str, ...]"
+
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchRequest:
     """
-    What one batch of n rows asks for.
+    A batch of n rows.
 
     Attributes:
-        keys: n keys, each the values of the key columns as text, in key order.
-        times: n values of `as_of` as they were sent, the row's own or that of all; None for none.
-        shared: The `as_of` of all as it was sent, None for none.
-        features: The features asked for, in that order.
+        keys: n keys.
+        features: The requested features, in their order.
+        times: n instants [aware, UTC]; none for a batch that is answered for now.
     """
 
-    keys: list[tuple[str, ...]]
-    times: list[object]
-    shared: object
+    keys: list[Key]
     features: tuple[str, ...]
+    times: list[datetime]
 
 
-def read_batch(group: FeatureGroup, body: Mapping[str, Any], *, timed: bool) -> Batch:
+def read_body(request: Request) -> Mapping[str, Any]:
     """
-    Read what a batch asks for.
-
-    Args:
-        group: The group that is asked.
-        body: Its body.
-        timed: Whether rows have an `as_of`.
-
-    Raises:
-        ApiError: `too_many_rows`; `bad_request`: the body says what it may not.
-    """
-    known = [KEYS, FEATURES, *([AS_OF] if timed else [])]
-    for name in body:
-        if name == AS_OF and not timed:
-            raise ApiError(
-                "bad_request",
-                "online batches answer for now; for as_of use "
-                f"/feature-groups/{group.name}/offline",
-            )
-        if name not in known:
-            raise ApiError(
-                "bad_request", f"unknown field {quoted(name)}; known: {', '.join(known)}"
-            )
-    keys = body.get(KEYS)
-    if not isinstance(keys, list):
-        raise ApiError("bad_request", f"send {_example(group)}")
-    if len(keys) > MOST_ROWS:
-        raise ApiError("too_many_rows", f"{len(keys)} keys; send {MOST_ROWS} at most in one batch")
-    types = [(column.name, column.type) for column in group.keys]
-    surplus = AS_OF if timed and AS_OF not in group.entity else None
-    read = _plain_keys(group.entity, keys) or [
-        _key(group, types, one, number, surplus) for number, one in enumerate(keys)
-    ]
-    shared = body.get(AS_OF)
-    times = [one.get(surplus, shared) if surplus else shared for one in keys]
-    return Batch(read, times, shared, _features(group, body))
-
-
-def read_times(batch: Batch, *, now: datetime) -> list[datetime]:
-    """
-    Read the times of a batch.
-
-    Args:
-        batch: The batch, n rows.
-        now: The clock [aware].
-
-    Returns:
-        n instants [aware, UTC].
-
-    Raises:
-        ApiError: `missing_as_of`, `bad_as_of`, `as_of_in_future`, naming the first such row; the
-            time of all is read also when no row needs it.
-    """
-    read: dict[str, datetime] = {}
-    moments = []
-    for number, sent in enumerate(batch.times):
-        if sent is None or sent == "":
-            raise ApiError(
-                "missing_as_of",
-                f'keys[{number}] has no as_of; give it one, or "as_of" beside "keys" for all',
-            )
-        moments.append(_moment(sent, f"{KEYS}[{number}]: ", now, read))
-    if batch.shared is not None:
-        _moment(batch.shared, "", now, read)
-    return moments
-
-
-def _moment(sent: object, where: str, now: datetime, read: dict[str, datetime]) -> datetime:
-    """Read one time, each text once."""
-    if not isinstance(sent, str):
-        raise ApiError("bad_as_of", f"{where}as_of is not a string")
-    if sent not in read:
-        try:
-            read[sent] = read_moment(sent, now=now, example=f'"as_of": "{now:%Y-%m-%dT%H:%M:%SZ}"')
-        except ApiError as error:
-            raise ApiError(error.code, f"{where}{error}") from None
-    return read[sent]
-
-
-def read_json(request: Request) -> Mapping[str, Any]:
-    """
-    Read the JSON object that a batch sends.
+    Read the JSON object that a request sends.
 
     Raises:
         ApiError: `bad_request`: there is none, it is too large, or there are parameters too.
@@ -162,72 +83,140 @@ def _drain(request: Request) -> None:
             return
 
 
-def _example(group: FeatureGroup) -> str:
-    key = ", ".join(f'"{name}": "..."' for name in group.entity)
-    return f'{{"{KEYS}": [{{{key}}}, ...]}}'
-
-
-def _plain_keys(entity: Sequence[str], sent: Sequence[Any]) -> list[tuple[str, ...]] | None:
-    """Read keys of ASCII texts, as nearly all are, all at once; None leaves them to `_key`."""
-    if set(map(type, sent)) != {dict} or set(map(len, sent)) != {len(entity)}:
-        return None
-    try:
-        columns = [[one[name] for one in sent] for name in entity]
-    except KeyError:
-        return None
-    for parts in columns:
-        if set(map(type, parts)) != {str} or not all(parts) or not "".join(parts).isascii():
-            return None
-    return list(zip(*columns, strict=True))
-
-
-def _key(
-    group: FeatureGroup,
-    types: Sequence[tuple[str, str]],
-    sent: object,
-    number: int,
-    surplus: str | None,
-) -> tuple[str, ...]:
-    if not isinstance(sent, dict):
-        raise ApiError("bad_request", f"{KEYS}[{number}] is not an object; send {_example(group)}")
-    if len(sent) != len(types) + (surplus in sent):
-        for name in sent:
-            if name not in group.entity and name != surplus:
-                raise ApiError(
-                    "bad_request",
-                    f"{KEYS}[{number}] has an unknown field {quoted(name)}; send {_example(group)}",
-                )
-    return tuple([key_part(f"{KEYS}[{number}]", name, type_, sent) for name, type_ in types])
-
-
-def key_part(where: str, name: str, type_: str, sent: Mapping[str, object]) -> str:
+def read_batch(
+    group: FeatureGroup, body: Mapping[str, Any], *, now: datetime | None = None
+) -> BatchRequest:
     """
-    Read the value of one key column as text.
+    Read a batch of rows of *group*.
 
     Args:
-        where: What holds it, in words.
-        name: The column.
-        type_: Its type.
-        sent: What holds it.
+        group: The group.
+        body: The JSON object.
+        now: The clock [aware], for a batch whose rows have an `as_of`; None for one without.
 
     Raises:
-        ApiError: `bad_request`: it is missing, empty, or of another type.
+        ApiError: `too_many_rows`; `bad_request`; with a clock also `missing_as_of`, `bad_as_of` and
+            `as_of_in_future`.
     """
-    value = sent.get(name)
+    if AS_OF in body and now is None:
+        raise ApiError(
+            "bad_request",
+            f"online batches answer for now; for as_of use /feature-groups/{group.name}/offline",
+        )
+    check_fields(body, (KEYS, FEATURES) if now is None else (KEYS, FEATURES, AS_OF))
+    sent = body.get(KEYS)
+    if not isinstance(sent, list):
+        raise ApiError("bad_request", f'send {{"{KEYS}": [{_example(group.keys)}, ...]}}')
+    check_size(sent)
+    # A key column may have this name; then only the whole batch can have a time.
+    has_own_times = now is not None and AS_OF not in group.entity
+    keys = read_keys(group.keys, sent, extra=AS_OF if has_own_times else None)
+    features = _features(group, body)
+    if now is None:
+        return BatchRequest(keys, features, [])
+    shared = body.get(AS_OF)
+    times = [key.get(AS_OF, shared) for key in sent] if has_own_times else [shared] * len(sent)
+    return BatchRequest(keys, features, _read_times(times, shared, now))
+
+
+def check_fields(body: Mapping[str, Any], known: Sequence[str]) -> None:
+    """
+    Check that a body has no unknown field.
+
+    Raises:
+        ApiError: `bad_request`.
+    """
+    for name in body:
+        if name not in known:
+            raise ApiError(
+                "bad_request", f"unknown field {quoted(name)}; known: {', '.join(known)}"
+            )
+
+
+def check_size(keys: Sequence[object]) -> None:
+    """
+    Check that a body has no more keys than one may have.
+
+    Raises:
+        ApiError: `too_many_rows`.
+    """
+    if len(keys) > MOST_ROWS:
+        raise ApiError("too_many_rows", f"{len(keys)} keys; send {MOST_ROWS} at most in one batch")
+
+
+def read_keys(
+    columns: Sequence[Column],
+    sent: Sequence[Any],
+    *,
+    where: str = f"{KEYS}[{{}}]",
+    extra: str | None = None,
+) -> list[Key]:
+    """
+    Read n keys.
+
+    Args:
+        columns: The key columns.
+        sent: n objects.
+        where: What an object is called in a message, `{}` for its number.
+        extra: A field that an object may have too.
+
+    Raises:
+        ApiError: `bad_request`: a key column is missing, unknown, empty or of another type.
+    """
+    return _read_plain_keys(columns, sent) or [
+        _read_key(columns, key, where.format(number), extra) for number, key in enumerate(sent)
+    ]
+
+
+def _read_plain_keys(columns: Sequence[Column], sent: Sequence[Any]) -> list[Key] | None:
+    """Read keys of ASCII texts, as nearly all are, all at once; None leaves them to `_read_key`."""
+    if set(map(type, sent)) != {dict} or set(map(len, sent)) != {len(columns)}:
+        return None
+    try:
+        values = [[key[column.name] for key in sent] for column in columns]
+    except KeyError:
+        return None
+    for texts in values:
+        if set(map(type, texts)) != {str} or not all(texts) or not "".join(texts).isascii():
+            return None
+    return list(zip(*values, strict=True))
+
+
+def _read_key(columns: Sequence[Column], sent: object, where: str, extra: str | None) -> Key:
+    if not isinstance(sent, dict):
+        raise ApiError("bad_request", f"{where} is not an object; send {_example(columns)}")
+    if len(sent) != len(columns) + (extra in sent):
+        names = {extra, *(column.name for column in columns)}
+        if unknown := next((name for name in sent if name not in names), None):
+            raise ApiError(
+                "bad_request",
+                f"{where} has an unknown field {quoted(unknown)}; send {_example(columns)}",
+            )
+    return tuple([_read_key_value(column, sent, where) for column in columns])
+
+
+def _read_key_value(column: Column, sent: Mapping[str, object], where: str) -> str:
+    value = sent.get(column.name)
+    name = f"{where}: key column {column.name}"
     if isinstance(value, str):
         if not value:
-            raise ApiError("bad_request", f"{where}: key column {name} is empty")
+            raise ApiError("bad_request", f"{name} is empty")
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ApiError("bad_request", f"{where}: key column {name} is not Unicode") from None
+            raise ApiError("bad_request", f"{name} is not Unicode") from None
         return value
-    if type_ == "int64" and isinstance(value, int) and not isinstance(value, bool):
+    if column.type == "int64" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if name not in sent:
-        raise ApiError("bad_request", f"{where}: key column {name} is missing")
-    kind = "a string or a whole number" if type_ == "int64" else "a string"
-    raise ApiError("bad_request", f"{where}: key column {name} is not {kind}")
+    if column.name not in sent:
+        raise ApiError("bad_request", f"{name} is missing")
+    kind = "a string or a whole number" if column.type == "int64" else "a string"
+    raise ApiError("bad_request", f"{name} is not {kind}")
+
+
+def _example(columns: Sequence[Column]) -> str:
+    fields = ", ".join(f'"{column.name}": "..."' for column in columns)
+    return f"{{{fields}}}"
 
 
 def _features(group: FeatureGroup, body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -236,4 +225,22 @@ def _features(group: FeatureGroup, body: Mapping[str, Any]) -> tuple[str, ...]:
         return group.features
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ApiError("bad_request", f"{FEATURES} is not a list of names")
-    return select(group, names)
+    return check_features(group, names)
+
+
+def _read_times(sent: Sequence[object], shared: object, now: datetime) -> list[datetime]:
+    """Read n times, each text once; the time of all also when no row needs it."""
+    known: dict[object, datetime] = {}
+    times = []
+    for number, text in enumerate(sent):
+        if text is None or text == "":
+            raise ApiError(
+                "missing_as_of",
+                f'keys[{number}] has no as_of; give it one, or "as_of" next to "keys" for all',
+            )
+        if not isinstance(text, str) or text not in known:
+            known[text] = read_body_time(text, now=now, where=f"{KEYS}[{number}]: ")
+        times.append(known[text])
+    if shared is not None:
+        read_body_time(shared, now=now)
+    return times

@@ -1,4 +1,1 @@
-"""The routes, one blueprint a module.
-
-Responsible for what each URL answers. Does not read bodies or stores itself.
-"""
+"""Responsible for what each URL answers, one blueprint a module. Reads no store by itself."""

@@ -1,9 +1,8 @@
 """
-`GET /feature-groups` and `GET /feature-groups/<group>`: what is published.
+Responsible for `GET /feature-groups` and `GET /feature-groups/<group>`: what is published.
 
-Owns how a registry entry is written for machines. It writes whatever fields the entry has, so that
-a field the registry learns shows up by itself. Refuses to tell what only the warehouse can use, and
-to read anything but what was published with the data.
+Writes whatever fields a registry entry has, so that a field the registry learns shows up by itself.
+Reads only what was published with the data, and leaves out what only the warehouse can use.
 """
 
 from __future__ import annotations
@@ -20,73 +19,67 @@ from flask import Blueprint
 from materializer.config import format_time
 from materializer.errors import StoreUnavailable
 from materializer.registry import FeatureGroup
-from serve.openapi import schemas
 from serve.openapi.operations import Operation, Schema, described
+from serve.openapi.schemas import (
+    TEXT,
+    TIME,
+    component,
+    dataclass_schemas,
+    list_of,
+    object_of,
+    or_null,
+    path_name,
+)
 from serve.responses import as_time
 from serve.stores.stores import Stores, current_stores
 
 # Names of dbt and of the warehouse, which no reader of the stores can use.
 PRIVATE = {"unique_id", "relation_name"}
 
-_ENTRY = schemas.component("FeatureGroup")
+_ENTRY = component("FeatureGroup")
 
-blueprint = Blueprint("listing", __name__)
+blueprint = Blueprint("feature_groups", __name__)
 
 
 def _components() -> dict[str, Schema]:
-    """Describe an entry: the fields of the registry, and what is told otherwise here."""
-    known, parts = schemas.of_dataclass(FeatureGroup)
-    key = schemas.of_object({"name": {"type": "string"}, "type": {"type": "string"}})
-    text = {"type": "string"}
-    fields = {
-        **{name: schema for name, schema in known.items() if name not in PRIVATE},
-        "entity": schemas.of_list(key),
-        "features": schemas.of_list(text),
-        "published": schemas.of_object(
-            {
-                "snapshot_id": text,
-                "day": {"type": ["string", "null"], "format": "date"},
-                "available_at": {**schemas.TIME, "type": ["string", "null"]},
-            }
-        ),
+    """Describe an entry: the fields of the registry, and those that differ here."""
+    known, parts = dataclass_schemas(FeatureGroup)
+    published = {
+        "snapshot_id": TEXT,
+        "day": or_null({"type": "string", "format": "date"}),
+        "available_at": or_null(TIME),
     }
-    return {**parts, "FeatureGroup": schemas.of_object(fields)}
+    entry = {
+        **{name: schema for name, schema in known.items() if name not in PRIVATE},
+        "entity": list_of(object_of({"name": TEXT, "type": TEXT})),
+        "features": list_of(TEXT),
+        "published": object_of(published),
+    }
+    return {**parts, "FeatureGroup": object_of(entry)}
 
 
-def _every() -> Operation:
-    answer = schemas.of_object({"feature_groups": schemas.of_list(_ENTRY)})
+def _list_operation() -> Operation:
+    answer = object_of({"feature_groups": list_of(_ENTRY)})
     return Operation(answer, components=_components())
 
 
-def _one() -> Operation:
-    return Operation(_ENTRY, (schemas.path_name("group"),), components=_components())
+def _group_operation() -> Operation:
+    return Operation(_ENTRY, (path_name("group"),), components=_components())
 
 
 @blueprint.get("/feature-groups")
-@described(_every, raises=(StoreUnavailable,))
-def every() -> dict[str, Any]:
-    """
-    Answer every published group, by name.
-
-    Raises:
-        ApiError: A code named above.
-        StoreUnavailable: The offline store cannot be read.
-    """
+@described(_list_operation, raises=(StoreUnavailable,))
+def list_groups() -> dict[str, Any]:
+    """Answer every published group, by name."""
     stores = current_stores()
-    known = stores.directory.groups()
-    return {"feature_groups": [_entry(stores, known[name]) for name in sorted(known)]}
+    groups = stores.directory.groups()
+    return {"feature_groups": [_entry(stores, groups[name]) for name in sorted(groups)]}
 
 
 @blueprint.get("/feature-groups/<group>")
-@described(_one, raises=("unknown_group", StoreUnavailable))
-def one(group: str) -> dict[str, Any]:
-    """
-    Answer one published group.
-
-    Raises:
-        ApiError: A code named above.
-        StoreUnavailable: The offline store cannot be read.
-    """
+@described(_group_operation, raises=("unknown_group", StoreUnavailable))
+def describe_group(group: str) -> dict[str, Any]:
+    """Answer one published group."""
     stores = current_stores()
     return _entry(stores, stores.directory.named(group))
 
@@ -105,19 +98,18 @@ def _entry(stores: Stores, group: FeatureGroup) -> dict[str, Any]:
 
 
 def describe(group: FeatureGroup) -> dict[str, Any]:
-    """Write what the registry knows of a group; key columns with their types, and the features."""
-    types = {column.name: column.type for column in group.columns}
+    """Return what the registry knows of a group; key columns with their types, and the features."""
     known = to_json(group)
     return {
         **{name: value for name, value in known.items() if name not in PRIVATE | {"columns"}},
-        "entity": [{"name": name, "type": types[name]} for name in group.entity],
+        "entity": [{"name": column.name, "type": column.type} for column in group.keys],
         "features": list(group.features),
         "columns": known["columns"],
     }
 
 
 def to_json(value: Any) -> Any:
-    """Write any value of the registry as JSON can hold it; a dataclass by its fields, in order."""
+    """Return any value of the registry as JSON can hold it; a dataclass by its fields, in order."""
     if is_dataclass(value):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):
@@ -127,7 +119,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return {str(name): to_json(one) for name, one in value.items()}
+        return {str(name): to_json(item) for name, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [to_json(one) for one in value]
+        return [to_json(item) for item in value]
     return str(value) if isinstance(value, Decimal) else value

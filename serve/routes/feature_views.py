@@ -1,8 +1,7 @@
 """
-`GET /feature-views` and `GET /feature-views/<view>`: what each view makes, and of which versions.
+Responsible for `GET /feature-views` and `GET /feature-views/<view>`: what each view makes.
 
-Owns how a view is written for machines. It reads what was published with the data, never the
-project.
+Reads what was published with the data, never the project.
 """
 
 from __future__ import annotations
@@ -20,65 +19,83 @@ from materializer.registry import ViewVersion
 from materializer.views.vector import outputs
 from materializer.views.versions import PublishedVersion
 from serve.errors import ApiError, quoted
-from serve.openapi import view_schemas
-from serve.openapi.operations import described
+from serve.openapi.operations import Operation, Schema, described
+from serve.openapi.schemas import (
+    TEXT,
+    TIME,
+    component,
+    dataclass_schemas,
+    list_of,
+    object_of,
+    path_name,
+)
 from serve.responses import as_time
 from serve.stores.stores import current_stores
 
-blueprint = Blueprint("views", __name__)
+_ENTRY = component("FeatureView")
+
+blueprint = Blueprint("feature_views", __name__)
+
+
+def _components() -> dict[str, Schema]:
+    fields, parts = dataclass_schemas(ViewVersion)
+    parts["Join"]["properties"]["on"] = {"type": "object", "additionalProperties": TEXT}
+    column = object_of({"name": TEXT, "type": TEXT})
+    version = object_of({"version": TEXT, "fitted_at": TIME, "training_tag": TEXT})
+    entry = {
+        **fields,
+        "keys": list_of(column),
+        "columns": list_of(column),
+        "version": TEXT,
+        "versions": list_of(version),
+    }
+    return {**parts, "FeatureView": object_of(entry)}
+
+
+def _list_operation() -> Operation:
+    answer = object_of({"feature_views": list_of(_ENTRY)})
+    return Operation(answer, components=_components())
+
+
+def _view_operation() -> Operation:
+    return Operation(_ENTRY, (path_name("view"),), components=_components())
 
 
 @blueprint.get("/feature-views")
-@described(view_schemas.every, raises=(StoreUnavailable,))
-def every() -> dict[str, Any]:
-    """
-    Answer every published view, by name.
-
-    Raises:
-        ApiError: A code named above.
-        StoreUnavailable: The offline store cannot be read.
-    """
-    published = current_stores().offline.views()
-    return {
-        "feature_views": [
-            _entry(list(some)) for _, some in groupby(published, key=lambda one: one.view)
-        ]
-    }
+@described(_list_operation, raises=(StoreUnavailable,))
+def list_views() -> dict[str, Any]:
+    """Answer every published view, by name."""
+    published = groupby(current_stores().offline.views(), key=lambda version: version.view)
+    return {"feature_views": [_entry(list(versions)) for _, versions in published]}
 
 
 @blueprint.get("/feature-views/<view>")
-@described(view_schemas.one, raises=("unknown_view", StoreUnavailable))
-def one(view: str) -> dict[str, Any]:
-    """
-    Answer one published view.
-
-    Raises:
-        ApiError: A code named above.
-        StoreUnavailable: The offline store cannot be read.
-    """
+@described(_view_operation, raises=("unknown_view", StoreUnavailable))
+def describe_view(view: str) -> dict[str, Any]:
+    """Answer one published view."""
     published = current_stores().offline.views()
-    some = [one for one in published if one.view == view]
-    if not some:
-        known = ", ".join(sorted({one.view for one in published})) or "nothing"
+    versions = [version for version in published if version.view == view]
+    if not versions:
+        known = ", ".join(sorted({version.view for version in published})) or "nothing"
         raise ApiError(
             "unknown_view", f"no feature view {quoted(view)} was published; published: {known}"
         )
-    return _entry(some)
+    return _entry(versions)
 
 
-def _entry(published: Sequence[PublishedVersion]) -> dict[str, Any]:
-    newest = published[-1]
-    version = ViewVersion.from_text(newest.document)
+def _entry(versions: Sequence[PublishedVersion]) -> dict[str, Any]:
+    newest = versions[-1]
+    columns = outputs(ViewVersion.from_text(newest.document))
     return {
         **json.loads(newest.document),
-        "columns": [{"name": column.name, "type": column.type} for column in outputs(version)],
+        "columns": [{"name": column.name, "type": column.type} for column in columns],
         "version": newest.version,
         "versions": [
             {
-                "version": one.version,
-                "fitted_at": format_time(as_time(one.fitted_at)),
-                "training_tag": one.training_tag,
+                "version": version.version,
+                "fitted_at": format_time(as_time(version.fitted_at)),
+                "training_tag": version.training_tag,
             }
-            for one in published
+            for version in versions
         ],
     }

@@ -1,8 +1,7 @@
 """
-`GET /health` and `GET /ready`: is the process up, and can it answer lookups.
+Responsible for `GET /health` and `GET /ready`: is the process up, and can it answer lookups.
 
-Owns the two probes. Refuses to let `/health` depend on a store: a process is not restarted because
-Redis is away.
+`/health` does not depend on a store: a process is not restarted because Redis is away.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from flask import Blueprint
 
 from materializer.errors import NotMaterialized, StoreUnavailable
 from serve.errors import ApiError, translate
-from serve.openapi import schemas
 from serve.openapi.operations import Operation, described
+from serve.openapi.schemas import object_of
 from serve.stores.directory import Groups, nothing_published
 from serve.stores.stores import current_stores
 
@@ -22,7 +21,7 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health")
-@described(lambda: Operation(schemas.of_object({"status": {"const": "ok"}})))
+@described(lambda: Operation(object_of({"status": {"const": "ok"}})))
 def health() -> dict[str, str]:
     """Answer that the process is up."""
     return {"status": "ok"}
@@ -30,7 +29,7 @@ def health() -> dict[str, str]:
 
 @blueprint.get("/ready")
 @described(
-    lambda: Operation(schemas.of_object({"status": {"const": "ready"}})),
+    lambda: Operation(object_of({"status": {"const": "ready"}})),
     raises=(StoreUnavailable,),
 )
 def ready() -> dict[str, str]:
@@ -39,25 +38,22 @@ def ready() -> dict[str, str]:
 
     One online group that was pushed is enough: a group that is new, and whose first push is still
     to come, must not take the others away from their callers.
-
-    Raises:
-        ApiError: A code named above, for each store that is not ready.
     """
     stores = current_stores()
-    known: Groups = {}
+    groups: Groups = {}
     problems: dict[str, ApiError] = {}
     try:
-        known = stores.directory.refresh()
-        if not known:
+        groups = stores.directory.refresh()
+        if not groups:
             raise nothing_published()
     except (ApiError, StoreUnavailable) as error:
         problems["offline"] = translate(error)
-    wanted = [group.name for group in known.values() if group.online]
+    online = [group.name for group in groups.values() if group.online]
     try:
-        if not wanted:
+        if not online:
             stores.online.ping()
-        elif not stores.online.holds(*wanted):
-            raise NotMaterialized(wanted[0])
+        elif not stores.online.is_pushed(*online):
+            raise NotMaterialized(online[0])
     except (ApiError, StoreUnavailable) as error:
         problems["online"] = translate(error)
     if problems:

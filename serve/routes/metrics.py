@@ -1,10 +1,10 @@
 """
-`GET /metrics`: what the server did, and how old its data is, for Prometheus.
+Responsible for `GET /metrics`: what the server did, and how old its data is, for Prometheus.
 
-Owns every metric and its labels. Labels are bounded: routes by their template, unmatched paths as
-one, groups by the registry, views and versions by what was pushed. Counts are those of all worker
-processes together, from files that prometheus-client keeps in PROMETHEUS_MULTIPROC_DIR when that is
-set; ages are computed by the worker that is asked. Refuses to know what a request was about.
+Labels are bounded: routes by their template, unmatched paths as one, groups by the registry, views
+and versions by what was pushed. Counts are those of all worker processes together, from files that
+prometheus-client keeps in PROMETHEUS_MULTIPROC_DIR when that is set; ages are computed by the
+worker that answers. Does not know what a request was about.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -24,11 +24,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from materializer.errors import FeatureStoreError, LookupMiss
+from materializer.errors import FeatureStoreError
 from materializer.offline.lookup import State
-from serve.errors import ApiError, translate
+from serve.errors import ApiError
 from serve.openapi.operations import Operation, described
-from serve.responses import as_time
+from serve.responses import Source, as_time
 from serve.stores.directory import Groups
 from serve.stores.stores import Stores
 
@@ -46,23 +46,22 @@ blueprint = Blueprint("metrics", __name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """The metrics of one kind of answer, looked up by its labels once."""
+class _RouteMetrics:
+    """The metrics of one route, method and status, looked up by their labels once."""
 
     requests: Counter
     seconds: Histogram
 
 
 class Metrics:
-    """The counts of one worker; thread-safe."""
+    """
+    The counts of one worker; thread-safe.
+
+    Args:
+        ages: Reported next to the counts.
+    """
 
     def __init__(self, ages: Collector) -> None:
-        """
-        Start at nothing.
-
-        Args:
-            ages: Told beside the counts.
-        """
         self._ages = ages
         self._registry = CollectorRegistry()
         self._requests = Counter(
@@ -80,7 +79,7 @@ class Metrics:
         )
         self._misses = Counter(
             "feature_server_misses",
-            "Rows that were asked for and not there, of single lookups, batches and vectors.",
+            "Requested rows that are not there, of single lookups, batches and vectors.",
             ["group", "source", "reason"],
             registry=self._registry,
         )
@@ -90,7 +89,7 @@ class Metrics:
             ["view", "version", "source"],
             registry=self._registry,
         )
-        self._kinds: dict[tuple[str | None, str, int], _Kind] = {}
+        self._routes: dict[tuple[str | None, str, int], _RouteMetrics] = {}
 
     def answered(self, rule: str | None, method: str, status: int, seconds: float) -> None:
         """
@@ -104,37 +103,29 @@ class Metrics:
         """
         if method not in _METHODS:
             method = OTHER
-        kind = self._kinds.get((rule, method, status))
-        if kind is None:
+        known = self._routes.get((rule, method, status))
+        if known is None:
             route = UNMATCHED if rule is None else _CONVERTER.sub(r"<\1>", rule)
-            kind = _Kind(
+            known = self._routes[rule, method, status] = _RouteMetrics(
                 self._requests.labels(route, method, str(status)),
                 self._seconds.labels(route, method),
             )
-            self._kinds[rule, method, status] = kind
-        kind.requests.inc()
-        kind.seconds.observe(seconds)
+        known.requests.inc()
+        known.seconds.observe(seconds)
 
-    def missed(self, group: str, source: Literal["online", "offline"], reason: str) -> None:
-        """Count a row that is not there."""
-        self._misses.labels(group, source, reason).inc()
-
-    def missed_many(
-        self, group: str, source: Literal["online", "offline"], reasons: Iterable[str | None]
-    ) -> None:
-        """Count the rows of a batch that are not there; None stands for one that is."""
+    def missed(self, group: str, source: Source, reasons: Iterable[str | None]) -> None:
+        """Count rows that are not there, by the code of the reason; None is a row that is there."""
         for reason, times in collections.Counter(reasons).items():
             if reason is not None:
                 self._misses.labels(group, source, reason).inc(times)
 
-    def made(
-        self, view: str, version: str, source: Literal["online", "offline"], vectors: int
-    ) -> None:
-        """Count vectors."""
-        self._vectors.labels(view, version, source).inc(vectors)
+    def made(self, view: str, version: str, source: Source, vectors: int) -> None:
+        """Count vectors that one version of a view made."""
+        if vectors:
+            self._vectors.labels(view, version, source).inc(vectors)
 
     def registry(self) -> CollectorRegistry:
-        """Give what a scrape reads: the counts of all workers, and the ages."""
+        """Return what a scrape reads: the counts of all workers, and the ages."""
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None:
             counts: Collector = self._registry
@@ -171,26 +162,14 @@ def init_app(app: Flask, stores: Stores) -> None:
 
 
 def begin(environ: dict[str, Any]) -> float:
-    """Tell when a request arrived, by the clock of `time.perf_counter` [s]: when first asked."""
+    """Return when a request arrived, by the clock of `time.perf_counter` [s]; noted once."""
     started: float = environ.setdefault(_STARTED, time.perf_counter())
     return started
 
 
-def of(app: Flask) -> Metrics:
-    """Give the counts of an application."""
+def metrics_of(app: Flask) -> Metrics:
+    """Return the counts of an application."""
     return cast("Metrics", app.extensions["metrics"])
-
-
-def missed(group: str, source: Literal["online", "offline"], miss: LookupMiss) -> str:
-    """Count a row that the request asked for and that is not there, and tell the code of why."""
-    code = translate(miss).code
-    _current().missed(group, source, code)
-    return code
-
-
-def made(view: str, version: str, source: Literal["online", "offline"], vectors: int) -> None:
-    """Count vectors that one version of a view made."""
-    _current().made(view, version, source, vectors)
 
 
 @blueprint.get("/metrics")
@@ -198,28 +177,27 @@ def made(view: str, version: str, source: Literal["online", "offline"], vectors:
     lambda: Operation({"type": "string"}, media=("text/plain", "application/openmetrics-text"))
 )
 def scrape() -> Response:
-    """Answer the metrics, in the form that the scraper asks for."""
+    """Answer the metrics, in the form that the scraper accepts."""
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return Response(encode(_current().registry()), content_type=content_type)
-
-
-def _current() -> Metrics:
-    return of(current_app)
+    return Response(encode(metrics_of(current_app).registry()), content_type=content_type)
 
 
 class Ages(Collector):
     """
-    The gauges of one server.
+    How old the data of each group is, and which store can be reached.
+
+    Computed, not kept, so they are right whichever worker answers. A store that is away has no
+    ages, and `feature_store_up` is 0.
 
     Args:
-        stores: Its stores, and its clock.
+        stores: The stores, and the clock.
     """
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
 
     def collect(self) -> Iterable[Metric]:
-        """Give the ages of what can be reached, and say which store cannot."""
+        """Return the gauges of what can be reached."""
         published = GaugeMetricFamily(
             "feature_store_published_age_seconds",
             "Time since the newest published row of the group became available.",
@@ -235,7 +213,7 @@ class Ages(Collector):
         )
         groups = self._groups()
         up.add_metric(["offline"], groups is not None)
-        up.add_metric(["online"], self._online_answers())
+        up.add_metric(["online"], self._is_online_up())
         for name, group in sorted((groups or {}).items()):
             self._add(published, name, self._stores.offline.state)
             if group.online:
@@ -248,7 +226,7 @@ class Ages(Collector):
         except (ApiError, FeatureStoreError):
             return None
 
-    def _online_answers(self) -> bool:
+    def _is_online_up(self) -> bool:
         try:
             self._stores.online.ping()
         except (ApiError, FeatureStoreError):

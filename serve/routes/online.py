@@ -1,149 +1,95 @@
 """
-`GET /features/online/<id>` and `GET /feature-groups/<group>/online`: the newest row of one entity.
+Responsible for `GET /features/online/<id>` and `GET /feature-groups/<group>/online`: newest rows.
 
-Owns the routes and the meaning of a miss. Refuses to look into the past: `as_of` belongs to the
-offline routes, and is an error here rather than ignored.
+Does not look into the past: `as_of` belongs to the offline routes, and is an error here rather than
+ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
-from flask import Blueprint, request
+from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from materializer.errors import NotMaterialized, StoreUnavailable, UnknownEntity
 from materializer.registry import FeatureGroup
-from serve.errors import ApiError
+from serve.errors import ApiError, codes_of
 from serve.openapi import schemas
-from serve.openapi.operations import (
-    Operation,
-    described_for_each,
-    online_groups,
-    short_online_groups,
-)
-from serve.requests.query import check_id, read_query
-from serve.responses import as_time, is_expired, lookup_answer, of_group
-from serve.routes import metrics
+from serve.openapi.operations import described, online_groups, short_online_groups
+from serve.requests.query import LookupRequest, read_id, read_query
+from serve.responses import Answer, as_time, is_expired, lookup_answer
+from serve.routes.metrics import Metrics, metrics_of
 from serve.stores.stores import Stores, current_stores
 
 # The rules of the routes.
 BY_ID = "/features/online/<id:user_id>"
 BY_KEYS = "/feature-groups/<group>/online"
+# The code of a row that is not there.
+[UNKNOWN] = codes_of(UnknownEntity)
 
 blueprint = Blueprint("online", __name__)
 
 
-def _by_path(group: FeatureGroup) -> Operation:
-    return schemas.of_group(
-        group, schemas.lookup(group, "online"), parameters=(schemas.path_key(group),)
-    )
-
-
-def _by_query(group: FeatureGroup) -> Operation:
-    return schemas.of_group(
-        group, schemas.lookup(group, "online"), parameters=schemas.query_key(group)
-    )
-
-
 @blueprint.get(BY_ID)
-@described_for_each(
-    short_online_groups,
-    _by_path,
+@described(
+    partial(schemas.lookup, source="online", by_id=True),
+    for_each=short_online_groups,
     raises=("bad_request", "unknown_group", UnknownEntity, StoreUnavailable),
 )
 def lookup(user_id: str) -> ResponseReturnValue:
-    """
-    Answer the newest row of one entity.
-
-    Raises:
-        ApiError: A code named above.
-        UnknownEntity: There is no such key, or its row is past its `ttl_days`.
-        StoreUnavailable: A store cannot be reached, or was never filled.
-    """
-    check_id(user_id)
-    if "as_of" in request.args:
-        raise ApiError(
-            "bad_request", "online lookups answer for now; for as_of use /features/offline/<id>"
-        )
-    return answer(current_stores().directory.default(), (user_id,))
+    """Answer the newest row of one entity."""
+    lookup = read_id(request, user_id)
+    stores = current_stores()
+    return find_row(stores, metrics_of(current_app), stores.directory.default(), lookup)
 
 
 @blueprint.get(BY_KEYS)
-@described_for_each(
-    online_groups,
-    _by_query,
+@described(
+    partial(schemas.lookup, source="online"),
+    for_each=online_groups,
     raises=("bad_request", "unknown_group", UnknownEntity, StoreUnavailable),
 )
 def lookup_in_group(group: str) -> ResponseReturnValue:
+    """Answer the newest row of one entity of any group, by its key columns."""
+    stores = current_stores()
+    known = stores.directory.named(group)
+    lookup = read_query(known, request.query_string)
+    return find_row(stores, metrics_of(current_app), known, lookup)
+
+
+def find_row(
+    stores: Stores, metrics: Metrics, group: FeatureGroup, lookup: LookupRequest
+) -> Answer:
     """
-    Answer the newest row of one entity of any group, by its key columns.
-
-    Raises:
-        ApiError: A code named above.
-        UnknownEntity: There is no such key, or its row is past its `ttl_days`.
-        StoreUnavailable: A store cannot be reached, or was never filled.
-    """
-    known = current_stores().directory.named(group)
-    query = read_query(known, request.query_string)
-    if query.as_of:
-        raise ApiError(
-            "bad_request",
-            f"online lookups answer for now; for as_of use /feature-groups/{known.name}/offline",
-        )
-    return answer(known, query.key, query.features)
-
-
-def answer(
-    group: FeatureGroup, key: Sequence[str], features: Sequence[str] | None = None
-) -> ResponseReturnValue:
-    """
-    Look one entity up.
-
-    Args:
-        group: The group.
-        key: The values of its key columns, in key order.
-        features: The features to tell; None tells all.
+    Return the newest row of one entity; a miss is counted.
 
     Raises:
         ApiError: `bad_request`, `not_materialized`, `store_unavailable`.
         UnknownEntity: There is no such key, or its row is past its `ttl_days`.
         StoreUnavailable: The store cannot be reached, or the group was never pushed.
     """
-    try:
-        return find(current_stores(), group, key, features)
-    except UnknownEntity as miss:
-        metrics.missed(group.name, "online", miss)
-        raise
-
-
-def find(
-    stores: Stores,
-    group: FeatureGroup,
-    key: Sequence[str],
-    features: Sequence[str] | None = None,
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """
-    Look one entity up, as `answer` does, and count nothing.
-
-    Returns:
-        The answer, and the headers that it has.
-    """
-    row = stores.online.row(group, key)
+    if lookup.as_of:
+        raise ApiError(
+            "bad_request",
+            f"online lookups answer for now; for as_of use /feature-groups/{group.name}/offline",
+        )
+    row = stores.online.row(group, lookup.key)
     now = stores.settings.now()
-    if row is None and not stores.online.holds(group.name):
+    if row is None and not stores.online.is_pushed(group.name):
         require_online(group)
         raise NotMaterialized(group.name)
     if row is None or is_expired(group, as_time(row[group.available_at]), now):
-        raise UnknownEntity(group.name, key)
-    told = lookup_answer(group, key, row, as_of=now, source="online", features=features)
-    return of_group(group, told)
+        metrics.missed(group.name, "online", [UNKNOWN])
+        raise UnknownEntity(group.name, lookup.key)
+    return lookup_answer(
+        group, lookup.key, row, as_of=now, source="online", features=lookup.features
+    )
 
 
 def require_online(group: FeatureGroup) -> None:
     """
-    Refuse a group that is never pushed.
+    Check that a group is pushed at all.
 
     Raises:
         ApiError: `bad_request`.
@@ -152,5 +98,5 @@ def require_online(group: FeatureGroup) -> None:
         raise ApiError(
             "bad_request",
             f"{group.name} is kept offline only (online: false); "
-            f"ask /feature-groups/{group.name}/offline",
+            f"use /feature-groups/{group.name}/offline",
         )

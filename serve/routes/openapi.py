@@ -1,9 +1,8 @@
 """
-`GET /openapi.json`: what this server takes and answers, for machines.
+Responsible for `GET /openapi.json`: what this server takes and answers, for machines (OpenAPI 3.1).
 
-Owns how the descriptions of the routes become one document (OpenAPI 3.1). It is made when it is
-asked for, of the groups that are published then. Refuses to know a route: what a route does not say
-of itself beside its code is in no document.
+The document is made from the descriptions of the routes and the groups that are published when it
+is requested. Does not know a route: what a route does not describe next to its code is missing.
 """
 
 from __future__ import annotations
@@ -12,25 +11,22 @@ import inspect
 import re
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Flask, current_app
 from werkzeug.routing import Rule
 
 from serve import auth
 from serve.errors import ANYWHERE, CODES, codes_of
-from serve.openapi import schemas
 from serve.openapi.operations import Operation, Schema, described, description_of
+from serve.openapi.schemas import TEXT, object_of
 from serve.stores.stores import Stores, current_stores
-
-if TYPE_CHECKING:
-    from apispec import APISpec
 
 NAME = "dbt-feature-store"
 DESCRIPTION = (
     "Feature lookups, online and as of a time. Paths of groups are of those that are published "
-    "now, so ask again after a publish. HEAD works wherever GET does. More fields than are told "
-    "here may come in an answer."
+    "now, so read this again after a publish. HEAD works wherever GET does. An answer may have "
+    "more fields than are described here."
 )
 _OPENAPI = "3.1.0"
 _JSON = "application/json"
@@ -41,23 +37,17 @@ blueprint = Blueprint("openapi", __name__)
 
 @blueprint.get("/openapi.json")
 @described(
-    lambda: Operation(schemas.of_object({"openapi": {"const": _OPENAPI}})),
+    lambda: Operation(object_of({"openapi": {"const": _OPENAPI}})),
     raises=("store_unavailable",),
 )
 def openapi() -> dict[str, Any]:
-    """
-    Answer what this server takes and answers: this document.
-
-    Raises:
-        ApiError: `store_unavailable`.
-        StoreUnavailable: The groups were never read, and cannot be.
-    """
+    """Answer what this server takes and answers: this document."""
     return document(current_app, current_stores())
 
 
 def document(app: Flask, stores: Stores) -> dict[str, Any]:
     """
-    Write the document of a server.
+    Return the document of a server.
 
     Args:
         app: Its application.
@@ -68,67 +58,69 @@ def document(app: Flask, stores: Stores) -> dict[str, Any]:
         LookupError: A route has no description.
         StoreUnavailable: The groups were never read, and cannot be.
     """
-    # Not above: no other answer needs it.
-    from apispec import APISpec
-
-    spec = APISpec(NAME, version(NAME), _OPENAPI, info={"description": DESCRIPTION})
-    asks = auth.is_asked(app)
-    if asks:
-        spec.components.security_scheme(_SCHEME, {"type": "http", "scheme": "bearer"})
+    paths: dict[str, Schema] = {}
+    components: dict[str, Schema] = {"schemas": {}, "responses": {}}
+    has_token = auth.needs_token(app)
+    if has_token:
+        components["securitySchemes"] = {_SCHEME: {"type": "http", "scheme": "bearer"}}
     for rule in app.url_map.iter_rules():
-        guarded = asks and rule.rule not in auth.OPEN
-        _add(spec, rule, app.view_functions[rule.endpoint], stores, guarded=guarded)
-    return spec.to_dict()
-
-
-def _add(
-    spec: APISpec, rule: Rule, view: Callable[..., Any], stores: Stores, *, guarded: bool
-) -> None:
-    """Write one route into the document, once for each thing that it serves."""
-    known = description_of(view)
-    errors = _errors(codes_of(*known.codes, ANYWHERE, *([auth.REFUSAL] if guarded else [])))
-    for name, response in errors.items():
-        if name not in spec.components.responses:
-            spec.components.response(name, response)
-    (method,) = (rule.methods or set()) - {"HEAD"}
-    for name, operation in known.operations(stores).items():
-        for component, schema in operation.components.items():
-            if component not in spec.components.schemas:
-                spec.components.schema(component, schema)
-        written = {
-            "operationId": "_".join([*rule.endpoint.split("."), *([name] if name else [])]),
-            **({"tags": [name]} if name else {}),
-            **_summary(view),
-            **_written(operation),
-            **({"security": [{_SCHEME: []}]} if guarded else {}),
-        }
-        # A name in the place of an object becomes a reference to it.
-        written["responses"].update({error.split(".")[0]: error for error in errors})
-        spec.path(_path(rule.rule, name), operations={method.lower(): written})
+        view = app.view_functions[rule.endpoint]
+        description = description_of(view)
+        guarded = has_token and rule.rule not in auth.OPEN
+        errors = _errors((*description.codes, ANYWHERE, *([auth.REFUSAL] if guarded else [])))
+        components["responses"].update(errors)
+        (method,) = (rule.methods or set()) - {"HEAD"}
+        for name, operation in description.operations(stores).items():
+            components["schemas"].update(operation.components)
+            written = {
+                **_head(rule, view, name),
+                **_body(operation, errors),
+                **({"security": [{_SCHEME: []}]} if guarded else {}),
+            }
+            paths.setdefault(_path(rule.rule, name), {})[method.lower()] = written
+    info = {"title": NAME, "version": version(NAME), "description": DESCRIPTION}
+    return {"openapi": _OPENAPI, "info": info, "paths": paths, "components": components}
 
 
 def _errors(codes: tuple[str, ...]) -> dict[str, Schema]:
     """Describe the answers of errors, one for each status, by a name that begins with it."""
     by_status: dict[int, list[str]] = {}
-    for code in codes:
+    for code in codes_of(*codes):
         by_status.setdefault(CODES[code][0], []).append(code)
     return {
-        f"{status}.{'.'.join(some)}": {
-            "description": schemas.meanings(some),
-            "content": {_JSON: {"schema": schemas.error(some)}},
+        f"{status}.{'.'.join(same)}": {
+            "description": "; ".join(f"`{code}`: {CODES[code][1]}" for code in same),
+            "content": {_JSON: {"schema": _error(same)}},
         }
-        for status, some in sorted(by_status.items())
+        for status, same in sorted(by_status.items())
     }
 
 
-def _written(operation: Operation) -> Schema:
+def _error(codes: list[str]) -> Schema:
+    return object_of({"error": object_of({"code": {"enum": codes}, "message": TEXT})})
+
+
+def _head(rule: Rule, view: Callable[..., Any], name: str) -> Schema:
+    """Name an operation, and summarize it by the docstring of its view."""
+    summary, _, rest = (inspect.getdoc(view) or "").partition("\n\n")
+    return {
+        "operationId": "_".join([*rule.endpoint.split("."), *([name] if name else [])]),
+        **({"tags": [name]} if name else {}),
+        "summary": " ".join(summary.split()).rstrip("."),
+        **({"description": rest} if rest else {}),
+    }
+
+
+def _body(operation: Operation, errors: dict[str, Schema]) -> Schema:
+    """Describe what an operation takes and answers."""
     content = {media: {"schema": operation.answer} for media in operation.media}
     answer: Schema = {"description": "The answer.", "content": content}
     if operation.headers:
         answer["headers"] = {
             name: {"required": True, "schema": schema} for name, schema in operation.headers.items()
         }
-    written: Schema = {"responses": {"200": answer}}
+    references = {name.split(".")[0]: {"$ref": f"#/components/responses/{name}"} for name in errors}
+    written: Schema = {"responses": {"200": answer, **references}}
     if operation.parameters:
         written["parameters"] = list(operation.parameters)
     if operation.body is not None:
@@ -136,14 +128,6 @@ def _written(operation: Operation) -> Schema:
     if operation.deprecated:
         written["deprecated"] = True
     return written
-
-
-def _summary(view: Callable[..., Any]) -> Schema:
-    """Take what a person reads of a view: its docstring up to what it raises."""
-    told, _, _ = (inspect.getdoc(view) or "").partition("\nRaises:")
-    first, _, rest = told.strip().partition("\n\n")
-    more = {"description": rest} if rest else {}
-    return {"summary": " ".join(first.split()).rstrip("."), **more}
 
 
 def _path(rule: str, name: str) -> str:

@@ -1,1 +1,1 @@
-"""Responsible for the two stores as requests see them. Does not know HTTP or routes."""
+"""Responsible for the two stores as requests see them. Does not know routes."""

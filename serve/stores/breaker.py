@@ -1,9 +1,9 @@
 """
-Patience with a store that does not answer: how long one request waits, and who asks again.
+Responsible for how long a request waits for a store, and for sparing a store that is away.
 
-Owns the rule that keeps a dead store from taking the whole server with it: a call has a deadline,
-and after a failure the store is left alone for a moment, in which every request is refused at once;
-then one request asks again for all. Refuses to know what a store is.
+A dead store must not take the whole server with it: a call has a deadline, and after a failure the
+store is left alone for a moment in which every request is refused at once; then one request tries
+for all. Does not know what a store is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import TypeVar
 from materializer.errors import NotMaterialized, NotPublished, StoreUnavailable
 from serve.errors import ApiError
 
+# Time [s] after a failure in which a store is left alone.
+PAUSE = 0.5
+
 T = TypeVar("T")
 
 
@@ -27,12 +30,12 @@ class Breaker:
         pause: Time [s] after a failure in which calls are refused at once.
     """
 
-    def __init__(self, pause: float) -> None:
+    def __init__(self, pause: float = PAUSE) -> None:
         self._pause = pause
         self._lock = threading.Lock()
         self._failure: str | None = None
         self._refuse_until = 0.0
-        self._asking = False
+        self._trying = False
 
     def call(self, work: Callable[[], T]) -> T:
         """
@@ -42,7 +45,7 @@ class Breaker:
             ApiError: `store_unavailable`, with the message of the failure that is still fresh.
             StoreUnavailable: What *work* raised.
         """
-        asks_for_all = self._failure is not None and self._admit()
+        tries_for_all = self._failure is not None and self._admit()
         failure = None
         try:
             return work()
@@ -51,32 +54,32 @@ class Breaker:
                 failure = str(error)
             raise
         finally:
-            if asks_for_all or failure is not None or self._failure is not None:
-                self._settle(failure, asked_for_all=asks_for_all)
+            if tries_for_all or failure is not None or self._failure is not None:
+                self._settle(failure, tried_for_all=tries_for_all)
 
     def _admit(self) -> bool:
         with self._lock:
             if self._failure is None:
                 return False
-            if self._asking or time.monotonic() < self._refuse_until:
+            if self._trying or time.monotonic() < self._refuse_until:
                 raise ApiError("store_unavailable", self._failure)
-            self._asking = True
+            self._trying = True
             return True
 
-    def _settle(self, failure: str | None, *, asked_for_all: bool) -> None:
+    def _settle(self, failure: str | None, *, tried_for_all: bool) -> None:
         with self._lock:
             self._failure = failure
             self._refuse_until = time.monotonic() + self._pause
-            if asked_for_all:
-                self._asking = False
+            if tried_for_all:
+                self._trying = False
 
 
 class Deadline:
     """
     Bounds the time of calls that have no timeout of their own; thread-safe.
 
-    A call that overruns is left behind on its thread, for nothing can stop it; so that a store that
-    hangs for hours cannot pile up threads, only so many may be left at one time.
+    A call that overruns is left behind on its thread, because nothing can stop it; so that a store
+    that hangs for hours cannot pile up threads, only so many may be left at one time.
 
     Args:
         seconds: Time one call may take.
@@ -88,7 +91,7 @@ class Deadline:
         self, seconds: float, *, most: int, failure: Callable[[str], StoreUnavailable]
     ) -> None:
         self._seconds = seconds
-        self._places = threading.BoundedSemaphore(most)
+        self._slots = threading.BoundedSemaphore(most)
         self._failure = failure
 
     def call(self, work: Callable[[], T]) -> T:
@@ -96,10 +99,10 @@ class Deadline:
         Do *work* on a thread of its own and wait for it.
 
         Raises:
-            StoreUnavailable: It took too long, or no place became free in that time.
+            StoreUnavailable: It took too long, or no slot became free in that time.
             Exception: Whatever *work* raised.
         """
-        if not self._places.acquire(timeout=self._seconds):
+        if not self._slots.acquire(timeout=self._seconds):
             raise self._failure("too many lookups wait for it")
         outcome: list[T] = []
         problem: list[BaseException] = []
@@ -110,7 +113,7 @@ class Deadline:
             except BaseException as error:  # noqa: BLE001  # carried over to the caller's thread
                 problem.append(error)
             finally:
-                self._places.release()
+                self._slots.release()
 
         # A daemon: a lookup left behind must not keep the process from ending.
         thread = threading.Thread(target=run, daemon=True)

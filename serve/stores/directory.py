@@ -1,9 +1,8 @@
 """
-Which feature groups there are, as the published data says, and which one the short routes serve.
+Responsible for the server's copy of the registry: which groups are published.
 
-Owns the server's copy of the registry: read when first needed, read again when it is older than a
-few seconds, kept when the catalog cannot be reached. Refuses to read dbt's manifest, and to know a
-group by name.
+It is read when first needed, read again when it is older than a few seconds, and kept when the
+catalog cannot be reached. Does not read dbt's manifest, and knows no group by name.
 """
 
 from __future__ import annotations
@@ -16,72 +15,42 @@ from materializer.errors import StoreUnavailable
 from materializer.registry import FeatureGroup
 from serve.errors import ApiError, quoted
 
-DEFAULT_PREFIX = "features"
+# Ages [s]: from the first on, the groups are read again while requests go on with what is known;
+# from the second on, when there was no request for long, a request waits for them.
 FRESH_FOR = 2.0
 OLD_AFTER = 60.0
+
+SHORT_PREFIX = "features"
 
 Groups = Mapping[str, FeatureGroup]
 
 
-def default_group(groups: Groups) -> FeatureGroup:
-    """
-    Pick the group of `/features/online` and `/features/offline`.
-
-    It is the one with a single key column and `key_prefix: features`. There is one at most, since
-    no two groups may share a prefix.
-
-    Raises:
-        ApiError: `not_materialized` when nothing is published, `unknown_group` when none fits.
-    """
-    for group in groups.values():
-        if has_short_routes(group):
-            return group
-    if not groups:
-        raise nothing_published()
-    raise ApiError(
-        "unknown_group",
-        f"no published group has one key column and key_prefix {DEFAULT_PREFIX!r}, which this "
-        f"route serves; published: {', '.join(sorted(groups))}",
-    )
-
-
-def named_group(groups: Groups, name: str) -> FeatureGroup:
-    """
-    Pick a group by its name.
-
-    Raises:
-        ApiError: `not_materialized` when nothing is published, `unknown_group` naming what is.
-    """
-    if name in groups:
-        return groups[name]
-    if not groups:
-        raise nothing_published()
-    raise ApiError(
-        "unknown_group",
-        f"no feature group {quoted(name)} was published; published: {', '.join(sorted(groups))}",
-    )
-
-
 def has_short_routes(group: FeatureGroup) -> bool:
-    """Return whether `/features/online` and `/features/offline` serve this group."""
-    return group.key_prefix == DEFAULT_PREFIX and len(group.entity) == 1
+    """
+    Return whether `/features/online` and `/features/offline` serve this group.
+
+    It is the one with a single key column and `key_prefix: features`; no two groups may share a
+    prefix.
+    """
+    return group.key_prefix == SHORT_PREFIX and len(group.entity) == 1
 
 
 def nothing_published() -> ApiError:
-    """Make the error of a store without data."""
+    """Return the error of a store without data."""
     return ApiError("not_materialized", "nothing was published yet; run: materializer publish")
 
 
 class Directory:
     """
-    The published groups, refreshed while they are asked for; thread-safe.
+    The published groups; thread-safe.
 
-    From *fresh_for* on they are read again on a thread beside the request, so that an online lookup
-    never waits for the catalog; from *old_after* on, when nobody asked for long, the request waits.
+    Every method raises `ApiError` (`store_unavailable`) or `StoreUnavailable` when the groups were
+    never read and cannot be.
 
     Args:
         read: Reads the groups from the offline store.
-        fresh_for: Age [s] from which they are read again beside the requests.
+        fresh_for: Age [s] from which they are read again on a thread of their own, so that an
+            online lookup never waits for the catalog.
         old_after: Age [s] from which a request waits for them.
     """
 
@@ -101,35 +70,45 @@ class Directory:
 
     def default(self) -> FeatureGroup:
         """
-        Pick the group of the short routes.
+        Return the group of the short routes.
 
         Raises:
-            ApiError: See `default_group`; `store_unavailable` as below.
-            StoreUnavailable: The groups were never read, and cannot be.
+            ApiError: `not_materialized` when nothing is published, `unknown_group` when none fits.
         """
-        return default_group(self.groups())
+        groups = self.groups()
+        for group in groups.values():
+            if has_short_routes(group):
+                return group
+        if not groups:
+            raise nothing_published()
+        raise ApiError(
+            "unknown_group",
+            f"no published group has one key column and key_prefix {SHORT_PREFIX!r}, which this "
+            f"route serves; published: {', '.join(sorted(groups))}",
+        )
 
     def named(self, name: str) -> FeatureGroup:
         """
-        Pick a group by its name; one that is not known is looked for anew before it is refused.
+        Return a group by its name; one that is not known is looked for again before it is refused.
 
         Raises:
-            ApiError: See `named_group`; `store_unavailable` as below.
-            StoreUnavailable: The groups cannot be read.
+            ApiError: `not_materialized` when nothing is published, `unknown_group` naming what is.
         """
-        known = self.groups()
-        if name not in known and time.monotonic() - self._read_at > self._fresh_for:
-            known = self.refresh()
-        return named_group(known, name)
+        groups = self.groups()
+        if name not in groups and time.monotonic() - self._read_at > self._fresh_for:
+            groups = self.refresh()
+        if name in groups:
+            return groups[name]
+        if not groups:
+            raise nothing_published()
+        raise ApiError(
+            "unknown_group",
+            f"no feature group {quoted(name)} was published; "
+            f"published: {', '.join(sorted(groups))}",
+        )
 
     def groups(self) -> Groups:
-        """
-        Tell what is published.
-
-        Raises:
-            ApiError: `store_unavailable` as below.
-            StoreUnavailable: The groups were never read, and cannot be.
-        """
+        """Return what is published, by name."""
         age = time.monotonic() - self._read_at
         if not self._groups:
             self.refresh()
@@ -141,20 +120,14 @@ class Directory:
         return self._groups
 
     def refresh(self) -> Groups:
-        """
-        Read the groups now.
-
-        Raises:
-            ApiError: `store_unavailable`; the offline store failed a moment ago.
-            StoreUnavailable: They cannot be read.
-        """
+        """Read the groups now, and return them."""
         self._groups = self._read()
         self._read_at = time.monotonic()
         return self._groups
 
     def _refresh_quietly(self) -> None:
         # A catalog that is away must not stop online lookups: what is known stays in use, and the
-        # offline route, /ready and the next read say what is wrong.
+        # offline route, /ready and the next read report the problem.
         try:
             self.refresh()
         except (ApiError, StoreUnavailable):

@@ -1,8 +1,7 @@
 """
-The offline store as a request sees it.
+Responsible for the offline store as a request sees it: its catalog, and how long a read may take.
 
-Responsible for the Iceberg catalog of one process and the time that a lookup may take. Does not
-answer HTTP, and opens nothing before a request needs it.
+Opens nothing before a request needs it, and opens it again after it was away. Does not answer HTTP.
 """
 
 from __future__ import annotations
@@ -10,32 +9,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings
 from materializer.errors import LookupMiss, OfflineStoreUnavailable
 from materializer.offline.catalog import open_catalog
-from materializer.offline.lookup import LookupRequest, OfflineReader, State
+from materializer.offline.lookup import OfflineReader, State
 from materializer.views.versions import PublishedVersion, VersionCache
 from serve.stores.breaker import Breaker, Deadline
 from serve.stores.directory import Groups
 
 OFFLINE_TIMEOUT = 5.0
-PAUSE = 0.5
 OFFLINE_MOST = 32
 BATCH_TIMEOUT = 60.0
 # Batches that are read at one time; each takes CPU from single lookups.
 BATCH_MOST = 4
 
 T = TypeVar("T")
-Row = dict[str, Any]
+Row: TypeAlias = "dict[str, Any]"
 
 
 class OfflineStore:
     """
     The Iceberg side; thread-safe.
+
+    Every method raises `StoreUnavailable` when catalog or files cannot be read, and where it takes
+    a group also when that was never published.
 
     Args:
         settings: Says where the catalog is.
@@ -43,13 +44,10 @@ class OfflineStore:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._breaker = Breaker(PAUSE)
-        self._deadline = Deadline(
-            OFFLINE_TIMEOUT,
-            most=OFFLINE_MOST,
-            failure=self._overrun,
-        )
-        self._batches = Breaker(PAUSE)
+        self._breaker = Breaker()
+        self._deadline = Deadline(OFFLINE_TIMEOUT, most=OFFLINE_MOST, failure=self._overrun)
+        # A batch that took too long must not keep single lookups from the store.
+        self._batch_breaker = Breaker()
         self._batch_deadline = Deadline(BATCH_TIMEOUT, most=BATCH_MOST, failure=self._overrun)
         self._opening = threading.Lock()
         self._catalog: Catalog | None = None
@@ -57,36 +55,16 @@ class OfflineStore:
         self._versions = VersionCache()
 
     def groups(self) -> Groups:
-        """
-        Read the registry that was published with the data.
-
-        Raises:
-            StoreUnavailable: The catalog cannot be read.
-        """
-        return cast("Groups", self._call(self._groups_of))
+        """Read the registry that was published with the data."""
+        return self._call(self._read_groups)
 
     def state(self, group: str, until: date | None = None) -> State:
-        """
-        Tell how far the published data of a group reaches.
-
-        Args:
-            group: Group name.
-            until: Tell of the newest day up to this one; None: of the newest.
-
-        Raises:
-            StoreUnavailable: The store cannot be read, or the group was never published.
-        """
-        return cast("State", self._call(lambda reader: reader.state(group, until)))
+        """Return how far the published data of a group reaches, at most to the day *until*."""
+        return self._call(lambda reader: reader.state(group, until))
 
     def views(self) -> list[PublishedVersion]:
-        """
-        Tell every published version of every feature view, the newest of a view last.
-
-        Raises:
-            StoreUnavailable: The store cannot be read.
-        """
-        read = self._versions.read
-        return cast("list[PublishedVersion]", self._call(lambda reader: read(reader.catalog)))
+        """Return every published version of every feature view, the newest of a view last."""
+        return self._call(lambda reader: self._versions.read(reader.catalog))
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
@@ -101,55 +79,44 @@ class OfflineStore:
             Every column of the group by name, as Python values.
 
         Raises:
-            StoreUnavailable: Catalog or files cannot be read, or the group was never published.
             LookupMiss: There is no such row.
         """
-        return cast("Row", self._call(lambda reader: reader.lookup(group, key, as_of)))
+        return self._call(lambda reader: reader.lookup(group, key, as_of))
 
-    def lookup_many(self, group: str, asked: Sequence[LookupRequest]) -> list[Row | LookupMiss]:
-        """
-        Read many rows; see `OfflineReader.lookup_many`.
+    def lookup_many(
+        self, group: str, lookups: Sequence[tuple[Sequence[str], datetime]]
+    ) -> list[Row | LookupMiss]:
+        """Read many rows, each by its key and time; see `OfflineReader.lookup_many`."""
 
-        They have longer than one row, and so a patience of their own: a batch that took too long
-        says nothing about the next lookup.
+        def read() -> list[Row | LookupMiss]:
+            return self._read(lambda reader: reader.lookup_many(group, lookups))
 
-        Raises:
-            StoreUnavailable: Catalog or files cannot be read, or the group was never published.
-        """
-
-        def question(reader: OfflineReader) -> list[Row | LookupMiss]:
-            return reader.lookup_many(group, asked)
-
-        return self._batches.call(lambda: self._batch_deadline.call(lambda: self._once(question)))
+        return self._batch_breaker.call(lambda: self._batch_deadline.call(read))
 
     def close(self) -> None:
-        """Let go of the catalog; the next question opens it again."""
+        """Close the catalog; the next read opens it again."""
         with self._opening:
             self._reader = None
             if self._catalog is not None:
                 self._catalog.close()
                 self._catalog = None
 
-    def _groups_of(self, reader: OfflineReader) -> Groups:
-        # A local catalog is a file that may have been made anew; a connection would go on with the
+    def _read_groups(self, reader: OfflineReader) -> Groups:
+        # A local catalog is a file that may have been replaced; a connection would go on with the
         # deleted one. A catalog makes new connections when it needs them.
         if self._catalog is not None:
             self._catalog.close()
         return reader.groups()
 
-    def _call(self, question: Callable[[OfflineReader], Any]) -> Any:
-        return self._breaker.call(lambda: self._deadline.call(lambda: self._once(question)))
+    def _call(self, work: Callable[[OfflineReader], T]) -> T:
+        return self._breaker.call(lambda: self._deadline.call(lambda: self._read(work)))
 
-    @staticmethod
-    def _overrun(problem: str) -> OfflineStoreUnavailable:
-        return OfflineStoreUnavailable("catalog", problem)
-
-    def _once(self, question: Callable[[OfflineReader], T]) -> T:
+    def _read(self, work: Callable[[OfflineReader], T]) -> T:
         reader = self._reader or self._open()
         try:
-            return question(reader)
+            return work(reader)
         except OfflineStoreUnavailable:
-            self.close()  # the catalog may have been made anew under its name
+            self.close()  # the catalog may have been replaced under its name
             raise
 
     def _open(self) -> OfflineReader:
@@ -158,3 +125,7 @@ class OfflineStore:
                 self._catalog = open_catalog(self._settings)
                 self._reader = OfflineReader(self._catalog)
             return self._reader
+
+    @staticmethod
+    def _overrun(problem: str) -> OfflineStoreUnavailable:
+        return OfflineStoreUnavailable("catalog", problem)

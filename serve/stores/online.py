@@ -1,8 +1,7 @@
 """
-The online store as a request sees it.
+Responsible for the online store as a request sees it: connections, timeouts, and decoded rows.
 
-Responsible for the connections of one process to Redis, their timeouts, and the reading of rows.
-Does not answer HTTP, and opens nothing before a request needs it.
+Opens nothing before a request needs it, and opens it again after it was away. Does not answer HTTP.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -27,9 +26,8 @@ from serve.stores.connections import Connections
 
 ONLINE_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2.0
-PAUSE = 0.5
 
-Row = dict[str, Any]
+Row: TypeAlias = "dict[str, Any]"
 _logger = logging.getLogger(__name__)
 
 
@@ -37,14 +35,17 @@ class OnlineStore:
     """
     The Redis side; thread-safe.
 
+    Every method raises `StoreUnavailable` when the server cannot be reached, and `UnreadableValue`
+    when a key holds what this project did not write.
+
     Args:
         settings: Says where the server is.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._breaker = Breaker(PAUSE)
-        # Starting an embedded server takes longer than a lookup may; whoever comes next finds it.
+        self._breaker = Breaker()
+        # Starting an embedded server takes longer than a lookup may; the next request finds it.
         self._connecting = Deadline(CONNECT_TIMEOUT, most=1, failure=self._unavailable)
         self._connections: Connections | None = None
         self._contracts: dict[str, Contract] = {}
@@ -58,8 +59,6 @@ class OnlineStore:
 
         Raises:
             ApiError: `not_materialized`: the contract of the value is gone.
-            StoreUnavailable: The server cannot be reached.
-            UnreadableValue: The key holds something else.
         """
         raw = self._get(codec.key(group.key_prefix, key))
         return None if raw is None else self.decode(raw)
@@ -81,13 +80,11 @@ class OnlineStore:
 
         Raises:
             ApiError: `not_materialized`: the contract of a value is gone.
-            StoreUnavailable: The server cannot be reached.
-            UnreadableValue: A key holds something else.
         """
         names = codec.keys(group.key_prefix, keys)
         names.append(codec.meta_key(group.name))
         *raw, meta = self.read(names)
-        rows = [None if one is None else codec.decode_array(one) for one in raw]
+        rows = [None if value is None else codec.decode_array(value) for value in raw]
         contracts = {}
         # Seldom more than one: a push writes all rows by one contract.
         for contract_id, size in {(row[0], len(row)) for row in rows if row is not None}:
@@ -96,67 +93,38 @@ class OnlineStore:
         return rows, contracts, meta is not None
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        """
-        Read the values of many keys, in one round trip.
-
-        Raises:
-            StoreUnavailable: The server cannot be reached.
-            UnreadableValue: A key holds no text.
-        """
-        return cast("list[bytes | None]", self._ask("MGET", *keys))
+        """Read the values of many keys, in one round trip."""
+        return cast("list[bytes | None]", self._execute("MGET", *keys))
 
     def decode(self, raw: bytes) -> Row:
-        """
-        Read one row of any group; see `row`.
-
-        Raises:
-            ApiError: `not_materialized`: the contract of the value is gone.
-            StoreUnavailable: The server cannot be reached.
-            UnreadableValue: It is something else.
-        """
+        """Decode one row of any group; see `row`."""
         contract_id, values = codec.decode_value(raw)
         return codec.row(self._contract(contract_id), values)
 
-    def holds(self, *groups: str) -> bool:
-        """
-        Tell whether a push of any of these groups ever ended.
-
-        Raises:
-            StoreUnavailable: The server cannot be reached.
-        """
-        return bool(self._ask("EXISTS", *map(codec.meta_key, groups)))
+    def is_pushed(self, *groups: str) -> bool:
+        """Return whether a push of any of these groups ever ended."""
+        return bool(self._execute("EXISTS", *map(codec.meta_key, groups)))
 
     def newest_day(self, group: str) -> date | None:
-        """
-        Tell the newest day that is online, None when there is none or nothing was pushed.
-
-        Raises:
-            StoreUnavailable: The server cannot be reached.
-            UnreadableValue: What is stored there is not ours.
-        """
+        """Return the newest day that is online, None when there is none or nothing was pushed."""
         raw = self._get(codec.meta_key(group))
         day = None if raw is None else codec.Meta.from_json(raw).day
         return None if day is None else date.fromisoformat(day)
 
     def ping(self) -> None:
-        """
-        Ask the server for a sign of life.
-
-        Raises:
-            StoreUnavailable: There is none.
-        """
-        self._ask("PING")
+        """Check that the server answers."""
+        self._execute("PING")
 
     def close(self) -> None:
-        """Close the connections; the next question opens one again."""
-        known, self._connections = self._connections, None
-        if known is not None:
-            known.close()
+        """Close the connections; the next command opens one again."""
+        connections, self._connections = self._connections, None
+        if connections is not None:
+            connections.close()
 
     def _contract(self, contract_id: str) -> Contract:
-        known = self._contracts.get(contract_id)
-        if known is not None:
-            return known
+        contract = self._contracts.get(contract_id)
+        if contract is not None:
+            return contract
         text = self._get(codec.contract_key(contract_id))
         if text is None:
             raise ApiError(
@@ -164,26 +132,26 @@ class OnlineStore:
                 f"the online store lost contract {contract_id}, which its values name; "
                 "run: materializer push --all",
             )
-        known = self._contracts[contract_id] = Contract.from_text(text.decode())
-        return known
+        contract = self._contracts[contract_id] = Contract.from_text(text.decode())
+        return contract
 
     def _get(self, key: str) -> bytes | None:
-        return cast("bytes | None", self._ask("GET", key))
+        return cast("bytes | None", self._execute("GET", key))
 
-    def _ask(self, *command: str) -> Any:
-        return self._breaker.call(partial(self._once, command))
+    def _execute(self, *command: str) -> Any:
+        return self._breaker.call(partial(self._send, command))
 
-    def _once(self, command: Sequence[str]) -> Any:
-        known = self._connections or self._connecting.call(self._connect)
+    def _send(self, command: Sequence[str]) -> Any:
+        connections = self._connections or self._connecting.call(self._connect)
         try:
-            return known.ask(*command)
+            return connections.execute(*command)
         except redis.ConnectionError as error:
             # It may come back elsewhere: connecting starts an embedded server again.
             self._connections = None
             raise self._unavailable(error) from error
         except redis.RedisError as error:
             if str(error).startswith("WRONGTYPE"):
-                raise UnreadableValue("not a text") from error
+                raise UnreadableValue("not a string") from error
             raise self._unavailable(error) from error
 
     def _connect(self) -> Connections:
@@ -192,7 +160,7 @@ class OnlineStore:
                 self._settings, announce=_logger.info, timeout=ONLINE_TIMEOUT, check=False
             )
             # One retry, at once and only for a lost connection, as a command has. A server that
-            # does not answer is not asked twice by one request.
+            # does not answer gets no second try from one request.
             client.set_retry(Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
             self._connections = Connections(client.connection_pool)
         return self._connections

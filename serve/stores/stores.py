@@ -1,8 +1,8 @@
 """
-Everything one process of the server works with.
+Responsible for what one process of the server works with: its settings and its stores.
 
-Responsible for the settings and the stores of a process. Opens nothing before a request needs it:
-a server starts, and says what is missing, also when no store is there.
+Opens nothing before a request needs it: a server starts, and reports what is missing, also when no
+store is there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from serve.stores.view_versions import ViewVersions
 @dataclass(frozen=True)
 class Stores:
     """
-    Everything one process of the server works with.
+    The stores of one process.
 
     Attributes:
         settings: Where the stores are, and the clock.

@@ -1,10 +1,10 @@
 """
-The versions of the feature views that are online, each read once.
+Responsible for the versions of the feature views that are online, each read once.
 
-Owns how a request finds its version and the rows it needs in one round trip: the rows are asked for
-by the version that was the newest a moment ago, together with the key that says which is the newest
-now. Refuses to serve a version that this key names no more, and to keep anything of what clients
-send: only what was found online, and only while it is named there.
+A request finds its version and its rows in one round trip: the rows are read by the version that
+was the newest a moment ago, together with the key that names the newest one now. Does not serve a
+version that this key no longer names, and keeps nothing of what clients send: only what was read
+online, and only while it is named there.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from serve.stores.online import OnlineStore
 # A colon would lead from the key of a view to that of a version.
 _VIEW = re.compile(r"[A-Za-z0-9_]+")
 
-# From a version to the keys of the rows that a request needs.
-Keys = Callable[[Vectors], Sequence[str]]
-
 
 class ViewVersions:
     """
@@ -40,19 +37,19 @@ class ViewVersions:
         self._newest: dict[str, str] = {}
 
     def __len__(self) -> int:
-        """Tell how many versions are kept here."""
+        """Return how many versions are kept."""
         return len(self._known)
 
     def read(
-        self, view: str, wanted: str | None, keys: Keys
+        self, view: str, version: str | None, row_keys: Callable[[Vectors], Sequence[str]]
     ) -> tuple[Vectors, list[bytes | None]] | None:
         """
-        Find a version, and read the rows that it needs; in one round trip once it is known.
+        Read a version, and the rows that it needs; in one round trip once it is known.
 
         Args:
             view: Name of the view.
-            wanted: Id of the version; None takes the newest.
-            keys: Tells the keys of the rows.
+            version: Id of the version; None takes the newest.
+            row_keys: Returns the online keys of the rows that a version needs.
 
         Returns:
             The version, and the value of each key, None where there is none; None when no version
@@ -61,28 +58,28 @@ class ViewVersions:
         Raises:
             ApiError: `version_gone`: there is no such version, or not any more.
             StoreUnavailable: The server cannot be reached.
-            UnreadableValue: What is stored there is not ours.
+            UnreadableValue: This project did not write what is stored there.
         """
         if not _VIEW.fullmatch(view):
             return None
         while True:
-            guess = wanted or self._newest.get(view)
+            guess = version or self._newest.get(view)
             vectors = self._known.get((view, guess)) if guess else None
-            names = [] if vectors is None else keys(vectors)
+            names = [] if vectors is None else row_keys(vectors)
             raw, *rows = self._store.read([codec.view_key(view), *names])
             if raw is None:
                 return None
             meta = codec.ViewMeta.from_json(raw)
-            if wanted is not None and wanted not in meta.versions:
+            if version is not None and version not in meta.versions:
                 raise ApiError(
                     "version_gone",
-                    f"feature view {view} has no version {quoted(wanted)}, or not any more; there "
+                    f"feature view {view} has no version {quoted(version)}, or not any more; there "
                     f"are {', '.join(meta.versions)}",
                 )
             self._newest[view] = meta.version
-            if vectors is not None and guess == (wanted or meta.version):
+            if vectors is not None and guess == (version or meta.version):
                 return vectors, rows
-            self._load(view, wanted or meta.version)
+            self._load(view, version or meta.version)
             self._forget(view, meta.versions)
 
     def _load(self, view: str, version: str) -> None:

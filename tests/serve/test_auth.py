@@ -117,7 +117,7 @@ def test_an_empty_token_ends_the_command(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 2
-    assert done.stderr.startswith("feature-server: FEATURE_SERVER_TOKEN is set, but is no token")
+    assert done.stderr.startswith("feature-server: FEATURE_SERVER_TOKEN is set, but is not a token")
 
 
 def test_an_application_of_its_own_reads_the_token_from_the_environment(

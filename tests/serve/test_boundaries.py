@@ -29,7 +29,7 @@ ALLOWED = {
 # From a room of the server to the rooms it may use; its own is always allowed.
 TOP = {"serve.auth", "serve.errors", "serve.responses"}
 ARROWS = {
-    "serve.openapi": {"serve.errors", "serve.requests", "serve.stores"},
+    "serve.openapi": {"serve.errors", "serve.requests", "serve.responses", "serve.stores"},
     "serve.requests": {"serve.errors"},
     "serve.routes": {*TOP, "serve.openapi", "serve.requests", "serve.stores", "serve.vector_rows"},
     "serve.stores": {"serve.errors"},

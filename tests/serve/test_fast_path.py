@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from materializer.config import Settings, parse_time
 from materializer.online import codec
 from serve import create_app
-from serve.fast_path import Shortcut
-from serve.routes import metrics
+from serve.fast_path import FastPath
+from serve.routes.metrics import metrics_of
 from serve.stores.stores import Stores
 from tests.serve.conftest import ODD_IDS
 from tests.serve.support import (
@@ -62,8 +62,8 @@ class Ways:
             self.stores.append(Stores(Settings(home, parse_time(now), url)))
             self.apps.append(create_app(stores=self.stores[-1], token=token))
         short, long = (app.wsgi_app for app in self.apps)
-        assert isinstance(short, Shortcut)
-        assert isinstance(long, Shortcut)
+        assert isinstance(short, FastPath)
+        assert isinstance(long, FastPath)
         self._short, self._long = short, long
         self.taken = 0
         self._left = short.flask
@@ -140,7 +140,7 @@ def call(app: Any, asked: dict[str, Any]) -> Answered:
 def counts_of(app: Flask) -> dict[tuple[str, ...], float]:
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in metrics.of(app).registry().collect()
+        for family in metrics_of(app).registry().collect()
         if family.name in COUNTED
         for sample in family.samples
         if sample.name.endswith(("_total", "_count"))

@@ -21,10 +21,10 @@ from materializer.errors import (
     UnknownEntity,
 )
 from serve.errors import ApiError
-from serve.requests.as_of import read_as_of
-from serve.responses import Compact, is_expired, is_stale
+from serve.requests.as_of import read_query_time
+from serve.responses import CompactJson, is_expired, is_stale
 from serve.stores.breaker import Breaker, Deadline
-from serve.stores.directory import Directory, default_group
+from serve.stores.directory import Directory
 from tests.serve.support import until
 from tests.support.group import GROUP
 
@@ -36,7 +36,7 @@ DOWN = OnlineStoreUnavailable("somewhere", "refused")
 
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.timezones()))
 def test_as_of_is_the_same_instant_in_utc(moment: datetime) -> None:
-    read = read_as_of([moment.isoformat()], now=FAR)
+    read = read_query_time([moment.isoformat()], now=FAR)
 
     # Converted first: Python calls a time that a clock shows twice unequal to every other zone's.
     assert read == moment.astimezone(timezone.utc)
@@ -58,13 +58,13 @@ JSON = st.recursive(
 @example(10**100)
 @example({"\udc00": [2**64, -(2**63) - 1]})
 def test_every_answer_can_be_written_and_reads_back_the_same(answer: object) -> None:
-    assert json.loads(Compact(Flask("test")).write(answer)) == answer
+    assert json.loads(CompactJson(Flask("test")).write(answer)) == answer
 
 
 @given(st.text())
 def test_whatever_as_of_holds_is_answered(text: str) -> None:
     try:
-        read_as_of([text], now=FAR)
+        read_query_time([text], now=FAR)
     except ApiError as error:
         assert error.status == 400
 
@@ -82,7 +82,7 @@ def test_whatever_as_of_holds_is_answered(text: str) -> None:
 )
 def test_only_a_lost_plus_is_explained(text: str, explained: bool) -> None:
     with pytest.raises(ApiError) as caught:
-        read_as_of([text], now=FAR)
+        read_query_time([text], now=FAR)
 
     assert caught.value.code == "bad_as_of"
     assert ("%2B" in str(caught.value)) is explained
@@ -110,9 +110,9 @@ def test_the_default_group_is_the_single_key_one_with_the_short_prefix() -> None
     other = replace(GROUP, name="other", key_prefix="features:other")
     groups = {"pair": pair, "other": other, GROUP.name: GROUP}
 
-    assert default_group(groups) is GROUP
+    assert Directory(lambda: groups).default() is GROUP
     with pytest.raises(ApiError) as caught:
-        default_group({"pair": pair, "other": other})
+        Directory(lambda: {"pair": pair, "other": other}).default()
     assert caught.value.code == "unknown_group"
     assert "other, pair" in str(caught.value)
 

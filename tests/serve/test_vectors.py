@@ -319,7 +319,7 @@ def test_a_category_of_a_request_counts(http: FeatureServer) -> None:
 
 
 A_NUMBER, A_WHOLE = "a finite number", "a whole number of 64 bits"
-A_DECIMAL = "a decimal(9,2), as a text or a whole number"
+A_DECIMAL = "a decimal(9,2), as a string or a whole number"
 
 
 @pytest.mark.parametrize(
@@ -357,9 +357,9 @@ A_DECIMAL = "a decimal(9,2), as a text or a whole number"
         ("paid_at", "noon", "a time such as 2024-02-29T12:00:00Z"),
         ("paid_at", "0001-01-01T00:00:00+01:00", "a time such as 2024-02-29T12:00:00Z"),
         ("paid_at", 5, "a time such as 2024-02-29T12:00:00Z"),
-        ("memo", 5, "a text"),
-        ("memo", "\ud800", "a text"),
-        ("memo", {"a": 1}, "a text"),
+        ("memo", 5, "a string"),
+        ("memo", "\ud800", "a string"),
+        ("memo", {"a": 1}, "a string"),
         ("tags", "a", "a list of type array<string>"),
         ("tags", [1], "a list of type array<string>"),
         ("tags", [["a"]], "a list of type array<string>"),
@@ -402,8 +402,11 @@ MANY = {"keys": [KEY], "values": [SENT]}
         ({**MANY, "values": SENT}, "values is not a list as long as keys"),
         ({**MANY, "values": []}, "values is not a list as long as keys"),
         ({**MANY, "values": [5]}, "values[0] is not an object"),
-        ({**ONE, "version": 5}, "version is not a text"),
-        ({**ONE, "keys": {**KEY, "x": 1}}, "keys has an unknown field 'x'; send sender, receiver"),
+        ({**ONE, "version": 5}, "version is not a string"),
+        (
+            {**ONE, "keys": {**KEY, "x": 1}},
+            'keys has an unknown field \'x\'; send {"sender": "..."',
+        ),
         ({**ONE, "keys": {"sender": "ann"}}, "keys: key column receiver is missing"),
         ({**ONE, "keys": {**KEY, "sender": ""}}, "keys: key column sender is empty"),
         ({**ONE, "keys": {**KEY, "sender": 1}}, "keys: key column sender is not a string"),
