@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from materializer.console import Console
 from materializer.errors import (
@@ -21,8 +20,6 @@ from materializer.errors import (
     USAGE,
     FeatureStoreError,
 )
-
-_T = TypeVar("_T")
 
 # A failure outweighs a store that is away, which outweighs a refusal.
 _GRAVITY = (FAILED, USAGE, LOCKED, UNAVAILABLE, REFUSED)
@@ -52,7 +49,7 @@ class Outcome:
         return {"step": self.step, "model": self.model, "status": self.status, **self.facts}
 
 
-def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> _T | Outcome:
+def attempt(step: str, model: str, console: Console, work: Callable[[], Outcome]) -> Outcome:
     """Do one step; an error of ours becomes its outcome, and is said."""
     try:
         return work()

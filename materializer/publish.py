@@ -23,8 +23,7 @@ from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import LastPublish, last_published, publish_days
 from materializer.outcome import Outcome, attempt
 from materializer.registry import FeatureGroup, Registry
-from materializer.training.derived_table import Publishing
-from materializer.training.publish import publish_training_set
+from materializer.training.publish import Publishing, publish_training_set
 from materializer.views.publish import publish_view
 from materializer.warehouse.gate import require_as_built, require_green
 from materializer.warehouse.reader import Warehouse, open_warehouse

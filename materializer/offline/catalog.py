@@ -37,7 +37,6 @@ WAREHOUSE_ID = "feature-store.warehouse-id"
 NEWEST_DAY = "feature-store.newest-day"
 BUILT_DAYS = "feature-store.built-days"
 GROUP_SNAPSHOT_ID = "feature-store.group-snapshot-id"
-RECEIPT = "feature-store.receipt"
 
 # Columns of the spans, next to the key.
 FIRST_DAY = "first_day"

@@ -1,13 +1,13 @@
 """
-Tags: names that keep snapshots for as long as somebody may ask for them.
+Tags: names that keep snapshots.
 
-Owns that a receipt never names a snapshot that may expire: every expiry of Iceberg, here or in
-another engine, leaves tagged snapshots alone. Refuses to move a tag that a receipt may rest on.
+Responsible for tagging what a receipt names, since every expiry of Iceberg, here or in another
+engine, leaves tagged snapshots alone. Does not remove a tag.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from pyiceberg.catalog import Catalog
 
@@ -15,39 +15,15 @@ from materializer.errors import OfflineStoreUnavailable
 from materializer.offline.catalog import find_table, table_name, translate_errors
 
 
-def unused_tag(catalog: Catalog, name: str, wanted: str, taken: Collection[str]) -> str:
-    """
-    Find a tag that no receipt rests on.
-
-    Args:
-        catalog: Holds the table, if anything does.
-        name: The table, without the namespace.
-        wanted: The tag; when it is taken, `-2`, `-3` and so on is added.
-        taken: Tags that are taken beside those of the table.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be read.
-    """
-    table = find_table(catalog, table_name(name))
-    refs = {} if table is None else table.metadata.refs
-    tag, number = wanted, 1
-    while tag in refs or tag in taken:
-        number += 1
-        tag = f"{wanted}-{number}"
-    return tag
-
-
 def tag_snapshots(catalog: Catalog, tag: str, snapshots: Mapping[str, int]) -> None:
     """
     Tag one snapshot of each of several tables, one commit a table, in the given order.
 
-    A tag of that name is moved: only a publish that was killed before its receipt has left one.
-
     Args:
         catalog: Holds the tables.
-        tag: The name, the same everywhere.
-        snapshots: Table, without the namespace -> its snapshot. The last one makes the tag taken,
-            see `unused_tag`.
+        tag: The name, the same everywhere. It ends in a hash of what is tagged, so it is never
+            another receipt's.
+        snapshots: Table, without the namespace -> its snapshot.
 
     Raises:
         OfflineStoreUnavailable: The catalog cannot be read or written.

@@ -1,9 +1,10 @@
 """
 `materializer training-set`: a training set for any file of labels, from what is published.
 
-Owns the order of the work: pin the groups, read the labels, join, check, tag the snapshots, and
-only then show file and receipt. Refuses to need dbt or the warehouse. The run lock is held for a
-moment at the end, since tags are commits and a publish must meet no other writer.
+Responsible for the order of the work: open the groups, read the labels, join, check, tag the
+snapshots, and only then show file and receipt. Does not trust the join: it checks what was found
+and what was written. Does not need dbt or the warehouse. The run lock is held for a moment at the
+end, since tags are commits and a publish must not meet another writer.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,65 +22,51 @@ from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings, format_time
 from materializer.console import Console
-from materializer.errors import DONE, OfflineStoreUnavailable, UsageError
+from materializer.errors import DONE, OfflineStoreUnavailable, TrainingSetRefused, UsageError
 from materializer.lock import run_lock
 from materializer.offline.catalog import open_catalog, store_id
 from materializer.offline.snapshot import GroupSnapshot, open_snapshots
 from materializer.offline.tags import tag_snapshots
-from materializer.sql import literal
-from materializer.training.checks import require_conserved, require_no_future
-from materializer.training.files import sha256_of
-from materializer.training.join import ASKED, Asked, Joining, join_engine
-from materializer.training.labels import LabelFile, open_labels
-from materializer.training.point_in_time import Joined, point_in_time_sql
-from materializer.training.request import TrainingSetRequest, resolve_groups
-from materializer.training.set_receipt import Input, SetReceipt
+from materializer.registry import Column
+from materializer.sql import literal, quoted_list
+from materializer.training.files import sha256_of, show_set
+from materializer.training.join import SPINE, LabelTimes, PointInTimeJoin, join_engine
+from materializer.training.labels import open_labels
+from materializer.training.receipt import InputFile, InputTable, Receipt, column_types
+from materializer.training.request import GroupJoin, TrainingSetRequest, resolve_groups
+from materializer.warehouse.checksum import ledger_checksum
 
 # A publish holds the run lock from start to end [s].
 _WAIT = 60.0
-# A file that went away, is no Parquet, or is damaged.
+# A file that is gone, is not Parquet, or is damaged.
 _UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException)
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """
-    A set that was joined and checked, and that nobody sees yet.
-
-    Attributes:
-        columns: DuckDB's type of each column, by its name.
-        content: Content of its rows.
-    """
-
-    columns: Mapping[str, str]
-    content: str
 
 
 def training_set(
     settings: Settings,
     labels: Path,
-    wanted: TrainingSetRequest,
+    request: TrainingSetRequest,
     out: Path,
     console: Console,
     *,
     force: bool,
 ) -> int:
     """
-    Make a training set, and its receipt beside it.
+    Make a training set, and its receipt next to it.
 
     Args:
         settings: Where the offline store is.
         labels: The label file.
-        wanted: Which groups and columns.
+        request: Which groups and columns.
         out: The Parquet file to write.
-        console: Told what happens.
+        console: Where the result is printed.
         force: Write over an existing file.
 
     Returns:
         0.
 
     Raises:
-        UsageError: The labels, the names or the output cannot be used; see `wanted` and `labels`.
+        UsageError: The labels, the names or the output cannot be used; see `request` and `labels`.
         TrainingSetRefused: A check failed. Nothing is written, and nothing is tagged.
         StoreUnavailable: A group is not published, or the store cannot be read or tagged.
         AnotherRun: A publish did not end in time. Nothing is written.
@@ -88,40 +74,16 @@ def training_set(
     started = time.perf_counter()
     _require_writable(out, labels, force=force)
     receipt_path = out.with_name(f"{out.name}.receipt.json")
-    with join_engine() as (connection, folder), _beside(out) as fresh:
-        file = open_labels(connection, labels)
-        hashed = sha256_of(labels)
-        catalog = open_catalog(settings)
-        snapshots = open_snapshots(catalog, wanted.groups)
-        joined = resolve_groups(wanted, snapshots, file)
-        joining = Joining(connection, folder, file, wanted.time, joined)
-        asked = joining.ask()
-        with _reading(catalog):
-            for place, one in enumerate(snapshots):
-                joining.find(place, one, asked)
-                require_no_future(connection, one.group.name, joining.found(place), ASKED)
-        written = _write(connection, joining, file, fresh)
-        receipt = SetReceipt(
-            labels=str(file.path),
-            labels_sha256=_unchanged(labels, hashed),
-            time=wanted.time,
-            inputs=tuple(map(_input, snapshots, joined)),
-            sql=point_in_time_sql(file, wanted.time, joined),
-            columns=written.columns,
-            content=written.content,
-            parquet=out.name,
-            parquet_sha256=sha256_of(fresh),
-            origin=_origin(settings, catalog),
-        )
-        for line in _warnings(connection, snapshots, asked):
-            console.note(line)
+    catalog = open_catalog(settings)
+    with _temporary(out) as fresh:
+        receipt = _write(settings, catalog, labels, request, out, fresh, console)
         with run_lock(settings, "materializer training-set", wait=_WAIT):
             tag_snapshots(catalog, receipt.tag, receipt.snapshots)
-        _show(fresh, out, receipt, receipt_path)
+        show_set(fresh, out, receipt_path, receipt)
     seconds = time.perf_counter() - started
     console.print(
         f"{out}: {receipt.rows:,} rows, {len(receipt.columns)} columns, from "
-        f"{len(snapshots)} snapshots, {seconds:.1f} s"
+        f"{len(receipt.inputs)} snapshots, {seconds:.1f} s"
     )
     console.result(
         {
@@ -129,7 +91,7 @@ def training_set(
             "receipt": str(receipt_path),
             "tag": receipt.tag,
             "rows": receipt.rows,
-            "columns": dict(receipt.columns),
+            "columns": {column.name: column.type for column in receipt.columns},
             "snapshots": {name: str(number) for name, number in receipt.snapshots.items()},
             "seconds": round(seconds, 3),
         }
@@ -151,8 +113,8 @@ def _require_writable(out: Path, labels: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """Name a file beside the output; what is left of it in the end is removed."""
+def _temporary(out: Path) -> Iterator[Path]:
+    """Name a file next to the output, and remove what is left of it in the end."""
     fresh = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         yield fresh
@@ -160,8 +122,60 @@ def _beside(out: Path) -> Iterator[Path]:
         fresh.unlink(missing_ok=True)
 
 
+def _write(
+    settings: Settings,
+    catalog: Catalog,
+    labels: Path,
+    request: TrainingSetRequest,
+    out: Path,
+    fresh: Path,
+    console: Console,
+) -> Receipt:
+    """Write the set to *fresh*, check it, and return its receipt."""
+    with join_engine() as (connection, folder):
+        file, labels_sha256 = open_labels(connection, labels), sha256_of(labels)
+        snapshots = open_snapshots(catalog, request.groups)
+        joins = resolve_groups(request, snapshots, file)
+        join = PointInTimeJoin(connection, folder, file, request.time, joins)
+        times = join.read_labels()
+        with _translate_unreadable(catalog):
+            for index, snapshot in enumerate(snapshots):
+                join.match(index, snapshot, times)
+                require_no_future(connection, snapshot.group.name, join.matches(index), SPINE)
+        join.write(fresh)
+        columns = _columns(connection, fresh)
+        checksum = require_conserved(
+            connection, join.labels_sql(), fresh, columns, list(file.types), join.number
+        )
+        # It was read several times: each time it must have been the same file.
+        if sha256_of(labels) != labels_sha256:
+            raise UsageError(f"{labels.name} changed while it was read; try again")
+        for line in _late_labels(connection, snapshots, times):
+            console.note(line)
+    return Receipt(
+        rows=int(checksum.partition(":")[0]),
+        hash="duckdb",
+        checksum=checksum,
+        parquet=out.name,
+        parquet_sha256=sha256_of(fresh),
+        store_id=store_id(catalog) or "",
+        duckdb=duckdb.__version__,
+        version=version("dbt-feature-store"),
+        written_at=format_time(settings.now()),
+        label_file=InputFile(
+            path=str(file.path),
+            sha256=labels_sha256,
+            relation=join.labels_relation,
+            time=request.time,
+        ),
+        inputs=tuple(map(_input, snapshots, joins)),
+        columns=column_types(columns),
+        sql=join.plain_sql(),
+    ).sealed()
+
+
 @contextmanager
-def _reading(catalog: Catalog) -> Iterator[None]:
+def _translate_unreadable(catalog: Catalog) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
@@ -169,69 +183,107 @@ def _reading(catalog: Catalog) -> Iterator[None]:
         raise OfflineStoreUnavailable(catalog.name, detail) from error
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection, joining: Joining, labels: LabelFile, fresh: Path
-) -> Written:
-    joining.write(fresh)
-    content = require_conserved(
-        connection, joining.spine_sql(), fresh, labels.types, joining.number
-    )
-    rows = f"read_parquet({literal(str(fresh))}, hive_partitioning = false)"
-    found = connection.execute(f"describe select * from {rows}").fetchall()
-    return Written({name: kind for name, kind, *_ in found}, content)
+def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Column]:
+    """Return the columns of a Parquet file, in DuckDB's types."""
+    rows = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    described = connection.execute(f"describe select * from {rows}").fetchall()
+    return [Column(name, kind) for name, kind, *_ in described]
 
 
-def _unchanged(labels: Path, hashed: str) -> str:
-    # It was read several times: each time it must have been the same file.
-    if sha256_of(labels) != hashed:
-        raise UsageError(f"{labels.name} changed while it was read; try again")
-    return hashed
-
-
-def _input(snapshots: GroupSnapshot, joined: Joined) -> Input:
-    return Input(
-        name=snapshots.group.name,
-        snapshot_id=snapshots.snapshot_id,
-        on=joined.on,
-        columns=snapshots.group.columns,
-        built_days=snapshots.built_days,
+def _input(snapshot: GroupSnapshot, join: GroupJoin) -> InputTable:
+    group = snapshot.group
+    return InputTable(
+        name=group.name,
+        snapshot_id=snapshot.snapshot_id,
+        relation=join.relation,
+        model=group.unique_id,
+        on=dict(join.on),
+        columns=column_types(group.columns),
+        built_days=tuple(map(str, snapshot.built_days)),
     )
 
 
-def _origin(settings: Settings, catalog: Catalog) -> dict[str, str]:
-    return {
-        "store_id": store_id(catalog) or "",
-        "duckdb": duckdb.__version__,
-        "version": version("dbt-feature-store"),
-        "written_at": format_time(settings.now()),
-    }
+def require_no_future(
+    connection: duckdb.DuckDBPyConnection, group: str, matches: str, spine: str
+) -> None:
+    """
+    Refuse rows that were not available yet.
 
+    Args:
+        connection: Holds both tables.
+        group: The group's name, for the error.
+        matches: Table of what labels see, with `n` and `available_at`.
+        spine: Table of the labels, with `n` and `label_time`.
 
-def _warnings(
-    connection: duckdb.DuckDBPyConnection, snapshots: Sequence[GroupSnapshot], asked: Asked
-) -> Iterator[str]:
-    for one in snapshots:
-        known = [file.last for file in one.files if file.last is not None]
-        newest = max(known, default=None)
-        if newest is None or asked.last is None or asked.last <= newest:
-            continue
-        [(count, since)] = connection.execute(
-            f"select count(*), strftime(make_timestamp({newest}), '%Y-%m-%dT%H:%M:%SZ') "
-            f"from {ASKED} where asked_at > make_timestamp({newest})"
-        ).fetchall()
-        yield (
-            f"{one.group.name}: {count:,} labels are later than its newest published row, which is "
-            f"available since {since}; they see what was known then, where it is still true"
+    Raises:
+        TrainingSetRefused: A label sees a row that became available after it.
+    """
+    [(count, first)] = connection.execute(
+        f"select count(*), min(spine.n) from {matches} as matches join {spine} as spine using (n) "
+        "where available_at > label_time"
+    ).fetchall()
+    if count:
+        raise TrainingSetRefused(
+            f"{count:,} labels see a row of {group} that was not available yet, such as the label "
+            f"of row {first + 1}"
         )
 
 
-def _show(fresh: Path, out: Path, receipt: SetReceipt, receipt_path: Path) -> None:
-    text = fresh.with_suffix(".json")
-    try:
-        text.write_text(receipt.to_json(), encoding="utf-8")
-        # Between the moves the receipt is missing, never wrong.
-        receipt_path.unlink(missing_ok=True)
-        fresh.replace(out)
-        text.replace(receipt_path)
-    finally:
-        text.unlink(missing_ok=True)
+def require_conserved(
+    connection: duckdb.DuckDBPyConnection,
+    labels_sql: str,
+    written: Path,
+    columns: Sequence[Column],
+    label_columns: Iterable[str],
+    number: str,
+) -> str:
+    """
+    Refuse a file that does not have each label once, in its place.
+
+    Args:
+        connection: In UTC.
+        labels_sql: Query of the labels as they are to come out, with their numbers.
+        written: The Parquet file.
+        columns: Every column of it.
+        label_columns: Names of the label columns.
+        number: The column of *labels_sql* that has the numbers, from 0, quoted.
+
+    Returns:
+        The checksum of the file.
+
+    Raises:
+        TrainingSetRefused: A label is missing, surplus, changed, or in another place.
+    """
+    row = f"{number}, {quoted_list(label_columns)}"
+    labels = f"count(*), coalesce(sum(hash({row})), 0)"
+    path = literal(str(written))
+    scan = f"read_parquet({path}, file_row_number = true, hive_partitioning = false)"
+    rows = f"select * rename (file_row_number as {number}) from {scan}"
+    [before] = connection.execute(f"select {labels} from ({labels_sql})").fetchall()
+    [(*after, checksum)] = connection.execute(
+        f"select {labels}, {ledger_checksum(columns)} from ({rows})"
+    ).fetchall()
+    if tuple(after) != before:
+        raise TrainingSetRefused(
+            f"of {before[0]:,} labels {after[0]:,} came out, and not each as it went in"
+        )
+    return str(checksum)
+
+
+def _late_labels(
+    connection: duckdb.DuckDBPyConnection, snapshots: Sequence[GroupSnapshot], times: LabelTimes
+) -> Iterator[str]:
+    for snapshot in snapshots:
+        known = [file.last for file in snapshot.files if file.last is not None]
+        newest = max(known, default=None)
+        if newest is None or times.last is None or times.last <= newest:
+            continue
+        [(count, since)] = connection.execute(
+            f"select count(*), strftime(make_timestamp({newest}), '%Y-%m-%dT%H:%M:%SZ') "
+            f"from {SPINE} where label_time > make_timestamp({newest})"
+        ).fetchall()
+        yield (
+            f"{snapshot.group.name}: {count:,} labels are later than its newest published row, "
+            f"which is available since {since}; they see what was known then, where it is still "
+            "true"
+        )

@@ -1,84 +1,298 @@
 """
-Publishing a training set: its labels, and the rows that they became.
+Publishing a table that was built from others: a training set, or a feature view.
 
-Owns what a training set's receipt rests on: the labels, which are published with it, and the groups
-that were published before it.
+Responsible for the order in which its parts are written: the tables, the tags that keep their
+snapshots, then the receipts and the file. So a receipt never names a snapshot that may expire. Does
+not publish a table that was built before its inputs were last built: its rows did not come from the
+rows that are published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import subprocess
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
+from materializer.config import Settings, format_time
+from materializer.console import Console
 from materializer.days import day_ranges
-from materializer.errors import NotPublished
-from materializer.offline.catalog import labels_name
+from materializer.errors import DONE, GateRed, NotPublished
+from materializer.offline.catalog import (
+    LEDGER_SEQUENCE,
+    WAREHOUSE_ID,
+    ensure_store,
+    find_table,
+    labels_name,
+    table_name,
+)
 from materializer.offline.publish import last_published, publish_table
+from materializer.offline.tags import tag_snapshots
 from materializer.outcome import Outcome
-from materializer.registry import FeatureGroup, TrainingSet
-from materializer.training.derived_table import DerivedTable, Publishing, publish_derived_table
-from materializer.training.receipt import Source
+from materializer.registry import Column, FeatureGroup, Registry, TrainingSet
+from materializer.training.files import TrainingFiles
+from materializer.training.receipt import InputTable, Receipt, column_types
+from materializer.warehouse.builds import Build, newest_build
 from materializer.warehouse.checksum import checksum_of_rows, sum_checksums
+from materializer.warehouse.gate import require_green, require_whole_as_built
 from materializer.warehouse.reader import Warehouse
+
+# From the rows of a table and the properties of its snapshot to its inputs as they are published.
+Inputs = Callable[[pa.Table, Mapping[str, str]], Sequence[InputTable]]
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """
+    What one publish works with.
+
+    Attributes:
+        registry: The project.
+        warehouse: Where the rows are.
+        catalog: The offline store.
+        settings: Name the home, for the files, and the clock.
+        console: Where progress is reported.
+        project_dir: The project; its commit goes into the receipts.
+        refused: Models that were just refused; what was built on one is refused too.
+    """
+
+    registry: Registry
+    warehouse: Warehouse
+    catalog: Catalog
+    settings: Settings
+    console: Console
+    project_dir: Path
+    refused: Collection[str]
+
+    def files(self, name: str) -> TrainingFiles:
+        """Return the files of a training set or a feature view."""
+        return TrainingFiles(self.settings.home / "training", name)
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedTable:
+    """
+    One table to publish.
+
+    Attributes:
+        name: Its model, and its table in the offline store.
+        unique_id: dbt's id of the model.
+        relation_name: Quoted relation in the warehouse.
+        columns: Every column, in order.
+        built_on: Name and dbt's id of each model it was built on.
+        publish_inputs: Publishes inputs that are not published yet, and returns all of them.
+        parameter_version: Version of a feature view's parameters.
+        columns_may_change: Its columns follow the data, so its published table follows too.
+    """
+
+    name: str
+    unique_id: str
+    relation_name: str
+    columns: tuple[Column, ...]
+    built_on: Mapping[str, str]
+    publish_inputs: Inputs
+    parameter_version: str | None = None
+    columns_may_change: bool = False
 
 
 def publish_training_set(training_set: TrainingSet, work: Publishing) -> Outcome:
     """
-    Publish one training set, if there is a newer build than the published one.
+    Publish a training set, if there is a newer build than the published one.
 
     Raises:
         GateRed, OfflineStoreUnavailable: See `publish_derived_table`.
-        NotPublished: A group under it never was.
+        NotPublished: A group it was built on never was published.
     """
     groups = [work.registry.groups[group] for group in training_set.groups]
 
-    def sources(rows: pa.Table, properties: Mapping[str, str]) -> Sequence[Source]:
+    def publish_inputs(rows: pa.Table, properties: Mapping[str, str]) -> Sequence[InputTable]:
         labels = _publish_labels(training_set, rows, work.catalog, properties)
-        return (labels, *(_source(group, work.warehouse, work.catalog) for group in groups))
+        return [labels, *(_group_input(group, work) for group in groups)]
 
-    whole = DerivedTable(
+    table = DerivedTable(
         name=training_set.name,
         unique_id=training_set.unique_id,
         relation_name=training_set.relation_name,
         columns=training_set.columns,
-        inputs={group.name: group.unique_id for group in groups},
-        sources=sources,
+        built_on={group.name: group.unique_id for group in groups},
+        publish_inputs=publish_inputs,
     )
-    return publish_derived_table(whole, work)
+    return publish_derived_table(table, work)
+
+
+def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
+    """
+    Publish a table, if there is a newer build than the published one.
+
+    Raises:
+        GateRed: A gate test that guards it is not green, its rows are not those of the build, or
+            an input was refused, or was built again since.
+        OfflineStoreUnavailable: The store cannot be written.
+    """
+    started = time.perf_counter()
+    name, warehouse, files = table.name, work.warehouse, work.files(table.name)
+    require_green(name, table.unique_id, work.registry, warehouse)
+    require_whole_as_built(name, table.unique_id, table.relation_name, table.columns, warehouse)
+    held_back = [model for model in table.built_on if model in work.refused]
+    refuse(name, [f"it was built on {model}, which was not published" for model in held_back])
+    build = newest_build(warehouse, work.registry, name, table.unique_id)
+    properties = {WAREHOUSE_ID: warehouse.warehouse_id(), LEDGER_SEQUENCE: str(build.sequence)}
+    if _is_published(table, properties, files.read(), work) and files.parquet.is_file():
+        work.console.print(f"published {name}: up to date")
+        return Outcome("publish", name, DONE, "up to date")
+    refuse(name, _staleness(table, build, warehouse))
+    rows = warehouse.table(table.relation_name, table.columns)
+    inputs = table.publish_inputs(rows, properties)
+    parquet_sha256 = files.write_rows(rows)
+    snapshot_id = publish_table(
+        work.catalog,
+        name,
+        rows,
+        columns=table.columns,
+        snapshot_properties=properties,
+        columns_may_change=table.columns_may_change,
+    )
+    receipt = Receipt(
+        training_set=name,
+        rows=rows.num_rows,
+        hash="md5",
+        checksum=checksum_of_rows(rows, table.columns),
+        snapshot_id=snapshot_id,
+        parquet=files.parquet.name,
+        parquet_sha256=parquet_sha256,
+        store_id=ensure_store(work.catalog),
+        duckdb=duckdb.__version__,
+        version=version("dbt-feature-store"),
+        written_at=format_time(work.settings.now()),
+        warehouse_id=warehouse.warehouse_id(),
+        ledger_sequence=build.sequence,
+        build_id=build.build_id,
+        manifest_sha256=work.registry.checksum,
+        git_sha=_git_sha(work.project_dir),
+        parameter_version=table.parameter_version,
+        vars=dict(build.vars),
+        ledger_relation=work.registry.records["build_ledger"],
+        inputs=tuple(inputs),
+        columns=column_types(table.columns),
+        sql=build.sql,
+    ).sealed()
+    tag_snapshots(work.catalog, receipt.tag, receipt.snapshots)
+    files.show(receipt)
+    seconds = time.perf_counter() - started
+    work.console.print(
+        f"published {name}: {receipt.rows:,} rows, {seconds:.1f} s -> {files.parquet}"
+    )
+    return Outcome("publish", name, DONE, "done", _facts(receipt, files))
+
+
+def refuse(name: str, reasons: Sequence[str]) -> None:
+    """
+    Refuse a model for these reasons, if there are any.
+
+    Raises:
+        GateRed: There is a reason.
+    """
+    if reasons:
+        raise GateRed(model=name, reasons=reasons)
 
 
 def _publish_labels(
     training_set: TrainingSet, rows: pa.Table, catalog: Catalog, properties: Mapping[str, str]
-) -> Source:
-    columns = tuple(c for c in training_set.columns if c.name in training_set.labels)
+) -> InputTable:
+    columns = [column for column in training_set.columns if column.name in training_set.labels]
     labels = rows.select([column.name for column in columns])
     name = labels_name(training_set.name)
-    snapshot_id = publish_table(
-        catalog, name, labels, columns=columns, snapshot_properties=properties
-    )
-    return Source(
+    return InputTable(
         name=name,
+        snapshot_id=publish_table(
+            catalog, name, labels, columns=columns, snapshot_properties=properties
+        ),
         relation=training_set.labels_relation,
-        snapshot_id=snapshot_id,
-        columns=columns,
-        content=checksum_of_rows(labels, columns),
+        columns=column_types(columns),
+        hash="md5",
+        checksum=checksum_of_rows(labels, columns),
     )
 
 
-def _source(group: FeatureGroup, warehouse: Warehouse, catalog: Catalog) -> Source:
-    last = last_published(catalog, group.name)
+def _group_input(group: FeatureGroup, work: Publishing) -> InputTable:
+    last = last_published(work.catalog, group.name)
     if last is None:
         raise NotPublished(group.name)
-    days = warehouse.built_days(group.unique_id)
-    return Source(
+    days = work.warehouse.built_days(group.unique_id)
+    return InputTable(
         name=group.name,
-        relation=group.relation_name,
         snapshot_id=last.snapshot_id,
-        columns=group.columns,
-        # A publish compares what it takes with the ledger, so the history need not be read again.
-        content=sum_checksums(built.content for built in days),
+        relation=group.relation_name,
         model=group.unique_id,
-        built_days=tuple(day_ranges(built.day for built in days)),
+        columns=column_types(group.columns),
+        # A publish compares what it takes with the ledger, so the history need not be read again.
+        checksum=sum_checksums(str(built.content) for built in days),
+        built_days=tuple(map(str, day_ranges(built.day for built in days))),
     )
+
+
+def _is_published(
+    table: DerivedTable, properties: Mapping[str, str], receipt: Receipt | None, work: Publishing
+) -> bool:
+    """Return whether the newest build is published, and its receipt is the current one."""
+    published = find_table(work.catalog, table_name(table.name))
+    current = None if published is None else published.current_snapshot()
+    if current is None or current.summary is None:
+        return False
+    summary = current.summary.additional_properties
+    if any(summary.get(key) != value for key, value in properties.items()):
+        return False
+    # After the ledger was deleted its numbers start over; then the times decide.
+    built_at: datetime | None = work.warehouse.last_built_at(table.unique_id)
+    if built_at is not None and built_at.timestamp() * 1000 > current.timestamp_ms:
+        return False
+    # A kill can leave older files.
+    return receipt is not None and (receipt.snapshot_id, receipt.parameter_version) == (
+        current.snapshot_id,
+        table.parameter_version,
+    )
+
+
+def _staleness(table: DerivedTable, build: Build, warehouse: Warehouse) -> list[str]:
+    """List why a build cannot be rebuilt from what is published now."""
+    newest = warehouse.sequences()
+    return [
+        f"it was built before {name} was last built; run: dbt build --select {table.name}"
+        for name, unique_id in table.built_on.items()
+        if newest.get(unique_id, 0) > build.sequence
+    ]
+
+
+def _facts(receipt: Receipt, files: TrainingFiles) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "rows": receipt.rows,
+        "parquet": str(files.parquet),
+        "receipt": str(files.receipt),
+        "kept_receipt": str(files.kept(receipt.tag)),
+    }
+    if receipt.parameter_version is not None:
+        facts["parameter_version"] = receipt.parameter_version
+    return facts
+
+
+def _git_sha(project_dir: Path) -> str | None:
+    # Only git knows the commit; a project outside of git has none.
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],  # noqa: S607 - git is wherever PATH has it
+            cwd=project_dir,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

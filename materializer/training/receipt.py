@@ -1,216 +1,190 @@
 """
-Receipts: all that is needed to build a published training set again.
+Receipts: all that is needed to build a training set again.
 
-Owns the form of a receipt, which is written once and read years later, and its digests: a short
-hash of each part, kept with the Iceberg snapshot of the set, so that a receipt that was changed is
-told from a set that changed. Refuses to know stores: it is values and text.
+Responsible for the one form of a receipt, whether dbt built the set or `materializer training-set`
+made it, and for its tag, which ends in a hash of everything else in it. Every snapshot that a
+receipt names carries that tag, so a receipt that was changed has a tag that the store does not
+know. Does not open a store.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from materializer.days import DayRange
+from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
+
 from materializer.errors import ReceiptUnreadable
 from materializer.registry import Column
 
 _HEX_DIGITS = 16
 
+# Some JSON readers parse every number as a double, which cannot hold a snapshot id.
+SnapshotId = Annotated[int, PlainSerializer(str, when_used="json")]
+# Which of the two forms of `warehouse.checksum` a checksum has.
+Hash = Literal["md5", "duckdb"]
 
-@dataclass(frozen=True, slots=True)
-class Source:
+
+class _Form(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnType(_Form):
+    """One column: its name, and its type in the contract or, without a contract, in DuckDB."""
+
+    name: str
+    type: str
+
+
+class InputTable(_Form):
     """
-    One input of a training set: a relation that its SQL names, and where its rows are kept.
+    One published table that a training set was built from.
 
     Attributes:
         name: Table of the offline store, without the namespace.
-        relation: Quoted relation that the SQL names, None when it names none.
-        snapshot_id: Iceberg snapshot of the rows.
-        columns: Every column, in the order in which the content was computed.
-        content: Content of the rows, None when an older version of this project built some of them.
-        model: dbt's id of the group's model; None for the labels.
-        built_days: Days of the group that were built, as runs; none for the labels.
+        snapshot_id: Iceberg snapshot of its rows.
+        relation: Quoted relation by which the SQL reads it, None when it does not.
+        model: dbt's id of the group's model, None for labels.
+        on: Key column of the group -> the label column that it was compared with; empty where the
+            SQL of a dbt model says so.
+        columns: Every column, in the order in which the checksum was computed.
+        hash: Form of the checksum.
+        checksum: Checksum of the rows, None for a set made on demand, which does not read them all.
+        built_days: Days of the group that were built, as ranges.
     """
 
     name: str
+    snapshot_id: SnapshotId
     relation: str | None
-    snapshot_id: int
-    columns: tuple[Column, ...]
-    content: str | None
     model: str | None = None
-    built_days: tuple[DayRange, ...] = ()
+    on: dict[str, str] = {}
+    columns: tuple[ColumnType, ...]
+    hash: Hash = "duckdb"
+    checksum: str | None = None
+    built_days: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class InputFile(_Form):
     """
-    What one published training set was made of.
+    The label file of a set made on demand.
 
     Attributes:
-        training_set: Its name.
-        tag: Name of the build, and of the tags on its snapshots.
-        snapshot_id: Iceberg snapshot of the set itself, None before it is committed.
-        columns: Its columns, in contract order.
-        content: Content of its rows.
-        sources: Its inputs, the labels first.
-        ledger: Quoted relation of the build ledger, of which its SQL may read the built days.
-        sql: The compiled SQL that built it.
-        vars: The vars of that dbt command, and those of the project; None when nobody noted them.
-        origin: Who built and published it: ids, versions, commit, time.
-        parquet: Name of its Parquet file.
-        parquet_sha256: Hash of that file.
+        path: Where it is, absolute.
+        sha256: Its SHA-256.
+        relation: Quoted relation by which the SQL reads it.
+        time: Its column of times.
     """
 
-    training_set: str
-    tag: str
-    snapshot_id: int | None
-    columns: tuple[Column, ...]
-    content: str
-    sources: tuple[Source, ...]
-    ledger: str
-    sql: str
-    vars: Mapping[str, Any] | None
-    origin: Mapping[str, Any]
+    path: str
+    sha256: str
+    relation: str
+    time: str
+
+
+class Receipt(_Form):
+    """
+    What one training set was made of.
+
+    Attributes:
+        training_set: Name of the training set or feature view, None when it was made on demand.
+        tag: Name of this set, and of the tags on its snapshots; see `sealed`.
+        rows: Number of rows.
+        hash: Form of the checksum.
+        checksum: Checksum of the rows.
+        snapshot_id: Iceberg snapshot of the set itself, None when it was made on demand.
+        parquet: Name of its Parquet file.
+        parquet_sha256: SHA-256 of that file.
+        store_id: The offline store of the snapshots.
+        duckdb: Version of DuckDB that wrote it.
+        version: Version of this project that wrote it.
+        written_at: When it was written.
+        warehouse_id, ledger_sequence, build_id, manifest_sha256, git_sha: The dbt build; None when
+            it was made on demand.
+        parameter_version: Version of a feature view's parameters.
+        vars: The vars of the dbt command, and those of the project.
+        ledger_relation: Quoted relation of the build ledger, from which the SQL may read the built
+            days.
+        label_file: The labels of a set made on demand.
+        inputs: The published tables, the labels first.
+        columns: Its columns, in order.
+        sql: The query that builds the set from its inputs.
+    """
+
+    training_set: str | None = None
+    tag: str = ""
+    rows: int
+    hash: Hash
+    checksum: str
+    snapshot_id: SnapshotId | None = None
     parquet: str
     parquet_sha256: str
+    store_id: str
+    duckdb: str
+    version: str
+    written_at: str
+    warehouse_id: str | None = None
+    ledger_sequence: int | None = None
+    build_id: str | None = None
+    manifest_sha256: str | None = None
+    git_sha: str | None = None
+    parameter_version: str | None = None
+    vars: dict[str, Any] | None = None
+    ledger_relation: str | None = None
+    label_file: InputFile | None = None
+    inputs: tuple[InputTable, ...]
+    columns: tuple[ColumnType, ...]
+    sql: str
 
     @property
-    def rows(self) -> int:
-        """Rows of the set."""
-        return int(self.content.partition(":")[0])
+    def snapshots(self) -> dict[str, int]:
+        """Every snapshot by the name of its table: the set's own first, then the inputs'."""
+        tables = {table.name: table.snapshot_id for table in self.inputs}
+        if self.training_set is None or self.snapshot_id is None:
+            return tables
+        return {self.training_set: self.snapshot_id, **tables}
 
-    def parts(self) -> Iterator[tuple[str, object]]:
-        """List the parts of the receipt that its digests cover, in the order of checking."""
-        yield "SQL", [self.sql, self.ledger]
-        yield "vars", self.vars
-        for source in self.sources:
-            yield source.name, [source.snapshot_id, _source_body(source)]
-        for source in self.sources:
-            if source.model is not None:
-                yield f"built days of {source.name}", [source.model, _days_body(source)]
-        yield "output", [self.training_set, self.content, _columns_body(self.columns)]
-        yield self.parquet, self.parquet_sha256
-        yield "origin", [self.tag, self.origin]
+    @property
+    def expected_tag(self) -> str:
+        """The tag that belongs to everything else in the receipt."""
+        body = self.model_dump(mode="json", exclude={"tag"})
+        text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS]
+        if self.training_set is None:
+            return f"training-set-{digest}"
+        return f"{self.training_set}-{self.ledger_sequence}-{digest}"
 
-    def digests(self) -> dict[str, str]:
-        """Hash each part, by its title."""
-        return {
-            title: hashlib.sha256(_canonical(part)).hexdigest()[:_HEX_DIGITS]
-            for title, part in self.parts()
-        }
+    def sealed(self) -> Receipt:
+        """Return the receipt with the tag that belongs to it."""
+        return self.model_copy(update={"tag": self.expected_tag})
 
     def to_json(self) -> str:
-        """Write the receipt for people and machines."""
-        snapshots = {source.name: str(source.snapshot_id) for source in self.sources}
-        body = {
-            "training_set": self.training_set,
-            "tag": self.tag,
-            "rows": self.rows,
-            "content": self.content,
-            "snapshots": {**snapshots, self.training_set: str(self.snapshot_id)},
-            **self.origin,
-            "parquet": self.parquet,
-            "parquet_sha256": self.parquet_sha256,
-            "vars": self.vars,
-            "inputs": [
-                {**_source_body(source), "built_days": _days_body(source)}
-                for source in self.sources
-            ],
-            "ledger_relation": self.ledger,
-            "columns": _columns_body(self.columns),
-            "sql": self.sql,
-        }
-        return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+        """Return the receipt as text, for people and machines."""
+        return self.model_dump_json(indent=2) + "\n"
 
 
-_OWN_KEYS = {
-    *("training_set", "tag", "rows", "content", "snapshots", "parquet", "parquet_sha256"),
-    *("vars", "inputs", "ledger_relation", "columns", "sql"),
-}
+def column_types(columns: Iterable[Column]) -> tuple[ColumnType, ...]:
+    """Return columns as a receipt has them."""
+    return tuple(ColumnType(name=column.name, type=column.type) for column in columns)
 
 
 def read_receipt(path: Path) -> Receipt:
     """
-    Read a receipt that a publish wrote.
+    Read a receipt.
 
     Raises:
-        ReceiptUnreadable: There is no such file, it is no receipt, or one of an earlier version.
+        ReceiptUnreadable: There is no such file, or it is not a receipt.
     """
     try:
-        body = json.loads(path.read_text(encoding="utf-8"))
+        return Receipt.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ReceiptUnreadable(path, "there is no such file") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        problem = f"it is not a receipt ({where}{first['msg']})"
+        raise ReceiptUnreadable(path, problem) from error
     except (OSError, ValueError) as error:
         raise ReceiptUnreadable(path, str(error)) from error
-    try:
-        if "parquet_sha256" in body and "sql" not in body:
-            raise ReceiptUnreadable(path, "an earlier version wrote it, which kept no SQL")
-        receipt = _receipt(body)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ReceiptUnreadable(path, "it is no receipt") from error
-    # What it says twice must agree.
-    if json.loads(receipt.to_json()) != body:
-        raise ReceiptUnreadable(path, "it contradicts itself")
-    return receipt
-
-
-def _receipt(body: Mapping[str, Any]) -> Receipt:
-    origin = {key: value for key, value in body.items() if key not in _OWN_KEYS}
-    return Receipt(
-        training_set=body["training_set"],
-        tag=body["tag"],
-        snapshot_id=int(body["snapshots"][body["training_set"]]),
-        columns=_columns(body["columns"]),
-        content=body["content"],
-        sources=tuple(_source(source, body["snapshots"]) for source in body["inputs"]),
-        ledger=body["ledger_relation"],
-        sql=body["sql"],
-        vars=body["vars"],
-        origin={"store_id": body["store_id"], "duckdb": body["duckdb"], **origin},
-        parquet=body["parquet"],
-        parquet_sha256=body["parquet_sha256"],
-    )
-
-
-def _source(body: Mapping[str, Any], snapshots: Mapping[str, str]) -> Source:
-    return Source(
-        name=body["name"],
-        relation=body["relation"],
-        snapshot_id=int(snapshots[body["name"]]),
-        columns=_columns(body["columns"]),
-        content=body["content"],
-        model=body["model"],
-        built_days=tuple(DayRange.from_text(text) for text in body["built_days"]),
-    )
-
-
-def _source_body(source: Source) -> dict[str, object]:
-    return {
-        "name": source.name,
-        "relation": source.relation,
-        "model": source.model,
-        "content": source.content,
-        "columns": _columns_body(source.columns),
-    }
-
-
-def _columns(body: Sequence[str]) -> tuple[Column, ...]:
-    pairs = (text.rpartition(" ") for text in body)
-    return tuple(Column(name, kind) for name, _, kind in pairs)
-
-
-def _columns_body(columns: Iterable[Column]) -> list[str]:
-    return [f"{column.name} {column.type}" for column in columns]
-
-
-def _days_body(source: Source) -> list[str]:
-    return [str(run) for run in source.built_days]
-
-
-def _canonical(part: object) -> bytes:
-    return json.dumps(part, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

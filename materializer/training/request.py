@@ -1,30 +1,32 @@
 """
-What a person wants of a training set, held against what is published.
+What a user requests of a training set on demand, resolved against what is published.
 
-Owns how the groups' keys find their label columns, which columns come out and what each is called.
-Refuses names that two columns would share: adding a group never renames what was there before.
+Responsible for which label column each key of a group is compared with, which columns come out and
+what each is called, and for the rule of what a label sees of a group, as SQL. Does not allow two
+columns to share a name: adding a group never renames what was there before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from materializer.days import DayRange
 from materializer.errors import UsageError
 from materializer.offline.snapshot import GroupSnapshot
 from materializer.registry import FeatureGroup
+from materializer.sql import quoted
 from materializer.training.labels import LabelFile
-from materializer.training.point_in_time import Joined
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetRequest:
     """
-    What a person wants.
+    What a user requests.
 
     Attributes:
         groups: Names of the groups, in the order in which they come out.
-        time: Label column with the time at which something is asked.
+        time: Label column with the time for which a label asks.
         on: `<key>` or `<group>.<key>` -> the label column that has it.
         columns: `<column>` or `<group>.<column>` to take, None for all.
         prefix: Put `<group>__` before the name of each column of a group.
@@ -37,14 +39,95 @@ class TrainingSetRequest:
     prefix: bool
 
 
-def resolve_groups(
-    wanted: TrainingSetRequest, snapshots: Sequence[GroupSnapshot], labels: LabelFile
-) -> list[Joined]:
+@dataclass(frozen=True, slots=True)
+class GroupJoin:
     """
-    Say how each group is joined.
+    How one group is joined. What a label sees has the same meaning as in `point_in_time_join`.
+
+    Attributes:
+        group: The group.
+        on: Each key column of the group -> the label column that is compared with it.
+        columns: Columns of the group that come out -> their names in the training set.
+        built_days: Days of the group that were built, as ranges.
+    """
+
+    group: FeatureGroup
+    on: Mapping[str, str]
+    columns: Mapping[str, str]
+    built_days: tuple[DayRange, ...] = ()
+
+    @property
+    def relation(self) -> str:
+        """The relation of the group's rows."""
+        return quoted(self.group.name)
+
+    @property
+    def closing(self) -> str | None:
+        """SQL condition of a row that stays true while every day since was built, or None."""
+        return self.group.closing_row if self.group.fresh_hours else None
+
+    def rows_sql(self) -> str:
+        """Return the query of the rows that the join looks at."""
+        day = [self.group.partition] if self.closing else []
+        names = dict.fromkeys([*self.on, *self.columns, self.group.available_at, *day])
+        columns = [quoted(name) for name in names]
+        if self.closing:
+            columns.append(f"{self.closing} as {self._is_closing}")
+        return f"select {', '.join(columns)} from {self.relation}"
+
+    def join_sql(self, kind: str, rows_sql: str, rows: str, runs: str, condition: str) -> str:
+        """
+        Return the join of the rows, and of the run of built days that holds a row's day, if any.
+
+        Args:
+            kind: Such as `asof left join`.
+            rows_sql: Query of the rows: `rows_sql`, or a part of its rows.
+            rows: Alias of the rows.
+            runs: Alias of the runs.
+            condition: When a label is joined with a row.
+        """
+        join = f"{kind} ({rows_sql}) as {rows}\n    on {condition}"
+        if not self.closing:
+            return join
+        day = f"{rows}.{quoted(self.group.partition)}"
+        days = f"{day} between {runs}.first_day and {runs}.last_day"
+        return f"{join}\nleft join ({self._runs_sql()}) as {runs}\n    on {days}"
+
+    def holds_sql(self, time: str, rows: str, runs: str) -> str | None:
+        """Return whether a row of `join_sql` is true at a time; None when it always is."""
+        group = self.group
+        start = f"{rows}.{quoted(group.available_at)}"
+        conditions = []
+        if group.fresh_hours:
+            fresh = f"{time} < {start} + {group.fresh_hours} * interval 1 hour"
+            if self.closing:
+                days = f"{runs}.last_day - {rows}.{quoted(group.partition)}"
+                until = f"{start} + 24 * (1 + cast({days} as integer)) * interval 1 hour"
+                fresh = f"({fresh} or ({rows}.{self._is_closing} and {time} < {until}))"
+            conditions.append(fresh)
+        if expiry := group.expiry_sql(start):
+            conditions.append(f"{time} < {expiry}")
+        return " and ".join(conditions) or None
+
+    @property
+    def _is_closing(self) -> str:
+        return unused_name("is_closing", [column.name for column in self.group.columns])
+
+    def _runs_sql(self) -> str:
+        runs = [f"(date '{run.first}', date '{run.last}')" for run in self.built_days]
+        if not runs:
+            return "select null::date as first_day, null::date as last_day where false"
+        return f"select * from (values {', '.join(runs)}) as runs (first_day, last_day)"
+
+
+def resolve_groups(
+    request: TrainingSetRequest, snapshots: Sequence[GroupSnapshot], labels: LabelFile
+) -> list[GroupJoin]:
+    """
+    Return how each group is joined.
 
     Args:
-        wanted: What a person wants.
+        request: What a user requests.
         snapshots: The groups, in that order.
         labels: The label file.
 
@@ -52,72 +135,76 @@ def resolve_groups(
         UsageError: A key or a column that is named is none of the groups', a group has no column
             left, or two columns would have one name.
     """
-    groups = [one.group for one in snapshots]
-    _require_known("--on", wanted.on, [_qualified(g.name, g.entity) for g in groups])
-    offered = {group.name: _offered(group) for group in groups}
-    if wanted.columns is not None:
-        _require_known("--columns", wanted.columns, [_qualified(*item) for item in offered.items()])
-    joined = [
-        Joined(
-            group=one.group,
-            on={key: _label_of(wanted, one.group.name, key) for key in one.group.entity},
-            columns=_columns(wanted, one.group.name, offered[one.group.name]),
-            built_days=one.built_days,
+    groups = [snapshot.group for snapshot in snapshots]
+    keys = {group.name: list(group.entity) for group in groups}
+    offered = {
+        group.name: [c.name for c in group.columns if c.name not in group.entity]
+        for group in groups
+    }
+    _require_known("--on", "key", request.on, keys)
+    _require_known("--columns", "column, apart from the keys,", request.columns or (), offered)
+    joins = [
+        GroupJoin(
+            group=snapshot.group,
+            on={
+                key: _label_column(request, snapshot.group.name, key)
+                for key in snapshot.group.entity
+            },
+            columns=_columns(request, snapshot.group.name, offered[snapshot.group.name]),
+            built_days=snapshot.built_days,
         )
-        for one in snapshots
+        for snapshot in snapshots
     ]
-    _refuse_shared_names(joined, labels)
-    return joined
+    _refuse_shared_names(joins, labels)
+    return joins
 
 
-def _offered(group: FeatureGroup) -> list[str]:
-    return [column.name for column in group.columns if column.name not in group.entity]
-
-
-def _qualified(group: str, names: Sequence[str]) -> list[str]:
-    return [*names, *(f"{group}.{name}" for name in names)]
+def unused_name(name: str, taken: Sequence[str]) -> str:
+    """Return a quoted name that is none of the taken ones, whatever their case."""
+    names = {other.lower() for other in taken}
+    while name.lower() in names:
+        name += "_"
+    return quoted(name)
 
 
 def _require_known(
-    option: str, named: Sequence[str] | Mapping[str, str], known: list[list[str]]
+    option: str,
+    what: str,
+    names: Sequence[str] | Mapping[str, str],
+    known: Mapping[str, Sequence[str]],
 ) -> None:
-    names = [name for some in known for name in some]
-    for name in named:
-        if name not in names:
-            plain = dict.fromkeys(one for one in names if "." not in one)
-            what = "key" if option == "--on" else "column, apart from the keys,"
+    plain = dict.fromkeys(name for group in known.values() for name in group)
+    qualified = {f"{group}.{name}" for group, names in known.items() for name in names}
+    for name in names:
+        if name not in plain and name not in qualified:
             raise UsageError(
                 f"{option}: no {what} of these groups is called {name}; known: {', '.join(plain)}"
             )
 
 
-def _label_of(wanted: TrainingSetRequest, group: str, key: str) -> str:
-    return wanted.on.get(f"{group}.{key}", wanted.on.get(key, key))
+def _label_column(request: TrainingSetRequest, group: str, key: str) -> str:
+    return request.on.get(f"{group}.{key}", request.on.get(key, key))
 
 
-def _columns(wanted: TrainingSetRequest, group: str, offered: Sequence[str]) -> dict[str, str]:
+def _columns(request: TrainingSetRequest, group: str, offered: Sequence[str]) -> dict[str, str]:
     taken = list(offered)
-    if wanted.columns is not None:
-        bare = (name.removeprefix(f"{group}.") for name in wanted.columns)
+    if request.columns is not None:
+        bare = (name.removeprefix(f"{group}.") for name in request.columns)
         taken = [name for name in dict.fromkeys(bare) if name in offered]
     if not taken:
         raise UsageError(f"--columns names no column of {group}; name one, or leave the group out")
-    return {name: f"{group}__{name}" if wanted.prefix else name for name in taken}
+    return {name: f"{group}__{name}" if request.prefix else name for name in taken}
 
 
-def _refuse_shared_names(joined: Sequence[Joined], labels: LabelFile) -> None:
+def _refuse_shared_names(joins: Sequence[GroupJoin], labels: LabelFile) -> None:
     # DuckDB takes two names that differ in case for one.
     owners = {name.lower(): "the labels" for name in labels.types}
-    for group, name in _names(joined):
-        owner = owners.setdefault(name.lower(), group)
-        if owner != group:
-            raise UsageError(
-                f"{owner} and {group} both have a column {name}; add --prefix, which calls it "
-                f"{group}__{name}, or choose with --columns"
-            )
-
-
-def _names(joined: Sequence[Joined]) -> Iterator[tuple[str, str]]:
-    for one in joined:
-        for name in one.columns.values():
-            yield one.group.name, name
+    for join in joins:
+        group = join.group.name
+        for name in join.columns.values():
+            owner = owners.setdefault(name.lower(), group)
+            if owner != group:
+                raise UsageError(
+                    f"{owner} and {group} both have a column {name}; add --prefix, which calls it "
+                    f"{group}__{name}, or choose with --columns"
+                )

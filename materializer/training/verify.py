@@ -1,17 +1,20 @@
 """
 `materializer verify-training`: is a training set still what its receipt says?
 
-Owns the verdict. It builds the set again from the snapshots that the receipt names; when the rows
-come out the same it is identical, and else the first input that differs is named, in a fixed order.
-Refuses to write, and needs neither the warehouse nor dbt.
+Responsible for the verdict. The SQL of the receipt runs again over the snapshots that it names, and
+over the label file of a set made on demand. When the rows come out the same, the set is identical;
+otherwise the first input that differs is named, in a fixed order. Does not write, and needs neither
+the warehouse nor dbt. The SQL can reach nothing but these inputs, no other file, no network, no
+setting: a receipt may be a file that somebody sent.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import time
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -20,117 +23,318 @@ from pyiceberg.table import Table
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.offline.catalog import RECEIPT, find_table, open_catalog, table_name
+from materializer.days import DayRange
+from materializer.errors import (
+    DONE,
+    FAILED,
+    CannotRebuild,
+    OfflineStoreUnavailable,
+    UsageError,
+)
+from materializer.offline.catalog import (
+    find_table,
+    open_catalog,
+    store_id,
+    table_name,
+    translate_errors,
+)
+from materializer.offline.read import Parquet, data_files
+from materializer.offline.snapshot import schema_at
+from materializer.registry import Column
+from materializer.sql import literal, open_engine, quoted_list
 from materializer.training.files import sha256_of
-from materializer.training.rebuild import Rebuild, rebuilding
-from materializer.training.receipt import Receipt, read_receipt
-from materializer.training.set_receipt import read_set_receipt
-from materializer.training.verdict import Difference, gone, require_store, say_verdict
-from materializer.training.verify_set import verify_training_set
+from materializer.training.labels import open_labels
+from materializer.training.receipt import (
+    ColumnType,
+    Hash,
+    InputFile,
+    InputTable,
+    Receipt,
+    read_receipt,
+)
+from materializer.warehouse.checksum import ledger_checksum, md5_checksum
+
+# It spills to disk beyond this.
+_MEMORY = "2GB"
+_REBUILT = '"rebuilt"'
+_PART = re.compile(r'"((?:[^"]|"")*)"')
+_MORE_THAN_INPUTS = (
+    duckdb.CatalogException,
+    duckdb.BinderException,
+    duckdb.ParserException,
+    duckdb.PermissionException,
+)
+# A file that is gone, is not Parquet, or is damaged.
+_UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """
+    Why a training set is not what its receipt says.
+
+    Attributes:
+        what: The input, or the part of the receipt, that differs.
+        why: How, in words.
+    """
+
+    what: str
+    why: str
 
 
 def verify_training(settings: Settings, path: Path, console: Console) -> int:
     """
-    Rebuild a training set from its receipt, and tell whether it is identical.
+    Rebuild a training set from its receipt, and report whether it is identical.
 
     Args:
         settings: Where the offline store is.
         path: The receipt.
-        console: Told what happens, and the verdict.
+        console: Where the verdict is printed.
 
     Returns:
         0 when it is identical, 1 when it differs.
 
     Raises:
         ReceiptUnreadable: There is no such receipt.
-        UsageError: It is the receipt of another store, or its labels cannot be read.
-        CannotRebuild: The SQL reads more than a receipt keeps.
+        UsageError: It is the receipt of another store.
+        LabelsUnusable: Its label file is gone, or cannot be read.
+        CannotRebuild: The SQL reads more than its inputs.
         OfflineStoreUnavailable: The store cannot be read.
     """
     started = time.perf_counter()
-    on_demand = read_set_receipt(path)
-    if on_demand is not None:
-        return verify_training_set(settings, path, *on_demand, console)
     receipt = read_receipt(path)
     catalog = open_catalog(settings)
-    require_store(receipt.tag, receipt.origin["store_id"], catalog)
-    difference = next(_differences(receipt, path, catalog, console), None)
-    return say_verdict(
-        path, receipt.tag, receipt.rows, len(receipt.sources), difference, started, console
+    _require_store(receipt, catalog)
+    difference = next(_differences(receipt, path, catalog), None)
+    seconds = time.perf_counter() - started
+    if difference is None:
+        console.print(
+            f"{receipt.tag}: identical, {receipt.rows:,} rows rebuilt from {len(receipt.inputs)} "
+            f"snapshots, {seconds:.1f} s"
+        )
+    else:
+        console.print(f"{receipt.tag}: differs: {difference.what}: {difference.why}")
+    console.result(
+        {
+            "receipt": str(path),
+            "tag": receipt.tag,
+            "rows": receipt.rows,
+            "verdict": "identical" if difference is None else "differs",
+            "differs": None if difference is None else difference.what,
+            "why": None if difference is None else difference.why,
+            "seconds": round(seconds, 3),
+        }
     )
+    return DONE if difference is None else FAILED
 
 
-def _differences(
-    receipt: Receipt, path: Path, catalog: Catalog, console: Console
+def _require_store(receipt: Receipt, catalog: Catalog) -> None:
+    ours = store_id(catalog)
+    if receipt.store_id != ours:
+        raise UsageError(
+            f"{receipt.tag} was published in store {receipt.store_id}, and this is "
+            f"{'an empty one' if ours is None else f'store {ours}'}; "
+            "set FEATURE_STORE_HOME, or the catalog"
+        )
+
+
+def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Difference]:
+    """List what differs, in order. Whoever wants the first alone saves the work for the rest."""
+    if receipt.tag != receipt.expected_tag:
+        yield Difference("receipt", "it does not say what was written")
+    tables = {name: find_table(catalog, table_name(name)) for name in receipt.snapshots}
+    for name, snapshot_id in receipt.snapshots.items():
+        yield from _snapshot_differences(receipt.tag, name, snapshot_id, tables[name])
+    if receipt.label_file is not None:
+        yield from _label_differences(receipt.label_file)
+    parquet = path.with_name(receipt.parquet)
+    intact = parquet.is_file() and sha256_of(parquet) == receipt.parquet_sha256
+    with rebuilding(receipt, tables, parquet if intact else None) as rebuild:
+        yield from rebuild.differences()
+    if parquet.is_file() and not intact:
+        yield Difference(receipt.parquet, "the file next to the receipt is another one")
+
+
+def _snapshot_differences(
+    tag: str, name: str, snapshot_id: int, table: Table | None
 ) -> Iterator[Difference]:
-    yield from _damages(receipt, catalog)
-    tables = {}
-    for source in receipt.sources:
-        table = find_table(catalog, table_name(source.name))
-        if table is None or table.snapshot_by_id(source.snapshot_id) is None:
-            yield gone(source.name, source.snapshot_id)
-        else:
-            tables[source.name] = table
-    with rebuilding(receipt) as rebuild:
-        _load(rebuild, receipt, tables, console)
-        if rebuild.run() != receipt.content:
-            yield from _changes(rebuild, receipt)
-    beside = path.with_name(receipt.parquet)
-    if beside.is_file() and sha256_of(beside) != receipt.parquet_sha256:
-        yield Difference(receipt.parquet, "the file beside the receipt is another one")
-
-
-def _damages(receipt: Receipt, catalog: Catalog) -> Iterator[Difference]:
-    """List the parts of a receipt that are not those that were published, in order."""
-    name, snapshot_id = receipt.training_set, receipt.snapshot_id
-    table = find_table(catalog, table_name(name))
-    snapshot = None
-    if table is not None and snapshot_id is not None:
-        snapshot = table.snapshot_by_id(snapshot_id)
-    if snapshot is None:
-        yield gone(name, snapshot_id)
+    if table is None or table.snapshot_by_id(snapshot_id) is None:
+        yield Difference(name, f"its snapshot {snapshot_id} is gone")
         return
-    text = snapshot.summary and snapshot.summary.additional_properties.get(RECEIPT)
-    if not text:
-        yield Difference(name, f"snapshot {snapshot_id} is not one that was published")
-        return
-    published, found = json.loads(text), receipt.digests()
-    for part in dict.fromkeys(chain(found, published)):
-        if published.get(part) != found.get(part):
-            yield Difference(part, "the receipt does not say what was published")
+    ref = table.metadata.refs.get(tag)
+    if ref is None or ref.snapshot_id != snapshot_id:
+        yield Difference(name, f"its snapshot {snapshot_id} has no tag {tag}")
 
 
-def _load(rebuild: Rebuild, receipt: Receipt, tables: dict[str, Table], console: Console) -> None:
-    total = sum(int((s.content or "0").partition(":")[0]) for s in receipt.sources)
-    done = 0
-
-    def progress(rows: int) -> None:
-        nonlocal done
-        done += rows
-        console.progress(f"read {receipt.tag}", done, total, "rows")
-
-    for source in receipt.sources:
-        rebuild.load(source, tables[source.name], progress)
+def _label_differences(labels: InputFile) -> Iterator[Difference]:
+    path = Path(labels.path)
+    if path.is_file() and sha256_of(path) != labels.sha256:
+        yield Difference("labels", f"{path} is another file than the one that was joined")
 
 
-def _changes(rebuild: Rebuild, receipt: Receipt) -> Iterator[Difference]:
-    """Say why the rows came out otherwise: the first input that differs, or the engine."""
-    built_with, now = receipt.origin["duckdb"], duckdb.__version__
-    unknown = []
-    for source in receipt.sources:
-        if source.relation is None or source.content == rebuild.content_of(source):
-            continue
-        if source.content is None or (source.model is not None and built_with != now):
-            unknown.append(source.name)
-            continue
-        yield Difference(
+class Rebuild:
+    """A DuckDB that holds the inputs of one receipt and can reach nothing else."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, folder: Path, receipt: Receipt
+    ) -> None:
+        self._connection = connection
+        self._folder = folder
+        self._receipt = receipt
+        self._paths: list[str] = []
+        self._written: str | None = None
+
+    def load(self, tables: Mapping[str, Table | None], written: Path | None) -> None:
+        """
+        Make a view of every input, and then forbid everything else.
+
+        Args:
+            tables: The Iceberg table of each input.
+            written: The Parquet file of the set, when it is the one of the receipt.
+        """
+        receipt = self._receipt
+        if receipt.label_file is not None:
+            self._load_labels(receipt.label_file)
+        for source in receipt.inputs:
+            table = tables[source.name]
+            if source.relation is not None and table is not None:
+                self._load_table(source, source.relation, table)
+        if receipt.ledger_relation is not None:
+            self._load_built_days(receipt.ledger_relation)
+        if written is not None:
+            self._written = str(written.resolve())
+            self._paths.append(self._written)
+        allowed = ", ".join(map(literal, self._paths))
+        self._connection.execute(f"set allowed_paths = [{allowed}]")
+        self._connection.execute("set enable_external_access = false")
+        self._connection.execute("set lock_configuration = true")
+
+    def differences(self) -> Iterator[Difference]:
+        """Run the SQL and compare its rows; where they differ, compare the inputs."""
+        receipt = self._receipt
+        self._run()
+        if self._checksum(_REBUILT, receipt.columns, receipt.hash) == receipt.checksum:
+            return
+        if self._comparable(receipt.hash):
+            yield from self._changed_inputs()
+        elif self._written is None:
+            yield Difference(
+                "output",
+                f"DuckDB {duckdb.__version__} cannot compare with the checksum of DuckDB "
+                f"{receipt.duckdb}; put {receipt.parquet} next to the receipt",
+            )
+        elif not self._equals_file(self._written):
+            yield Difference("output", f"other rows came out{self._engine()}")
+
+    def input_checksum(self, source: InputTable) -> str:
+        """Return the checksum of the rows of an input, in the form that it has in the receipt."""
+        return self._checksum(str(source.relation), source.columns, source.hash)
+
+    def _run(self) -> None:
+        # The SQL may end in a comment.
+        query = f"create table {_REBUILT} as (\n{self._receipt.sql}\n)"
+        try:
+            if len(self._connection.extract_statements(query)) != 1:
+                raise CannotRebuild(self._receipt.tag, "it is more than one statement")
+            self._connection.execute(query)
+        except _MORE_THAN_INPUTS as error:
+            raise CannotRebuild(self._receipt.tag, str(error).split("\n", 1)[0]) from error
+        except _UNREADABLE as error:
+            raise OfflineStoreUnavailable("data files", str(error).split("\n", 1)[0]) from error
+
+    def _changed_inputs(self) -> Iterator[Difference]:
+        """List why other rows came out: the inputs that differ, or else the engine."""
+        unknown = []
+        for source in self._receipt.inputs:
+            if source.relation is None or source.checksum == self.input_checksum(source):
+                continue
+            if source.checksum is None or not self._comparable(source.hash):
+                unknown.append(source.name)
+                continue
+            yield Difference(
+                source.name,
+                f"the rows of its snapshot {source.snapshot_id} are not those it was built from",
+            )
+        engine, names = self._engine(), ", ".join(unknown)
+        if unknown:
+            why = f"other rows came out{engine}; the rows of {names} are not compared"
+            yield Difference("output", why)
+        yield Difference("output", f"every input is the same, and other rows came out{engine}")
+
+    def _comparable(self, form: Hash) -> bool:
+        return form == "md5" or self._receipt.duckdb == duckdb.__version__
+
+    def _engine(self) -> str:
+        now, then = duckdb.__version__, self._receipt.duckdb
+        return "" if now == then else f", by DuckDB {now} in place of {then}"
+
+    def _checksum(self, relation: str, columns: Iterable[ColumnType], form: Hash) -> str:
+        aggregate = md5_checksum if form == "md5" else ledger_checksum
+        query = f"select {aggregate(_columns(columns))} from {relation}"
+        return str(self._connection.execute(query).fetchall()[0][0])
+
+    def _equals_file(self, written: str) -> bool:
+        names = quoted_list(column.name for column in self._receipt.columns)
+        scan = f"read_parquet({literal(written)}, hive_partitioning = false)"
+        file, rebuilt = f"select {names} from {scan}", f"select {names} from {_REBUILT}"
+        query = f"({file} except all {rebuilt}) union all ({rebuilt} except all {file}) limit 1"
+        return not self._connection.execute(query).fetchall()
+
+    def _load_labels(self, source: InputFile) -> None:
+        labels = open_labels(self._connection, Path(source.path))
+        self._create("view", source.relation, f"select * from {labels.sql()}", [source.path])
+
+    def _load_table(self, source: InputTable, relation: str, table: Table) -> None:
+        with translate_errors(table_name(source.name)):
+            files = [file.file_path for file in data_files(table, source.snapshot_id)]
+        parquet = Parquet(
             source.name,
-            f"the rows of its snapshot {source.snapshot_id} are not those it was built from",
+            table,
+            schema_at(table, source.snapshot_id),
+            _columns(source.columns),
+            self._folder / source.name,
         )
-    engine = "" if built_with == now else f", by DuckDB {now} in place of {built_with}"
-    if unknown:
-        yield Difference(
-            "output",
-            f"other rows came out{engine}; the content of {', '.join(unknown)} cannot be compared",
-        )
-    yield Difference("output", f"every input is the same, and other rows came out{engine}")
+        try:
+            paths = [parquet.local(file) for file in files]
+            self._create("view", relation, f"select * from {parquet.sql(files)}", paths)
+        except _UNREADABLE as error:
+            detail = str(error).split("\n", 1)[0]
+            raise OfflineStoreUnavailable(table_name(source.name), detail) from error
+
+    def _load_built_days(self, relation: str) -> None:
+        # What the macro built_days reads, and no more.
+        nothing = "select null::varchar as model, null::date as day, null::bigint as sequence"
+        self._create("table", relation, f"{nothing} where false", [])
+        for source in self._receipt.inputs:
+            for days in map(DayRange.from_text, source.built_days):
+                self._connection.execute(
+                    f"insert into {relation} "
+                    "select ?, cast(unnest(generate_series(?, ?, interval 1 day)) as date), 1",
+                    [source.model, days.first, days.last],
+                )
+
+    def _create(self, kind: str, relation: str, query: str, paths: Iterable[str]) -> None:
+        names = _PART.findall(relation)
+        if len(names) not in (1, 3) or ".".join(f'"{name}"' for name in names) != relation:
+            raise CannotRebuild(self._receipt.tag, f"{relation} is not a DuckDB relation")
+        if len(names) == 3:
+            database, schema, _ = (f'"{name}"' for name in names)
+            self._connection.execute(f"attach if not exists ':memory:' as {database}")
+            self._connection.execute(f"create schema if not exists {database}.{schema}")
+        self._connection.execute(f"create {kind} {relation} as {query}")
+        self._paths.extend(paths)
+
+
+@contextmanager
+def rebuilding(
+    receipt: Receipt, tables: Mapping[str, Table | None], written: Path | None
+) -> Iterator[Rebuild]:
+    """Open an engine that holds the inputs of a receipt."""
+    with open_engine(_MEMORY) as (connection, folder):
+        rebuild = Rebuild(connection, folder, receipt)
+        rebuild.load(tables, written)
+        yield rebuild
+
+
+def _columns(types: Iterable[ColumnType]) -> list[Column]:
+    return [Column(column.name, column.type) for column in types]

@@ -21,14 +21,13 @@ from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureView, ViewVersion
 from materializer.registry.view import SPLIT as SPLIT_NAME
 from materializer.sql import quoted
-from materializer.training.derived_table import (
+from materializer.training.publish import (
     DerivedTable,
     Publishing,
     publish_derived_table,
     refuse,
 )
-from materializer.training.files import TrainingFiles
-from materializer.training.receipt import Source
+from materializer.training.receipt import InputTable, column_types
 from materializer.views.vector import Vectors, fitted
 from materializer.views.versions import PublishedVersion, record_version
 from materializer.warehouse.checksum import checksum_of_rows
@@ -66,23 +65,23 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     vectors = Vectors(version)
     training_set = work.registry.training_sets[view.training_set]
 
-    def sources(rows: pa.Table, properties: Mapping[str, str]) -> Sequence[Source]:
+    def publish_inputs(rows: pa.Table, properties: Mapping[str, str]) -> Sequence[InputTable]:
         _compare(view, vectors, work)
-        source = _training_source(view, work)
-        tag = TrainingFiles(work.settings.home / "training", view.training_set).current_tag()
+        rows_input = _training_input(view, work)
+        receipt = work.files(view.training_set).read()
         published = PublishedVersion(
             view=view.name,
             version=version.id,
             fitted_at=work.settings.now().replace(tzinfo=None),
-            training_tag=tag or "",
+            training_tag="" if receipt is None else receipt.tag,
             document=version.text,
         )
-        for gone in record_version(work.catalog, published, keep=view.keep_versions):
-            work.console.note(f"{view.name}: version {gone.version} is forgotten")
-        return (source,)
+        for old in record_version(work.catalog, published, keep=view.keep_versions):
+            work.console.note(f"{view.name}: version {old.version} is forgotten")
+        return [rows_input]
 
     types = {column.name: column for column in training_set.columns}
-    whole = DerivedTable(
+    table = DerivedTable(
         name=view.name,
         unique_id=view.unique_id,
         relation_name=view.relation_name,
@@ -93,15 +92,15 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
             SPLIT,
             *vectors.columns,
         ),
-        inputs={
+        built_on={
             training_set.name: training_set.unique_id,
             view.parameters: view.parameters_id,
         },
-        sources=sources,
-        facts={"parameter_version": version.id},
+        publish_inputs=publish_inputs,
+        parameter_version=version.id,
         columns_may_change=True,
     )
-    return publish_derived_table(whole, work)
+    return publish_derived_table(table, work)
 
 
 def _require_parameters(view: FeatureView, work: Publishing) -> None:
@@ -138,18 +137,19 @@ def _version(view: FeatureView, work: Publishing) -> ViewVersion:
         raise
 
 
-def _training_source(view: FeatureView, work: Publishing) -> Source:
+def _training_input(view: FeatureView, work: Publishing) -> InputTable:
     training_set = work.registry.training_sets[view.training_set]
     last = last_published(work.catalog, training_set.name)
     if last is None:
         raise NotPublished(training_set.name)
     rows = work.warehouse.table(training_set.relation_name, training_set.columns)
-    return Source(
+    return InputTable(
         name=training_set.name,
-        relation=training_set.relation_name,
         snapshot_id=last.snapshot_id,
-        columns=training_set.columns,
-        content=checksum_of_rows(rows, training_set.columns),
+        relation=training_set.relation_name,
+        columns=column_types(training_set.columns),
+        hash="md5",
+        checksum=checksum_of_rows(rows, training_set.columns),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from materializer.errors import FeatureStoreError
+from materializer.errors import FeatureStoreError, GateRed
 from materializer.registry import Column, Registry
 from materializer.sql import literal
 from materializer.warehouse.reader import Warehouse
@@ -25,27 +25,29 @@ class Build:
     Attributes:
         sequence: Its ledger sequence.
         build_id: dbt's invocation id.
-        sql: The compiled SQL, None when an older version of this project built the model.
-        vars: The vars of the dbt command and of the project, None likewise.
+        sql: The compiled SQL.
+        vars: The vars of the dbt command and of the project.
     """
 
     sequence: int
     build_id: str
-    sql: str | None
-    vars: Mapping[str, Any] | None
+    sql: str
+    vars: Mapping[str, Any]
 
 
-def newest_build(warehouse: Warehouse, registry: Registry, unique_id: str) -> Build:
+def newest_build(warehouse: Warehouse, registry: Registry, name: str, unique_id: str) -> Build:
     """
     Tell the newest build of a model.
 
     Args:
         warehouse: Open.
         registry: Names the record tables.
+        name: Name of the model.
         unique_id: dbt's id of the model; it was built at least once.
 
     Raises:
         FeatureStoreError: The project declares no such records.
+        GateRed: Somebody deleted the SQL from the records.
     """
     try:
         ledger, built_sql = registry.records["build_ledger"], registry.records["built_sql"]
@@ -65,9 +67,12 @@ def newest_build(warehouse: Warehouse, registry: Registry, unique_id: str) -> Bu
     )"""
     names = ("sequence", "build_id", "vars", "sql")
     found = warehouse.table(query, [Column(name, "string") for name in names]).to_pylist()[0]
+    if found["sql"] is None:
+        reason = f"its build left no SQL to keep; run: dbt build --select {name}"
+        raise GateRed(model=name, reasons=[reason])
     return Build(
         sequence=found["sequence"],
         build_id=found["build_id"],
         sql=found["sql"],
-        vars=None if found["vars"] is None else json.loads(found["vars"]),
+        vars=json.loads(found["vars"]),
     )

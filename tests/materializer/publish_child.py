@@ -17,8 +17,8 @@ from typing import Any
 
 from materializer import cli
 from materializer.offline import tags
-from materializer.training import derived_table
 from materializer.training import files as training_files
+from materializer.training import publish as training_publish
 
 
 def stand() -> None:
@@ -33,22 +33,22 @@ def tag_labels_alone(catalog: Any, tag: str, snapshots: dict[str, int]) -> None:
 
 
 def keep_alone(path: Path, text: str) -> None:
-    _replace(path, text)
+    _replace_text(path, text)
     stand()
 
 
 _tag = tags.tag_snapshots
-_replace = training_files._replace
+_replace_text = training_files.replace_text
 
 
 def main() -> None:
     # setattr: the modules do not re-export what they use.
     if sys.argv[1] == "tagging":
-        setattr(derived_table, "tag_snapshots", tag_labels_alone)  # noqa: B010
+        setattr(training_publish, "tag_snapshots", tag_labels_alone)  # noqa: B010
     if sys.argv[1] == "receipt":
         setattr(training_files.TrainingFiles, "show", lambda *_: stand())  # noqa: B010
     if sys.argv[1] == "files":
-        setattr(training_files, "_replace", keep_alone)  # noqa: B010
+        setattr(training_files, "replace_text", keep_alone)  # noqa: B010
     cli.main(["publish", "--json", "--project-dir", sys.argv[2]])
 
 

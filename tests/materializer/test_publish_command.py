@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,11 @@ def _parquet(store: Store) -> Path:
 
 def _receipt(store: Store) -> Path:
     return store.home / "training" / "training_data.receipt.json"
+
+
+def types(**columns: str) -> list[dict[str, str]]:
+    """Return columns as a receipt has them."""
+    return [{"name": name, "type": kind} for name, kind in columns.items()]
 
 
 def test_a_publish_keeps_which_days_are_built_where_a_closing_row_rests_on_them(
@@ -181,19 +188,24 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
         "where day is not null"
     )
     relation = '"warehouse"."feature_store".'
-    labels = ["user_id string", "label double", "as_of_ts timestamp"]
-    features = [
-        *("day date", "event_count_7d int64", "event_count_30d int64"),
-        *("last_event_days_ago int64", "event_type_counts string"),
-        *("available_at timestamp", "max_event_ts timestamp"),
-    ]
-    names = ("labels", "training_data", "features_daily")
+    key = types(user_id="string")
+    labels = [*key, *types(label="double", as_of_ts="timestamp")]
+    features = types(
+        day="date",
+        event_count_7d="int64",
+        event_count_30d="int64",
+        last_event_days_ago="int64",
+        event_type_counts="string",
+        available_at="timestamp",
+        max_event_ts="timestamp",
+    )
     assert facts == {
         "training_set": "training_data",
-        "tag": f"training_data-{sequence}-{str(build_id)[:8]}",
+        "tag": facts["tag"],
         "rows": len(LABELS),
-        "content": facts["content"],
-        "snapshots": {name: snapshot_id(store, name) for name in names},
+        "hash": "md5",
+        "checksum": facts["checksum"],
+        "snapshot_id": snapshot_id(store, "training_data"),
         "store_id": facts["store_id"],
         "warehouse_id": warehouse_id,
         "ledger_sequence": sequence,
@@ -201,28 +213,37 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
         "duckdb": duckdb.__version__,
         "manifest_sha256": hashlib.sha256(manifest.read_bytes()).hexdigest(),
         "git_sha": None,
-        "published_at": store.project.now,
+        "parameter_version": None,
+        "version": version("dbt-feature-store"),
+        "written_at": store.project.now,
         "parquet": "training_data.parquet",
         "parquet_sha256": hashlib.sha256(_parquet(store).read_bytes()).hexdigest(),
         "vars": {
             "command": {"events_path": "events.csv", "labels_path": "labels.csv"},
             "project": yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"],
         },
+        "label_file": None,
         "inputs": [
             {
                 "name": "labels",
+                "snapshot_id": snapshot_id(store, "labels"),
                 "relation": f'{relation}"stg_labels"',
                 "model": None,
-                "content": facts["inputs"][0]["content"],
+                "on": {},
+                "hash": "md5",
+                "checksum": facts["inputs"][0]["checksum"],
                 "columns": labels,
                 "built_days": [],
             },
             {
                 "name": "features_daily",
+                "snapshot_id": snapshot_id(store, "features_daily"),
                 "relation": f'{relation}"features_daily"',
                 "model": "model.feature_store.features_daily",
-                "content": f"{len(expected())}:{hashes}",
-                "columns": ["user_id string", *features],
+                "on": {},
+                "hash": "duckdb",
+                "checksum": f"{len(expected())}:{hashes}",
+                "columns": [*key, *features],
                 "built_days": ["2024-02-15 to 2024-03-30"],
             },
         ],
@@ -230,6 +251,7 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
         "columns": [*labels, *features],
         "sql": sql,
     }
+    assert re.fullmatch(rf"training_data-{sequence}-[0-9a-f]{{16}}", facts["tag"])
     kept = store.home / "training" / "receipts" / f"{facts['tag']}.json"
     assert kept.read_bytes() == _receipt(store).read_bytes()
     step = done.document["steps"][1]
@@ -250,14 +272,14 @@ def test_the_receipt_names_the_commit_of_the_project_and_not_of_the_place_it_is_
     assert json.loads(_receipt(store).read_text())["git_sha"] == commit
 
 
-def test_the_content_of_a_receipt_is_that_of_the_rows_and_not_of_their_order(
+def test_the_checksum_of_a_receipt_is_that_of_the_rows_and_not_of_their_order(
     rebuilt: Store,
 ) -> None:
     first = json.loads(_receipt(rebuilt).read_text())
     rebuilt.do("publish").assert_code(0)
     second = json.loads(_receipt(rebuilt).read_text())
 
-    assert second["content"] == first["content"]
+    assert second["checksum"] == first["checksum"]
     assert second["ledger_sequence"] > first["ledger_sequence"]
 
 
@@ -270,7 +292,7 @@ def test_a_missing_file_of_the_training_set_is_written_again(store: Store, lost:
 
     facts = json.loads(_receipt(store).read_text())
     assert facts["parquet_sha256"] == hashlib.sha256(_parquet(store).read_bytes()).hexdigest()
-    assert facts["snapshots"]["training_data"] == snapshot_id(store, "training_data")
+    assert facts["snapshot_id"] == snapshot_id(store, "training_data")
 
 
 def test_files_that_a_killed_publish_left_old_are_written_anew(truncated: Store) -> None:
@@ -285,7 +307,7 @@ def test_files_that_a_killed_publish_left_old_are_written_anew(truncated: Store)
     truncated.do("publish").assert_code(0)
 
     facts = json.loads(_receipt(truncated).read_text())
-    assert facts["snapshots"]["training_data"] == snapshot_id(truncated, "training_data")
+    assert facts["snapshot_id"] == snapshot_id(truncated, "training_data")
     assert facts["ledger_sequence"] == json.loads(written)["ledger_sequence"]
 
 

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
@@ -21,10 +21,11 @@ from materializer.lock import run_lock
 from materializer.offline import snapshot
 from materializer.offline.catalog import table_name
 from materializer.offline.tags import tag_snapshots
+from materializer.registry import Column
 from materializer.training import build as training_set
-from materializer.training.checks import require_conserved, require_no_future
+from materializer.training.build import require_conserved, require_no_future
 from materializer.training.files import sha256_of
-from materializer.training.set_receipt import SetReceipt, read_set_receipt
+from materializer.training.receipt import read_receipt
 from tests.materializer.offline_fixtures import OLD, publish
 from tests.support.dbt import ROOT, python
 from tests.support.sets import DAY, USERS, VISITS, SetStore, clicks
@@ -32,7 +33,6 @@ from tests.support.store import Store, held_warehouse, kill
 
 FIRST = date(2024, 2, 25)
 AT = datetime(2024, 3, 1)
-CLOSING = replace(USERS, fresh_hours=24, closing_row="clicks = 0")
 
 
 @pytest.fixture
@@ -163,24 +163,6 @@ def test_a_store_in_which_nothing_is_published_ends_with_4(tmp_path: Path) -> No
     assert done.err == "materializer: users was never published; run: materializer publish\n"
 
 
-def test_a_group_of_an_earlier_version_waits_for_one_more_publish(
-    store: SetStore, labels: Path
-) -> None:
-    group = replace(CLOSING, name="older")
-    store.publish(group, [clicks("u1", FIRST, 0)])
-
-    refused = store.make(labels, "older").assert_code(4)
-    store.publish(
-        group, [], [FIRST, FIRST + DAY, FIRST + 2 * DAY, FIRST + 3 * DAY, FIRST + 4 * DAY]
-    )
-
-    assert refused.err == (
-        "materializer: older was published by an earlier version, which did not say which days are "
-        "built, so nobody can tell which closing rows are still true; run: materializer publish\n"
-    )
-    assert [row["clicks"] for row in store.rows(labels, "older")] == [0, None]
-
-
 # Checks
 
 
@@ -189,7 +171,7 @@ def test_two_rows_of_one_entity_and_moment_are_refused(store: SetStore, labels: 
     store.publish(USERS, twice)
     said = (
         "materializer: no training set was written: users has several rows of u2 with one "
-        "available_at, and nobody can say which one holds; rebuild that day, and publish\n"
+        "available_at, and which one holds is unknown; rebuild that day, and publish\n"
     )
 
     at_the_moment = store.make(labels, "users").assert_code(3)
@@ -203,18 +185,18 @@ def test_two_rows_of_one_entity_and_moment_are_refused(store: SetStore, labels: 
 
 def test_a_row_that_was_not_available_yet_is_refused() -> None:
     with duckdb.connect() as connection:
-        asked = "(values (0, timestamp '2024-03-01'), (1, timestamp '2024-03-02')) as asked"
-        connection.execute(f"create table asked as select * from {asked} (n, asked_at)")
-        connection.execute("create table found as select n, asked_at as available_at from asked")
+        labels = "(values (0, timestamp '2024-03-01'), (1, timestamp '2024-03-02')) as labels"
+        connection.execute(f"create table spine as select * from {labels} (n, label_time)")
+        connection.execute("create table seen as select n, label_time as available_at from spine")
 
-        require_no_future(connection, "users", "found", "asked")
+        require_no_future(connection, "users", "seen", "spine")
         connection.execute(
-            "update found set available_at = '2024-03-02 00:00:00.000001' where n = 1"
+            "update seen set available_at = '2024-03-02 00:00:00.000001' where n = 1"
         )
-        with pytest.raises(TrainingSetRefused) as told:
-            require_no_future(connection, "users", "found", "asked")
+        with pytest.raises(TrainingSetRefused) as refused:
+            require_no_future(connection, "users", "seen", "spine")
 
-    assert str(told.value) == (
+    assert str(refused.value) == (
         "no training set was written: 1 labels see a row of users that was not available yet, such "
         "as the label of row 2"
     )
@@ -236,16 +218,17 @@ def test_labels_that_do_not_come_out_as_they_went_in_are_refused(
 ) -> None:
     given = "(values (0, 1, 'a'), (1, 2, 'b'), (2, 2, 'b')) as labels (n, x, y)"
     query, path = f"select * from {given}", tmp_path / "set.parquet"
+    columns = [Column("x", "integer"), Column("y", "varchar")]
     with duckdb.connect() as connection:
         good = f"select x, y from {given} order by n"
         connection.execute(f"copy ({good}) to '{path}' (format parquet)")
-        content = require_conserved(connection, query, path, ["x", "y"], '"n"')
+        checksum = require_conserved(connection, query, path, columns, ["x", "y"], '"n"')
         bad = f"select * from (values {written}) as labels (x, y)"
         connection.execute(f"copy ({bad}) to '{path}' (format parquet)")
         with pytest.raises(TrainingSetRefused, match="came out, and not each"):
-            require_conserved(connection, query, path, ["x", "y"], '"n"')
+            require_conserved(connection, query, path, columns, ["x", "y"], '"n"')
 
-    assert content.startswith("3:")
+    assert checksum.startswith("3:")
 
 
 def test_a_check_that_fails_leaves_the_old_set_as_it_was(
@@ -291,18 +274,18 @@ def test_a_publish_that_stands_between_its_commits_is_not_seen_yet(tmp_path: Pat
     assert (during[0]["day"], during[0]["event_count_7d"]) == (date(2024, 1, 5), 41)
 
 
-def test_groups_are_pinned_as_of_one_moment(
+def test_groups_are_opened_as_of_one_moment(
     store: SetStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pin_one, newest = snapshot.open_snapshot, dict[str, int]()
+    open_one, newest = snapshot.open_snapshot, dict[str, int]()
 
     def publish_behind_its_back(catalog: object, name: str) -> snapshot.GroupSnapshot:
-        taken: snapshot.GroupSnapshot = pin_one(store.catalog, name)
+        taken: snapshot.GroupSnapshot = open_one(store.catalog, name)
         if name == "users" and not newest:
             newest["users"] = store.publish(USERS, [clicks("u1", FIRST + DAY, 9)])
         return taken
 
-    monkeypatch.setattr(snapshot, "_pin", publish_behind_its_back)
+    monkeypatch.setattr(snapshot, "open_snapshot", publish_behind_its_back)
 
     taken = snapshot.open_snapshots(store.catalog, ["users", "visits"])
 
@@ -382,23 +365,27 @@ def test_a_set_is_made_again_after_more_publishes_and_an_expiry(
 def test_the_receipt_says_what_the_set_is_made_of(store: SetStore, labels: Path) -> None:
     store.make(labels, "users").assert_code(0)
 
-    body = json.loads(store.receipt.read_text())
+    receipt = read_receipt(store.receipt)
 
-    assert {name: body[name] for name in ("rows", "labels", "time", "columns", "parquet")} == {
-        "rows": 2,
-        "labels": str(labels),
+    assert receipt.rows == 2
+    assert receipt.label_file is not None
+    assert receipt.label_file.model_dump() == {
+        "path": str(labels),
+        "sha256": sha256_of(labels),
+        "relation": '"labels"',
         "time": "as_of_ts",
-        "columns": {
-            "user_id": "VARCHAR",
-            "as_of_ts": "TIMESTAMP",
-            "day": "DATE",
-            "clicks": "BIGINT",
-            "available_at": "TIMESTAMP",
-        },
-        "parquet": "set.parquet",
     }
-    assert body["labels_sha256"] == sha256_of(labels)
-    assert body["parquet_sha256"] == sha256_of(store.out)
+    assert {column.name: column.type for column in receipt.columns} == {
+        "user_id": "VARCHAR",
+        "as_of_ts": "TIMESTAMP",
+        "day": "DATE",
+        "clicks": "BIGINT",
+        "available_at": "TIMESTAMP",
+    }
+    assert (receipt.parquet, receipt.parquet_sha256) == ("set.parquet", sha256_of(store.out))
+    [users] = receipt.inputs
+    assert (users.name, users.relation, users.on) == ("users", '"users"', {"user_id": "user_id"})
+    assert (users.snapshot_id, users.checksum) == (store.tags("users")[receipt.tag], None)
 
 
 def _untag(store: SetStore) -> None:
@@ -419,7 +406,7 @@ CHANGES: dict[str, tuple[Callable[[SetStore], object], str]] = {
     ),
     "file": (
         lambda store: store.out.write_bytes(b"x"),
-        "set.parquet: the file beside the receipt is another one",
+        "set.parquet: the file next to the receipt is another one",
     ),
     "receipt": (_edit, "receipt: it does not say what was written"),
     "tag": (_untag, "users: its snapshot {snapshot} has no tag {tag}"),
@@ -439,32 +426,30 @@ def test_what_was_changed_since_is_named(store: SetStore, labels: Path, part: st
     assert done.out == f"{tag}: differs: {said}\n"
 
 
-def forge(store: SetStore, change: Callable[[SetReceipt], SetReceipt]) -> None:
+def forge(store: SetStore, **changes: Any) -> None:
     """Change the receipt, and tag as if it had been written so."""
-    read = read_set_receipt(store.receipt)
-    assert read is not None
-    forged = change(read[1])
+    forged = read_receipt(store.receipt).model_copy(update=changes).sealed()
     tag_snapshots(store.catalog, forged.tag, forged.snapshots)
     store.receipt.write_text(forged.to_json())
 
 
-def test_other_rows_are_told_and_by_which_duckdb(store: SetStore, labels: Path) -> None:
+def test_other_rows_differ_and_another_duckdb_is_named(store: SetStore, labels: Path) -> None:
     store.make(labels, "users").assert_code(0)
-    now = duckdb.__version__
+    now, sql = duckdb.__version__, read_receipt(store.receipt).sql
 
-    forge(store, lambda receipt: replace(receipt, content="2:17"))
+    forge(store, checksum="2:17")
     same = store.verify().assert_code(1).out
-    forge(store, lambda r: replace(r, origin={**r.origin, "duckdb": "1.0.0"}))
+    forge(store, duckdb="1.0.0")
     older = store.verify().assert_code(0).out
-    forge(store, lambda r: replace(r, sql=f"select * replace (7 as clicks) from ({r.sql})"))
+    forge(store, sql=f"select * replace (7 as clicks) from ({sql})")
     other = store.verify().assert_code(1).out
     store.out.unlink()
     alone = store.verify().assert_code(1).out
 
-    assert ": differs: output: every input is the same, and other rows came out\n" in same
+    assert ": differs: output: other rows came out; the rows of users are not compared\n" in same
     assert ": identical, " in older
     assert f": differs: output: other rows came out, by DuckDB {now} in place of 1.0.0\n" in other
-    assert f"DuckDB {now} cannot compare with the content that 1.0.0 told; put set.parquet" in alone
+    assert f"DuckDB {now} cannot compare with the checksum of DuckDB 1.0.0; put set.parq" in alone
 
 
 def test_the_query_of_a_receipt_reaches_nothing_but_its_inputs(
@@ -473,7 +458,7 @@ def test_the_query_of_a_receipt_reaches_nothing_but_its_inputs(
     store.make(labels, "users").assert_code(0)
     secret = store.csv("user_id\nann\n")
 
-    forge(store, lambda receipt: replace(receipt, sql=f"select * from '{secret}'"))
+    forge(store, sql=f"select * from '{secret}'")
     done = store.verify().assert_code(1)
 
     assert done.out == ""

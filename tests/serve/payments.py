@@ -19,7 +19,6 @@ import redis
 
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
-from materializer.online.push import PushOptions
 from materializer.registry import Column, Feature, FeatureGroup, FittedStep, Join, ViewVersion
 from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion, record_version
@@ -242,7 +241,7 @@ def put(client: redis.Redis, *some: ViewVersion, everything: bool = False) -> No
         client,
         store_id=STORE,
         now=at,
-        options=PushOptions(everything=everything),
+        everything=everything,
     )
 
 

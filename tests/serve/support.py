@@ -26,8 +26,7 @@ from werkzeug.test import TestResponse
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
-from materializer.offline.snapshot import open_snapshot
-from materializer.online.push import PushOptions, push_group
+from materializer.online.push import push
 from materializer.registry import Column, FeatureGroup
 from serve import create_app
 from serve.stores.stores import Stores
@@ -162,8 +161,7 @@ def push_all(
     """Bring everything online, as `materializer push --all` does."""
     catalog = open_catalog(Settings(home), environ={})
     try:
-        snapshot = replace(open_snapshot(catalog, group.name), group=group)
-        push_group(snapshot, client, now=parse_time(now), options=PushOptions(everything=True))
+        push(group, catalog, client, now=parse_time(now), everything=True)
     finally:
         catalog.close()
 

@@ -15,7 +15,6 @@ from tests.serve.support import ROOT
 
 ALLOWED = {
     "materializer.online.codec",
-    "materializer.online.state",
     "materializer.config",
     "materializer.errors",
     "materializer.offline.catalog",
