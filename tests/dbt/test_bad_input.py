@@ -15,7 +15,7 @@ GOOD = [("a", "x", "2024-03-29 12:00:00"), ("b", "y", "2024-03-30 12:00:00")]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    project = Project(tmp_path)
+    project = Project(tmp_path, writes_artifacts=False, parses=True)
     project.write_events(GOOD)
     project.write_labels([("a", 1.0, "2024-03-30 12:00:00")])
     return project

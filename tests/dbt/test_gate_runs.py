@@ -127,6 +127,9 @@ def test_a_sampled_run_looks_at_the_same_rows_again_and_records_its_share(
 
 @pytest.mark.parametrize("share", [0, 1.5, "half", -0.1])
 def test_a_share_that_is_none_is_refused(project: Project, share: object) -> None:
+    project.parses = True
+
     run = project.dbt("test", "--select", "tag:gate", gate_sample_share=share)
+
     assert run.code == 1
     assert f"gate_sample_share: {share} is not a share above 0 and up to 1" in run.output

@@ -85,7 +85,7 @@ _MODEL = """
 def _project(folder: Path, models: Mapping[str, str], inputs: str = "{stg_events: ts}") -> Project:
     folder.mkdir()
     shutil.copytree(ROOT / "dbt_project", folder / "dbt_project")
-    project = Project(folder)
+    project = Project(folder, writes_artifacts=False)
     room = folder / "dbt_project" / "models" / "features"
     for name, sql in models.items():
         text = f"select user_id, day, cast(value as double) as value, available_at from ({sql})"

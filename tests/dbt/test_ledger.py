@@ -12,7 +12,7 @@ LEDGER = "feature_store.build_ledger"
 
 
 def test_a_build_that_the_ledger_refuses_changes_no_row(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    project = Project(tmp_path, writes_artifacts=False)
     project.write_events([("a", "x", "2024-03-28 12:00:00"), ("a", "x", "2024-03-30 12:00:00")])
     project.write_labels([("a", 1.0, "2024-03-30 12:00:00")])
     project.dbt("run").assert_done()

@@ -64,7 +64,7 @@ def _run(project: Project) -> Run:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    project = Project(tmp_path)
+    project = Project(tmp_path, writes_artifacts=False)
     project.write_labels([("user0", 1.0, "2024-03-01 12:00:00")])
     project.variables["events_path"] = "events/**/*.parquet"
     return project

@@ -37,7 +37,7 @@ def test_each_of_two_joins_of_a_group_sees_what_a_training_set_of_one_sees(tmp_p
     models = tmp_path / "dbt_project" / "models"
     (models / "staging" / "stg_pairs.sql").write_text(_STG_PAIRS)
     (models / "training" / "pairs.sql").write_text(_PAIRS)
-    project = Project(tmp_path)
+    project = Project(tmp_path, writes_artifacts=False)
     draw = random.Random(7)
     # Some are away for weeks, some leave, and the last is never seen.
     days = [n for n in range(120) if draw.random() < 0.4]

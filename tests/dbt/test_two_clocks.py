@@ -38,7 +38,7 @@ LABELS: Sequence[oracle.Label] = [
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path)
+    made = Project(tmp_path, writes_artifacts=False)
     made.write_history(_history())
     _write_labels(made, LABELS)
     return made

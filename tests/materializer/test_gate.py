@@ -221,7 +221,6 @@ def test_a_build_killed_before_its_verdict_does_not_go_out(store: Store) -> None
     process = store.project.start("build", "--exclude-resource-type", "unit_test")
     wait_until(lambda: "OK created sql incremental model" in output.read_text())
     process.kill()
-    process.join()
 
     done = store.do("publish").assert_code(3)
 

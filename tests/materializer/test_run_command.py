@@ -36,16 +36,13 @@ def _stopped_build(store: Store) -> Iterator[int]:
     output = store.project.folder / "output.txt"
     output.write_text("")
     process = store.project.start("run")
-    assert process.pid is not None
     try:
         wait_until(lambda: "START sql" in output.read_text())
         os.kill(process.pid, signal.SIGSTOP)
         yield process.pid
     finally:
         os.kill(process.pid, signal.SIGCONT)
-        process.join(60)
-        assert process.exitcode == 0, output.read_text()
-        process.close()
+        assert process.wait(60) == 0, output.read_text()
 
 
 @pytest.fixture

@@ -30,7 +30,6 @@ from tests.mutants.trial import (
     ask_dbt,
     ask_pytest,
     copy_project,
-    imported_from,
     try_mutant,
 )
 
@@ -82,10 +81,8 @@ def require_green(base: Path, mutants: Sequence[Mutant], jobs: int) -> None:
     Build and test the project without any bug, on the same data and with the same tests.
 
     Raises:
-        NotGreen: A test that a mutant names is not green, or the modules come from elsewhere.
+        NotGreen: A test that a mutant names is not green.
     """
-    if imported_from(base) != base:
-        raise NotGreen(f"the tests would import modules from {imported_from(base)}")
     nodes = {mutant.caught_by for mutant in mutants if mutant.is_for_pytest}
     named: dict[str, set[str]] = {}
     for mutant in mutants:

@@ -290,7 +290,7 @@ def run_schedule(name: str, folder: Path) -> Run:
     Raises:
         DbtFailed: A command before the tests failed.
     """
-    project = Project(folder, now=NOW)
+    project = Project(folder, now=NOW, writes_artifacts=False, root=folder)
     project.write_events(EVENTS)
     project.write_labels(LABELS)
     return SCHEDULES[name](project)

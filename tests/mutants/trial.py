@@ -11,18 +11,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 from tests.mutants.catalogue import Mutant
 from tests.mutants.schedules import DbtFailed, run_schedule
-from tests.support.dbt import PARSED, ROOT
+from tests.support.dbt import ROOT, SERVER, server_address
+from tests.support.fork_server import ForkedProcess, start_server
 
 _FOLDERS = ("dbt_project", "materializer", "serve", "tests")
 _FILES = ("dbt_project.yml", "profiles.yml", "pyproject.toml")
@@ -112,79 +112,59 @@ def ask_dbt(schedule: str, tests: Sequence[str], folder: Path) -> Said:
     return Said(Word.GREEN, told)
 
 
+@cache
+def pytest_address() -> str:
+    """Return the address of the server of pytest, one for each process."""
+    return start_server("tests.mutants.pytest_server")
+
+
 def ask_pytest(nodes: Sequence[str], folder: Path) -> Said:
     """Run tests of pytest in a copy, on the code in that copy."""
     place = Path(tempfile.mkdtemp(prefix="pytest-", dir=folder))
-    report = place / "report.xml"
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "pytest",
-            *nodes,
-            "--quiet",
-            "--exitfirst",
-            "-p",
-            "no:cacheprovider",
-        ),
-        *(f"--junitxml={report}", f"--basetemp={place / 'tmp'}"),
-    ]
+    report, output = place / "report.xml", place / "output.txt"
+    options = ["--quiet", "--exitfirst", "-p", "no:cacheprovider"]
+    # The server has imported plugins that pytest would have rewritten.
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    options += [f"--junitxml={report}", f"--basetemp={place / 'tmp'}"]
+    request = {
+        "args": [*nodes, *options],
+        "env": environment(folder),
+        "folder": str(folder),
+        "output": str(output),
+    }
+    process = ForkedProcess(pytest_address(), request)
     timeout = _TIMEOUT * (1 + len(nodes))
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-        )
-    except subprocess.TimeoutExpired:
+    code = process.wait(timeout)
+    if code is None:
+        process.kill()
         return Said(Word.NOTHING, f"it did not end within {timeout} s")
     if not report.is_file():
-        return Said(Word.NOTHING, _line(done.stdout))
-    return _judge(ET.parse(report), done, folder / "tests")
+        return Said(Word.NOTHING, _line(output.read_text()))
+    imported_from = Path(process.report["imported_from"])
+    if not imported_from.is_relative_to(folder):
+        return Said(Word.NOTHING, f"the tests import modules from {imported_from}")
+    return _judge(ET.parse(report), code, output.read_text(), folder / "tests")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Give the environment in which a copy's modules come first, and dbt knows what was parsed."""
+    """Return the environment in which a copy's modules come first, and dbt is warm."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTEST_", "FEATURE_S", "REDIS_URL", "PYICEBERG_", "DBT_"))
     }
-    parsed = folder / "target" / "partial_parse.msgpack"
-    known = {PARSED: str(parsed)} if parsed.is_file() else {}
-    return {**kept, **known, "PYTHONPATH": str(folder)}
+    return {**kept, SERVER: server_address(), "PYTHONPATH": str(folder)}
 
 
-def imported_from(folder: Path) -> Path:
-    """Tell from where a test in a copy imports the project's modules."""
-    script = "import materializer; print(materializer.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return Path(done.stdout.strip()).parents[1]
-
-
-def _judge(
-    report: ET.ElementTree[ET.Element], done: subprocess.CompletedProcess[str], tests: Path
-) -> Said:
+def _judge(report: ET.ElementTree[ET.Element], code: int, output: str, tests: Path) -> Said:
     broken = [node.get("message", "") for tag in ("error", "skipped") for node in report.iter(tag)]
     broken += [
         node.get("message", "")
         for node in report.iter("failure")
         if not _is_own_word(node.text or "", tests)
     ]
-    if broken or done.returncode not in {0, 1} or report.find(".//testcase") is None:
-        return Said(Word.NOTHING, _line("\n".join(broken) or done.stdout))
+    if broken or code not in {0, 1} or report.find(".//testcase") is None:
+        return Said(Word.NOTHING, _line("\n".join(broken) or output))
     red = [case.get("name", "") for case in report.iterfind(".//testcase[failure]")]
     return Said(Word.RED, f"red: {', '.join(red)}") if red else Said(Word.GREEN)
 

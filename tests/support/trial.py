@@ -55,7 +55,7 @@ class Trial:
     model_seconds = 0.3
 
     def __init__(self, first: date) -> None:
-        self.project = Project(Path(tempfile.mkdtemp(prefix="laws-")))
+        self.project = Project(Path(tempfile.mkdtemp(prefix="laws-")), writes_artifacts=False)
         self.shadow = Shadow()
         self.events: list[Event] = []
         self.labels: list[oracle.Label] = []
@@ -172,14 +172,12 @@ class Trial:
         output.unlink(missing_ok=True)
         process = self.project.start(*args, **variables)
         if whence == "model":
-            while process.is_alive() and not _says(output, "START sql incremental model"):
+            while process.wait(0) is None and not _says(output, "START sql incremental model"):
                 clock.sleep(0.002)
         # Somewhat longer than usual: the last moments are after the commit.
-        process.join(1.2 * part * (Trial.model_seconds if whence == "model" else Trial.seconds))
+        process.wait(1.2 * part * (Trial.model_seconds if whence == "model" else Trial.seconds))
         process.kill()
-        process.join()
-        assert process.exitcode in (0, -9), output.read_text()
-        process.close()
+        assert process.wait() in (0, -9), output.read_text()
         TRIED["kills"] += 1
 
     def _has(self, table: str) -> bool:
