@@ -33,9 +33,10 @@ import psutil
 from benchmarks.offline_lookup import FIRST, Users, publish
 from materializer.config import Settings, format_time
 from materializer.offline.catalog import open_catalog
+from materializer.offline.snapshot import open_snapshot
 from materializer.online import embedded
 from materializer.online.connection import connect
-from materializer.online.push import push
+from materializer.online.push import push_group
 from tests.support.group import GROUP
 
 IDS = 5000
@@ -72,7 +73,7 @@ def fill(settings: Settings, users: Users, days: int) -> None:
     try:
         publish(catalog, users, [FIRST + timedelta(days=n) for n in range(days)], 1)
         with connect(settings, timeout=60) as client:
-            push(GROUP, catalog, client, now=settings.now())
+            push_group(open_snapshot(catalog, GROUP.name), client, now=settings.now())
     finally:
         catalog.close()
 

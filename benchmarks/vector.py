@@ -32,9 +32,10 @@ from benchmarks.serve import drive, running
 from materializer.config import Settings
 from materializer.offline.catalog import ensure_store, open_catalog
 from materializer.offline.publish import publish_days
+from materializer.offline.snapshot import open_snapshot
 from materializer.online import codec, embedded
 from materializer.online.connection import connect
-from materializer.online.push import push
+from materializer.online.push import push_group
 from materializer.registry import Column, Feature, FeatureGroup, FittedStep, Join, ViewVersion
 from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion
@@ -142,7 +143,7 @@ def fill(settings: Settings, users: int) -> None:
                     warehouse_id="benchmark",
                     ledger_sequence=1,
                 )
-                push(one, catalog, client, now=now)
+                push_group(open_snapshot(catalog, one.name), client, now=now)
             at = now.replace(tzinfo=None)
             published = PublishedVersion(VIEW, new.id, at, "bench", new.text)
             push_view(VIEW, [published], client, store_id=ensure_store(catalog), now=now)

@@ -79,6 +79,7 @@ def push(
     call: Call, groups: Sequence[str], everything: bool, take_over: bool, allow_older: bool
 ) -> int:
     """Bring the newest published rows online."""
+    from materializer.online.push import PushOptions
     from materializer.outcome import exit_code
     from materializer.push import push
 
@@ -88,9 +89,7 @@ def push(
             call.settings,
             _selected(registry, groups),
             call.console,
-            everything=everything,
-            take_over=take_over,
-            allow_older=allow_older,
+            options=PushOptions(everything, take_over, allow_older),
             views=[] if groups else list(registry.views.values()),
         )
     call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
@@ -109,23 +108,15 @@ def run(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) ->
 
     registry = call.registry()
     settings = call.with_warehouse(registry)
-    selected = _selected(registry, groups)
     with run_lock(settings, "materializer run"):
         outcomes = _publish(call, settings, registry, groups, wait, allow_removals)
         # A refused publish leaves the last good rows, and those are pushed all the same.
-        published = [
-            group
-            for group, outcome in zip(selected, outcomes, strict=False)
-            if outcome.code == DONE or _was_published(settings, group)
-        ]
         outcomes += push(
             settings,
-            published,
+            _selected(registry, groups),
             call.console,
-            everything=False,
-            take_over=False,
-            allow_older=False,
             views=[] if groups else list(registry.views.values()),
+            skip_unpublished=True,
         )
     call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     return exit_code(outcomes)
@@ -331,13 +322,6 @@ def _selected(registry: Registry, names: Sequence[str]) -> list[FeatureGroup]:
         if name not in registry.groups:
             raise UnknownGroup(name, list(registry.groups))
     return [registry.groups[name] for name in names or registry.groups]
-
-
-def _was_published(settings: Settings, group: FeatureGroup) -> bool:
-    from materializer.offline.catalog import open_catalog
-    from materializer.offline.publish import last_published
-
-    return last_published(open_catalog(settings), group.name) is not None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

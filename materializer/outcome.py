@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from materializer.console import Console
 from materializer.errors import (
@@ -20,6 +21,8 @@ from materializer.errors import (
     USAGE,
     FeatureStoreError,
 )
+
+_T = TypeVar("_T")
 
 # A failure outweighs a store that is away, which outweighs a refusal.
 _GRAVITY = (FAILED, USAGE, LOCKED, UNAVAILABLE, REFUSED)
@@ -49,7 +52,7 @@ class Outcome:
         return {"step": self.step, "model": self.model, "status": self.status, **self.facts}
 
 
-def attempt(step: str, model: str, console: Console, work: Callable[[], Outcome]) -> Outcome:
+def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> _T | Outcome:
     """Do one step; an error of ours becomes its outcome, and is said."""
     try:
         return work()

@@ -1,12 +1,15 @@
 """
 `materializer push`: the newest published row of every entity goes online, and the views.
 
-Owns nothing but the words; `materializer.online.push` does the work.
+Responsible for which groups and views are pushed, and for one outcome each. The project names
+them; whether a group is online is decided by the registry entry that was published with its rows.
+Does not know the rules of a push, see `materializer.online.push` and `materializer.views.push`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import redis
@@ -14,13 +17,27 @@ from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.errors import DONE, OnlineStoreUnavailable
+from materializer.errors import (
+    DONE,
+    FeatureStoreError,
+    NotPublished,
+    OnlineStoreUnavailable,
+    UnknownGroup,
+)
 from materializer.offline.catalog import open_catalog, store_id
-from materializer.online.connection import address, connect
-from materializer.online.push import push as push_group
+from materializer.offline.snapshot import GroupSnapshot, open_snapshot
+from materializer.online.connection import address, connect, may_exist
+from materializer.online.push import (
+    DEFAULT,
+    PushOptions,
+    PushReport,
+    WithdrawReport,
+    push_group,
+    withdraw_group,
+)
 from materializer.outcome import Outcome, attempt
 from materializer.registry import FeatureGroup, FeatureView
-from materializer.views.push import push_view
+from materializer.views.push import ViewReport, push_view
 from materializer.views.versions import PublishedVersion, versions
 
 
@@ -29,135 +46,116 @@ def push(
     groups: Sequence[FeatureGroup],
     console: Console,
     *,
-    everything: bool,
-    take_over: bool,
-    allow_older: bool,
+    options: PushOptions = DEFAULT,
     views: Sequence[FeatureView] = (),
+    skip_unpublished: bool = False,
 ) -> list[Outcome]:
     """
     Push groups and feature views. Call it under the run lock.
 
     Args:
         settings: Where the two stores are.
-        groups: Which groups; those that are not online are left out.
-        console: Told what happens.
-        everything: Push every entity, not only what changed.
-        take_over: Write over another store's rows.
-        allow_older: Write over newer rows.
-        views: Which views; of one that was never published nothing is said.
+        groups: The groups, as the project declares them.
+        console: Where progress and results are printed.
+        options: What to do beyond what changed.
+        views: The views; one that was never published is left out.
+        skip_unpublished: Leave out groups that were never published, too.
 
     Returns:
-        One outcome a group or view; a server that cannot be reached is one too, for what was
-        published before stays told.
+        One outcome for each group and view that is, or was, online. A server that cannot be reached
+        is the outcome of each of them, so that what was published before is still reported.
 
     Raises:
         UsageError: `REDIS_URL` is not the address of a Redis server.
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
-    online = [group for group in groups if group.online]
-    if not online and not views:
-        return []
     catalog = open_catalog(settings)
-    known = versions(catalog) if views else []
-    published = {view.name: [one for one in known if one.view == view.name] for view in views}
-    names = [group.name for group in online] + [name for name, some in published.items() if some]
-    if not names:
-        return []
+    outcomes: list[Outcome] = []
+    snapshots: list[GroupSnapshot] = []
+    for group in groups:
+        try:
+            snapshots.append(_open(catalog, group.name))
+        except FeatureStoreError as error:
+            if not isinstance(error, NotPublished) or (group.online and not skip_unpublished):
+                console.error(str(error))
+                outcomes.append(Outcome("push", group.name, error.exit_code, str(error)))
+    view_versions = _published_versions(catalog, views)
+    names = [snapshot.group.name for snapshot in snapshots if snapshot.group.online]
+    names += view_versions
+    if not names and not (snapshots and may_exist(settings)):
+        return outcomes
     try:
         client = connect(settings, announce=console.note)
     except OnlineStoreUnavailable as error:
-        console.error(str(error))
-        return [Outcome("push", name, error.exit_code, str(error)) for name in names]
-    outcomes = [
-        attempt(
-            "push",
-            group.name,
-            console,
-            partial(
-                _push, group, catalog, client, settings, console, everything, take_over, allow_older
-            ),
-        )
-        for group in online
-    ]
-    store = store_id(catalog) or ""
-    for name, some in published.items():
-        if some:
-            work = partial(
-                _push_view, name, some, client, settings, console, store, everything, take_over
-            )
-            outcomes.append(attempt("push", name, console, work))
+        # A store without a group or view that is online needs no server.
+        report = console.error if names else console.note
+        report(str(error))
+        return outcomes + [Outcome("push", name, error.exit_code, str(error)) for name in names]
+    run = _Run(settings, console, client, options)
+    for snapshot in snapshots:
+        name = snapshot.group.name
+        outcome = attempt("push", name, console, partial(run.push_group, snapshot))
+        if outcome is not None:
+            outcomes.append(outcome)
+    owner = store_id(catalog) or ""
+    for name, published in view_versions.items():
+        work = partial(run.push_view, name, published, owner)
+        outcomes.append(attempt("push", name, console, work))
     return outcomes
 
 
-def _push(
-    group: FeatureGroup,
-    catalog: Catalog,
-    client: redis.Redis,
-    settings: Settings,
-    console: Console,
-    everything: bool,
-    take_over: bool,
-    allow_older: bool,
-) -> Outcome:
-    report = push_group(
-        group,
-        catalog,
-        client,
-        now=settings.now(),
-        everything=everything,
-        take_over=take_over,
-        allow_older=allow_older,
-        progress=lambda done, total: console.progress(f"push {group.name}", done, total, "rows"),
-    )
-    if report.up_to_date:
-        console.print(f"pushed {group.name}: up to date, day {report.day}")
-        return Outcome("push", group.name, DONE, "up to date", {"day": report.day})
-    removed = f", {report.deleted:,} removed" if report.deleted else ""
-    console.print(
-        f"pushed {group.name}: {report.rows:,} rows{removed}, day {report.day}, "
-        f"{report.seconds:.2f} s ({report.rows_per_second:,.0f} rows/s) -> {address(client)}"
-    )
-    return Outcome(
-        "push",
-        group.name,
-        DONE,
-        "done",
-        {
-            "rows": report.rows,
-            "deleted": report.deleted,
-            "day": report.day,
-            "snapshot_id": report.snapshot_id,
-            "full": report.full,
-            "seconds": round(report.seconds, 3),
-            "rows_per_second": round(report.rows_per_second),
-        },
-    )
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of the command: where from, where to, and how."""
+
+    settings: Settings
+    console: Console
+    client: redis.Redis
+    options: PushOptions
+
+    def push_group(self, snapshot: GroupSnapshot) -> Outcome | None:
+        name, now = snapshot.group.name, self.settings.now()
+        if not snapshot.group.online:
+            removed = withdraw_group(snapshot, self.client, now=now, options=self.options)
+            return None if removed is None else self._outcome(name, removed)
+        report = push_group(
+            snapshot,
+            self.client,
+            now=now,
+            options=self.options,
+            progress=lambda done, total: self.console.progress(f"push {name}", done, total, "rows"),
+        )
+        return self._outcome(name, report)
+
+    def push_view(self, name: str, published: Sequence[PublishedVersion], owner: str) -> Outcome:
+        report = push_view(
+            name,
+            published,
+            self.client,
+            store_id=owner,
+            now=self.settings.now(),
+            options=self.options,
+        )
+        return self._outcome(name, report)
+
+    def _outcome(self, name: str, report: PushReport | WithdrawReport | ViewReport) -> Outcome:
+        target = "" if report.up_to_date else f" -> {address(self.client)}"
+        self.console.print(f"pushed {name}: {report}{target}")
+        status = "up to date" if report.up_to_date else "done"
+        return Outcome("push", name, DONE, status, report.to_dict())
 
 
-def _push_view(
-    name: str,
-    published: Sequence[PublishedVersion],
-    client: redis.Redis,
-    settings: Settings,
-    console: Console,
-    store: str,
-    everything: bool,
-    take_over: bool,
-) -> Outcome:
-    report = push_view(
-        name,
-        published,
-        client,
-        store_id=store,
-        now=settings.now(),
-        everything=everything,
-        take_over=take_over,
-    )
-    facts: dict[str, object] = {"version": report.version, "versions": report.versions}
-    if report.up_to_date:
-        console.print(f"pushed {name}: up to date, version {report.version}")
-        return Outcome("push", name, DONE, "up to date", facts)
-    console.print(
-        f"pushed {name}: version {report.version}, {report.versions:,} in all -> {address(client)}"
-    )
-    return Outcome("push", name, DONE, "done", facts)
+def _open(catalog: Catalog, name: str) -> GroupSnapshot:
+    try:
+        return open_snapshot(catalog, name)
+    except UnknownGroup:
+        # The project declares it, so it is not an unknown name.
+        raise NotPublished(name) from None
+
+
+def _published_versions(
+    catalog: Catalog, views: Sequence[FeatureView]
+) -> Mapping[str, Sequence[PublishedVersion]]:
+    known = versions(catalog) if views else []
+    by_view = {view.name: [one for one in known if one.view == view.name] for view in views}
+    return {name: published for name, published in by_view.items() if published}

@@ -21,7 +21,7 @@ from materializer.offline.catalog import find_table, open_catalog, table_name
 from materializer.offline.publish import LastPublish, last_published
 from materializer.offline.removals import least_losses, published_rows
 from materializer.online.connection import connect
-from materializer.online.meta import read_meta
+from materializer.online.state import read_meta
 from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.table_status import describe, say_gate
@@ -189,8 +189,7 @@ def _pushed(settings: Settings, group: FeatureGroup, lag: timedelta) -> Stage:
         meta = read_meta(connect(settings), group.name)
     except FeatureStoreError as error:
         return Stage("pushed", None, None, str(error))
-    day = meta.day if meta else None
-    return _station("pushed", date.fromisoformat(day) if day else None, lag)
+    return _station("pushed", meta.day if meta else None, lag)
 
 
 def _station(name: str, day: date | None, lag: timedelta) -> Stage:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
 from materializer.config import Settings
 from materializer.online import embedded
-from materializer.online.push import PushReport, push
+from materializer.online.push import PushReport
 from materializer.registry import Column, FeatureGroup
 from tests.support.group import GROUP
 from tests.support.offline import Offline
@@ -68,11 +67,5 @@ def offline(home: Path, group: FeatureGroup) -> Iterator[Offline]:
 
 @pytest.fixture
 def go(offline: Offline, client: redis.Redis) -> Callable[..., PushReport]:
-    """Push the group of `offline` to `client`; the clock is far ahead unless told."""
-
-    def run(**options: Any) -> PushReport:
-        group = options.pop("group", offline.group)
-        far = datetime(2030, 1, 1, tzinfo=timezone.utc)
-        return push(group, offline.catalog, client, **({"now": far} | options))
-
-    return run
+    """Push what `offline` has published to `client`; see `Offline.push`."""
+    return partial(offline.push, client)

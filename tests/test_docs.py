@@ -1,4 +1,4 @@
-"""What the pages say is what the code does: options, codes, settings, tests, messages, examples."""
+"""The docs agree with the code: options, settings, macros, tests, messages, examples, links."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import yaml
 from materializer.errors import EXIT_CODES
 from materializer.online import codec
 from materializer.registry import Contract, FeatureGroup, GateTest
+from materializer.registry.meta import COLUMN_KEYS, TRAINING_KEYS, VIEW_KEYS
+from materializer.registry.types import published_type
 from materializer.warehouse.gate import objections
 from materializer.warehouse.records import Verdict
 from tests.support import oracle
@@ -26,9 +28,10 @@ PAGES = {
     path.relative_to(ROOT / "docs").as_posix(): path.read_text()
     for path in (ROOT / "docs").rglob("*.md")
 }
-TOLD = "\n".join([(ROOT / "README.md").read_text(), *PAGES.values()])
+ALL_TEXT = "\n".join([(ROOT / "README.md").read_text(), *PAGES.values()])
 PYTHON = [*(ROOT / "materializer").rglob("*.py"), *(ROOT / "serve").rglob("*.py")]
 SQL = [*PROJECT.rglob("*.sql"), *PROJECT.rglob("*.yml")]
+WORDS_PER_CELL = 40
 
 
 def read(paths: Iterable[Path]) -> str:
@@ -36,7 +39,7 @@ def read(paths: Iterable[Path]) -> str:
 
 
 def table(page: str, *header: str) -> list[list[str]]:
-    """Find the table that begins with these columns; its rows, without backticks around a cell."""
+    """Return the rows of the table with these first columns, without backticks around cells."""
     lines = iter(PAGES[page].splitlines())
     for line in lines:
         if line.startswith("| " + " | ".join(header) + " |"):
@@ -56,22 +59,26 @@ def cells(line: str) -> list[str]:
     return [re.sub(r"^`([^`]*)`$", r"\1", cell.strip()) for cell in line.strip("|").split(" | ")]
 
 
+def first_cells(page: str, *header: str) -> list[str]:
+    return [row[0] for row in table(page, *header)]
+
+
 # Command lines
 
 
 @pytest.mark.parametrize("command", OPTIONS)
 def test_every_command_and_option_is_in_the_docs(command: str) -> None:
-    assert [name for name in (command, *OPTIONS[command]) if f"`{name}" not in TOLD] == []
+    assert [name for name in (command, *OPTIONS[command]) if f"`{name}" not in ALL_TEXT] == []
 
 
-def test_the_table_of_options_has_no_option_that_is_gone() -> None:
-    told = {
+def test_the_table_of_options_is_that_of_the_code() -> None:
+    documented = {
         option
-        for row in table("how-to/operations.md", "option", "meaning")
-        for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row[0])
+        for cell in first_cells("reference/commands.md", "option", "meaning")
+        for option in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", cell)
     }
 
-    assert told == {option for options in OPTIONS.values() for option in options}
+    assert documented == {option for options in OPTIONS.values() for option in options}
 
 
 def test_the_table_of_commands_gives_each_its_own_options() -> None:
@@ -80,23 +87,23 @@ def test_the_table_of_commands_gives_each_its_own_options() -> None:
 
     assert commands == {
         row[0]: set(re.findall(r"--[a-z-]+", row[2]))
-        for row in table("how-to/operations.md", "command", "what it does", "its own options")
+        for row in table("reference/commands.md", "command", "what it does", "its own options")
     }
 
 
 def command_lines() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", TOLD, re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", ALL_TEXT, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith(PROGRAMS)]
 
 
 @pytest.mark.parametrize("line", command_lines())
-def test_every_command_line_in_the_docs_is_understood(line: str) -> None:
+def test_every_command_line_in_the_docs_parses(line: str) -> None:
     parse(line)
 
 
 def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
-    rows = table("how-to/operations.md", "code", "meaning")
+    rows = table("reference/commands.md", "code", "meaning")
 
     assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
@@ -104,47 +111,126 @@ def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
 # Settings
 
 
-def test_every_environment_variable_is_told_and_none_that_is_not_read() -> None:
+def test_the_table_of_environment_variables_is_what_the_code_reads() -> None:
     source = read([*PYTHON, *SQL, ROOT / "profiles.yml", ROOT / "dbt_project.yml"])
     reads = r"(?<!request\.)(?:\benv(?:iron)?(?:\.get\(|\[)|env_var\(|_ENV = )\s*[\"'](\w+)[\"']"
-    read_there = set(re.findall(reads, source))
 
-    told = {
-        row[0].removesuffix("*") for row in table("reference/settings.md", "variable", "meaning")
-    }
+    documented = first_cells("reference/settings.md", "variable", "meaning", "default")
 
-    assert told == read_there
+    assert {name.removesuffix("*") for name in documented} == set(re.findall(reads, source))
 
 
-def test_every_dbt_var_is_told_and_none_that_is_not_read() -> None:
+def test_the_table_of_dbt_vars_is_what_the_project_reads() -> None:
     source = read([*SQL, ROOT / "dbt_project.yml", ROOT / "profiles.yml"])
     used = set(re.findall(r"(?<!env_)\bvar\(\s*'(\w+)'", source))
     used |= set(re.findall(r"input_relation\(\s*'(\w+)'", source))
     declared = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
 
-    told = {row[0]: row[2] for row in table("reference/settings.md", "var", "meaning", "default")}
+    rows = table("reference/settings.md", "var", "meaning", "default")
+    defaults = {row[0]: row[2] for row in rows}
 
-    assert set(told) == used
-    assert {name: told[name] for name in declared} == {k: str(v) for k, v in declared.items()}
+    assert set(defaults) == used
+    assert {name: defaults[name] for name in declared} == {k: str(v) for k, v in declared.items()}
 
 
-def test_every_setting_of_the_profile_is_told() -> None:
+def test_the_table_of_the_profile_is_that_of_the_file() -> None:
     profile = yaml.safe_load((ROOT / "profiles.yml").read_text())["feature_store"]
 
-    told = [row[0] for row in table("reference/settings.md", "setting", "value", "why")]
+    documented = first_cells("reference/settings.md", "setting", "value", "why")
 
-    assert told == list(profile["outputs"][profile["target"]])
+    assert documented == list(profile["outputs"][profile["target"]])
 
 
-def test_every_key_of_a_feature_group_is_told() -> None:
+def test_the_tables_of_meta_keys_are_those_of_the_code() -> None:
     from_the_model = {
         *("name", "unique_id", "relation_name", "description", "columns", "tags"),
         *("version", "latest_version", "deprecation_date", "lineage"),
     }
+    group_keys = {field.name for field in fields(FeatureGroup)} - from_the_model
 
-    told = {row[0] for row in table("reference/settings.md", "key", "meaning", "default")}
+    documented = {
+        kind: first_cells("reference/meta.md", f"{kind}key", "meaning", "default")
+        for kind in ("", "column ", "training set ", "view ")
+    }
 
-    assert told == {field.name for field in fields(FeatureGroup)} - from_the_model
+    assert set(documented[""]) == group_keys
+    assert documented["column "] == list(COLUMN_KEYS)
+    assert documented["training set "] == list(TRAINING_KEYS)
+    assert documented["view "] == list(VIEW_KEYS)
+
+
+def test_the_table_of_types_is_that_of_the_code() -> None:
+    rows = table("reference/types.md", "in the contract", "published as", "Iceberg")
+
+    published = {
+        declared: row[1].strip("`")
+        for row in rows
+        for declared in re.findall(r"[a-z]+(?:\(p,s\))?", row[0])
+        if not row[0].startswith("`T[]`")
+    }
+
+    assert {
+        declared: published_type(declared.replace("p,s", "10,2")) for declared in published
+    } == {declared: kind.replace("p,s", "10,2") for declared, kind in published.items()}
+
+
+# Macros and generic tests
+
+
+def documented_macros() -> list[str]:
+    return [
+        macro["name"]
+        for path in (PROJECT / "macros").rglob("_macros.yml")
+        for macro in yaml.safe_load(path.read_text())["macros"]
+    ]
+
+
+def signatures(kind: str, folder: Path) -> dict[str, str]:
+    """Return the arguments of each macro or generic test, as its SQL has them."""
+    found = re.findall(rf"{{%-?\s*{kind}\s+(\w+)\(([^)]*)\)", read(folder.rglob("*.sql")))
+    return {name: re.sub(r"\s+", " ", arguments).strip() for name, arguments in found}
+
+
+def documented_calls() -> dict[str, str]:
+    """Return the arguments of each public macro in the reference, as the page has them."""
+    page = PAGES["reference/macros.md"].partition("## Internal macros")[0]
+    return {name: text for name, text in re.findall(r"`(\w+)\(([^`]*)\)`", page) if name != "ref"}
+
+
+def test_every_macro_is_in_the_reference_with_its_arguments() -> None:
+    rows = table("reference/macros.md", "folder of `dbt_project/macros`", "macros")
+    internal = {name for row in rows for name in re.findall(r"\w+", row[1])}
+    defined = signatures("macro", PROJECT / "macros")
+    # A hook is shown as it is called.
+    public = {**documented_calls(), "record_build": defined["record_build"]}
+
+    assert {*public, *internal} == set(documented_macros())
+    assert public == {name: defined[name] for name in public}
+
+
+def test_every_argument_of_a_macro_in_the_reference_is_explained() -> None:
+    page = PAGES["reference/macros.md"]
+    arguments = {
+        argument.partition("=")[0].strip()
+        for call in documented_calls().values()
+        for argument in call.split(",")
+        if argument
+    }
+    explained = {
+        name
+        for first in re.findall(r"^\| ([^|]*) \| [^|]* \| [^|]* \|$", page, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", first)
+    }
+    in_the_text = {"model_name", "ts", "ingested_at", "arg_dict"}
+
+    assert arguments - explained == in_the_text
+
+
+def test_the_table_of_generic_tests_is_that_of_the_code() -> None:
+    rows = table("reference/gate-tests.md", "test", "arguments", "passes if")
+    defined = signatures("test", PROJECT / "tests" / "generic")
+
+    assert {row[0]: "model, " + row[1].replace("`", "") for row in rows} == defined
 
 
 # The gate
@@ -174,12 +260,12 @@ def refs(text: str) -> set[str]:
 
 
 def test_the_table_of_the_gate_names_every_test_and_what_it_guards() -> None:
-    told = {
+    documented = {
         row[0]: set(re.findall(r"\w+", row[2]))
-        for row in table("explanation/gate.md", "test", "what it proves", "guards")
+        for row in table("reference/gate-tests.md", "test", "what it proves", "guards")
     }
 
-    assert told == gate_tests()
+    assert documented == gate_tests()
 
 
 # Messages
@@ -192,7 +278,7 @@ def messages() -> list[str]:
 
 @pytest.fixture(scope="module")
 def source() -> str:
-    """Give every text of the code, with the pieces of a literal put together."""
+    """Return all source text, with the pieces of each literal joined."""
     text = re.sub(r'"\s*\n\s*f?"', "", read([*PYTHON, *SQL]))
     text = re.sub(r'"\s*\n?\s*~ "', "", text).replace("''", "'").replace("{{{{", "{{")
     test = GateTest("test", "test", ("model",))
@@ -214,8 +300,8 @@ def test_every_message_in_troubleshooting_is_one_of_the_code(message: str, sourc
 
 
 def example(name: str) -> list[list[str]]:
-    text = PAGES["reference/features.md"].split(f"<!-- {name}: checked", 1)[1]
-    lines = iter(text.splitlines()[3:])
+    text = next(page for page in PAGES.values() if f"<!-- {name}: checked" in page)
+    lines = iter(text.split(f"<!-- {name}: checked", 1)[1].splitlines()[3:])
     return [cells(line) for line in lines_of_table(lines)]
 
 
@@ -281,7 +367,15 @@ def test_the_examples_of_keys_are_what_the_codec_writes() -> None:
     assert [codec.key("features", [user]) for user, _ in rows] == [key for _, key in rows]
 
 
-# Links
+# The pages themselves
+
+
+LINKED = [
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
+    *(f"docs/{name}" for name in PAGES),
+    *("examples/movielens/README.md", "examples/recommendation/README.md"),
+]
+DECISIONS = sorted(name for name in PAGES if re.match(r"adr/\d{4}-", name))
 
 
 def anchors(text: str) -> set[str]:
@@ -289,14 +383,63 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}" for name in PAGES)])
+def links(page: str) -> list[str]:
+    found = re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text())
+    return [target for target in found if not re.match(r"[a-z]+:", target)]
+
+
+@pytest.mark.parametrize("page", LINKED)
 def test_every_relative_link_leads_somewhere(page: str) -> None:
     path = ROOT / page
-    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
-        if re.match(r"[a-z]+:", target):
-            continue
+    for target in links(page):
         name, _, anchor = target.partition("#")
         linked = path.parent / name if name else path
         assert linked.exists(), target
         if anchor:
             assert anchor in anchors(linked.read_text()), target
+
+
+def test_the_index_links_every_page() -> None:
+    linked = {target.partition("#")[0] for target in links("docs/index.md")}
+    linked |= {f"adr/{target}" for target in links("docs/adr/README.md")}
+    linked |= {f"maintainers/{target}" for target in links("docs/maintainers/tests.md")}
+
+    assert {*PAGES} - linked == {"index.md", "benchmarks/results.md"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_cell_of_a_table_is_a_paragraph(page: str) -> None:
+    rows = [line for line in PAGES[page].splitlines() if line.startswith("|")]
+    long = [cell for row in rows for cell in cells(row) if len(cell.split()) > WORDS_PER_CELL]
+
+    assert page == "maintainers/mutants.md" or long == []
+
+
+@pytest.mark.parametrize("page", DECISIONS)
+def test_a_decision_has_date_context_and_what_was_rejected(page: str) -> None:
+    text = PAGES[page]
+    number = int(page[len("adr/") :][:4])
+
+    assert re.match(rf"# {number}\. .+\n\nDate: 20\d\d-\d\d-\d\d\. Status: \w", text)
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE)[:3] == ["Context", "Decision", "Rejected"]
+    assert f"({page.removeprefix('adr/')})" in PAGES["adr/README.md"]
+
+
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    recipe = re.search(r"^lint:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+
+    def programs(text: str) -> list[str]:
+        return re.findall(r"(?:\$\(BIN\)|\.venv/bin)/(\w+(?: (?:check|format|lint)\b)?)", text)
+
+    assert [programs(hook["entry"])[0] for hook in hooks] == programs(recipe[1])
+
+
+def test_every_place_has_the_same_version() -> None:
+    project = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    dbt_project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
+    released = re.findall(r"^## \[(\d.*)\] - ", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert project is not None
+    assert project[1] == dbt_project["version"] == released[0]

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.mutants import page
 from tests.mutants.catalogue import Mutant, NoLongerFits, read
 from tests.mutants.run import run
 from tests.mutants.schedules import SCHEDULES
-from tests.test_docs import ROOT, gate_tests, table
+from tests.test_docs import ROOT, gate_tests
 
 MUTANTS = read()
 IN_DBT = [mutant for mutant in MUTANTS if not mutant.is_for_pytest]
@@ -42,12 +43,8 @@ def test_every_gate_test_that_a_mutant_names_exists_and_each_catches_one() -> No
     assert {mutant.schedule for mutant in IN_DBT} == set(SCHEDULES)
 
 
-def function_of(node: str) -> str:
-    return node.partition("::")[2].partition("[")[0]
-
-
 def exists(node: str) -> bool:
-    path, name = node.partition("::")[0], function_of(node)
+    path, name = node.partition("::")[0], page.test_name(node)
     if not (ROOT / path).is_file():
         return False
     functions = [n for n in ast.walk(ast.parse((ROOT / path).read_text())) if is_function(n)]
@@ -65,28 +62,8 @@ def test_every_pytest_node_that_a_mutant_names_exists() -> None:
 # Docs
 
 
-def test_the_table_of_the_gate_names_the_mutants_that_each_test_catches() -> None:
-    told = {
-        row[0]: set(re.findall(r"\w+", row[3]))
-        for row in table(
-            "explanation/gate.md", "test", "what it proves", "guards", "mutants that it catches"
-        )
-    }
-
-    assert told == {
-        test: {mutant.name for mutant in IN_DBT if mutant.caught_by == test} for test in told
-    }
-
-
-def test_the_table_of_mutants_has_every_other_one_with_the_test_that_catches_it() -> None:
-    told = [
-        tuple(row)
-        for row in table("explanation/gate.md", "mutant", "what a user would suffer", "test")
-    ]
-
-    assert told == [
-        (mutant.name, mutant.why, function_of(mutant.caught_by)) for mutant in IN_PYTEST
-    ]
+def test_the_page_has_every_mutant() -> None:
+    assert page.PAGE.read_text() == page.text(), "run: python -m tests.mutants.page"
 
 
 # The judgement

@@ -1,4 +1,4 @@
-"""The README's commands, run as they stand in a copy of the project."""
+"""The commands of README and tutorial, run as written in a copy of the project."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from tests.support.dbt import ROOT
 
 README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 NEEDED = (
     "dbt_project",
     "dbt_project.yml",
@@ -54,33 +55,51 @@ def _stop(checkout: Path, home: str) -> None:
     )
 
 
-def test_the_commands_of_daily_use_run_in_order_and_answer_as_shown(checkout: Path) -> None:
-    script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
-    assert "materializer run" in script
+def _blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
+
+def _run(page: str, checkout: Path) -> str:
+    """Run every command of a page, in order, and return what they printed."""
+    done = subprocess.run(
+        ["bash", "-e", "-m", "-c", "\n".join(_blocks(page, "sh"))],
+        cwd=checkout,
+        # The unit tests of the SQL run in the demo; once is enough.
+        env={**_environment(), "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_commands_of_the_readme_run_in_order_and_print_what_it_shows(checkout: Path) -> None:
     try:
-        done = subprocess.run(
-            ["bash", "-e", "-m", "-c", script],
-            cwd=checkout,
-            # The unit tests of the SQL run in the demo; once is enough.
-            env={**_environment(), "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=240,
-            check=False,
-        )
+        output = _run(README, checkout)
     finally:
         _stop(checkout, ".feature_store/readme")
 
-    assert done.returncode == 0, done.stdout
-    (answer,) = re.findall(r"^```json\n(.*?)\n```$", README, re.MULTILINE)
-    assert answer in done.stdout
-    leaks = re.search(r"FAIL training_data_sees_no_future \((\d+)\)", done.stdout)
+    (response,) = _blocks(README, "json")
+    assert response in output
+    leaks = re.search(r"FAIL training_data_sees_no_future \((\d+)\)", output)
     shown = re.search(r"Of the sample's 2,000 labels, (\d+) would have known", README)
     assert leaks is not None
     assert shown is not None
     assert leaks[1] == shown[1]
+
+
+def test_the_tutorial_runs_in_order_and_prints_what_it_shows(checkout: Path) -> None:
+    try:
+        output = _run(TUTORIAL, checkout)
+    finally:
+        _stop(checkout, ".feature_store/tutorial")
+
+    assert [text for text in _blocks(TUTORIAL, "(?:json|text)") if text not in output] == []
+    assert "FAIL training_data_sees_no_future (1)" in output
+    assert not (checkout / ".feature_store" / "tutorial").exists()
 
 
 def test_make_knows_every_target_the_readme_names() -> None:

@@ -25,9 +25,9 @@ from benchmarks.peer.repository import FEATURES, write_newest
 from benchmarks.push import fill, run_child, server, server_binary
 from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
+from materializer.get import read_row
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.read import data_files
-from materializer.online.lookup import get
 from tests.support.group import GROUP
 
 TIMES_AS_FAST = 30
@@ -72,7 +72,7 @@ def newest_rows(home: Path, out: Path) -> Path:
 def require_right(client: redis.Redis, newest: Path) -> None:
     """End unless the server holds what the file holds."""
     for user, row in expected(newest, CHECKED).items():
-        found = get(GROUP, client, [user]) or {}
+        found = read_row(GROUP, client, [user]) or {}
         if tuple(found.get(name) for name in FEATURES) != row:
             sys.exit(f"{user} has {found} online, not {row}")
 

@@ -1,33 +1,28 @@
 """
 The online format: how a key is written, and how a row becomes one value and back.
 
-Owns every online key and every byte of a value, the states of groups and views included, both ways:
-the texts that Python makes and reads, and the DuckDB expressions that make the same texts for
-millions of rows. Each expression is vectorised and ends in whole Redis commands. Refuses to know a
-group by name, to read a table, or to touch a connection.
+Responsible for every online key and every byte of a value, both ways: the texts that Python makes
+and reads, and the DuckDB expressions that make the same texts for millions of rows. Each expression
+is vectorised and ends in whole Redis commands. Does not read a table or touch a connection.
 
     key      <prefix>:<part>[:<part>...]     parts percent-encoded, RFC 3986
     value    [<contract id>, v1, v2, ...]    one JSON array
     dates    2024-01-07
     times    2024-01-08T00:00:00Z, with .ffffff only when the microseconds are not zero
-    int64    exact; decimals are strings; nulls are stored; NaN and infinity have no form
+    int64    exact; decimals are strings; nulls are stored; NaN and infinity are never published
     arrays   of these, as JSON arrays; a null array is null, an empty one []
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import date
 from operator import attrgetter
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import orjson
 
-from materializer.config import parse_time
 from materializer.errors import ContractMismatch, UnreadableValue
 from materializer.registry import Column, Contract
 from materializer.registry.types import element_type
@@ -41,98 +36,6 @@ RESERVED_PREFIX = "features:_"
 # What a key holds as it is; most ids are no more than this.
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
 _NAME = attrgetter("name")
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """
-    The state of one group online.
-
-    Attributes:
-        store_id: The offline store whose rows these are.
-        snapshot_id: Iceberg snapshot of the group's table, as a decimal text.
-        day: Newest partition with a row that was available, or None.
-        rows: Rows written by the last push that wrote any.
-        contract: Id of the contract those rows were written with.
-        pushed_at: Clock of the last push, an ISO time in UTC.
-        key_prefix: Prefix of the group's keys.
-        ttl_days: The group's `ttl_days` at that push.
-        unfinished: A push began after this was written and did not end: rows may be newer.
-    """
-
-    store_id: str
-    snapshot_id: str
-    day: str | None
-    rows: int
-    contract: str
-    pushed_at: str
-    key_prefix: str
-    ttl_days: int | None
-    unfinished: bool = False
-
-    def to_json(self) -> str:
-        """Write the text that is stored; `unfinished` only when it is so."""
-        body = asdict(self)
-        if not self.unfinished:
-            del body["unfinished"]
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, raw: bytes) -> Meta:
-        """
-        Read what `to_json` wrote.
-
-        Raises:
-            UnreadableValue: It is something else.
-        """
-        try:
-            meta = cls(**json.loads(raw))
-            int(meta.snapshot_id)
-            parse_time(meta.pushed_at)
-            if meta.day is not None:
-                date.fromisoformat(meta.day)
-            return meta
-        except (ValueError, TypeError, AttributeError) as error:
-            raise UnreadableValue(str(error)) from None
-
-
-@dataclass(frozen=True, slots=True)
-class ViewMeta:
-    """
-    The state of one feature view online.
-
-    Attributes:
-        store_id: The offline store whose versions these are.
-        version: The newest version, which a request without one is answered by.
-        versions: Every version that is online, the newest last.
-        pushed_at: Clock of the last push that changed it, an ISO time in UTC.
-    """
-
-    store_id: str
-    version: str
-    versions: tuple[str, ...]
-    pushed_at: str
-
-    def to_json(self) -> str:
-        """Write the text that is stored."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, raw: bytes) -> ViewMeta:
-        """
-        Read what `to_json` wrote.
-
-        Raises:
-            UnreadableValue: It is something else.
-        """
-        try:
-            body = json.loads(raw)
-            meta = cls(**{**body, "versions": tuple(body["versions"])})
-            if meta.version not in meta.versions:
-                raise ValueError(f"{meta.version} is none of its versions")
-            return meta
-        except (ValueError, TypeError, KeyError) as error:
-            raise UnreadableValue(str(error)) from None
 
 
 def key(prefix: str, parts: Sequence[str]) -> str:
@@ -258,24 +161,6 @@ def value_sql(contract: Contract) -> str:
     """Write the DuckDB expression [VARCHAR] whose text is the value of a row, never null."""
     elements = [literal(contract.id), *(_json_sql(column) for column in contract.columns)]
     return f"json_array({', '.join(elements)})::varchar"
-
-
-def not_finite_sql(contract: Contract) -> dict[str, str]:
-    """
-    Write, per column that could hold one, the DuckDB condition that finds NaN and infinity.
-
-    Returns:
-        Column name -> boolean expression; empty for a contract without floating point.
-    """
-    tests = {
-        "double": "not isfinite({0})",
-        "array<double>": "len(list_filter({0}, lambda e: not isfinite(e))) > 0",
-    }
-    return {
-        column.name: tests[column.type].format(quoted(column.name))
-        for column in contract.columns
-        if column.type in tests
-    }
 
 
 def set_sql(key_text: str, value: str, expires_ms: str | None = None) -> str:

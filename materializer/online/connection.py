@@ -1,9 +1,9 @@
 """
 Where the online store is, and how it is reached.
 
-Owns the meaning of `REDIS_URL`, the timeouts, and the words in which a lost server is told. Without
-`REDIS_URL` it asks `embedded` for a server on this machine. Refuses to show a password: an address
-is told as scheme, host, port and database, or as a socket's path, and nothing else of the URL.
+Responsible for the meaning of `REDIS_URL`, the timeouts, and the errors of a server that is lost.
+Without `REDIS_URL` the server is the embedded one of this machine. Does not show a password: an
+address is scheme, host, port and database, or a socket's path, and nothing else of the URL.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from materializer.online import embedded
 TIMEOUT = 5.0
 
 # A server that restarts answers again within a tenth of a second; one that is down should be
-# told at once, for a lookup waits for this.
+# reported at once, for a lookup waits for this.
 _RETRIES = 2
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 0.1
@@ -43,10 +43,10 @@ def connect(
 
     Args:
         settings: Names the server, or the home of the embedded one.
-        announce: Told in one line that the embedded server is used.
+        announce: Called with one line when the embedded server is used.
         timeout: Longest wait for one answer [s].
-        check: Ask the server for an answer before returning. Without it a server of `REDIS_URL`
-            that is down is met by the first command.
+        check: Send a ping before returning. Without it a server of `REDIS_URL` that is down is met
+            by the first command.
 
     Returns:
         A client that answers bytes, whatever the URL says; safe to share between threads.
@@ -74,25 +74,30 @@ def connect(
     return client
 
 
+def may_exist(settings: Settings) -> bool:
+    """Return whether there may be an online store, without starting the embedded server."""
+    return settings.redis_url is not None or embedded.folder(settings).is_dir()
+
+
 def address_of(settings: Settings) -> str:
-    """Tell the place of the online store, without user, password or options."""
+    """Return the address of the online store, without user, password or options."""
     if settings.redis_url is None:
         return f"embedded in {embedded.folder(settings)}"
     return _address(_pool(settings.redis_url, TIMEOUT))
 
 
 def address(client: redis.Redis) -> str:
-    """Tell the place a client talks to, without user, password or options."""
+    """Return the address of a client's server, without user, password or options."""
     return _address(client.connection_pool)
 
 
 @contextmanager
-def translate_errors(to: str) -> Iterator[None]:
+def translate_errors(server: str) -> Iterator[None]:
     """
     Turn every Redis failure inside the block into ours.
 
     Args:
-        to: The place, as `where` or `place` tells it.
+        server: Its address.
 
     Raises:
         OnlineStoreUnavailable: No connection, no answer in time, or not let in.
@@ -101,9 +106,9 @@ def translate_errors(to: str) -> Iterator[None]:
     try:
         yield
     except ResponseError as error:
-        raise OnlineWriteFailed(to, _one_line(error)) from error
+        raise OnlineWriteFailed(server, _one_line(error)) from error
     except RedisError as error:
-        raise OnlineStoreUnavailable(to, _one_line(error)) from error
+        raise OnlineStoreUnavailable(server, _one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
@@ -123,7 +128,7 @@ def _pool(url: str, timeout: float) -> redis.ConnectionPool:
     try:
         pool = redis.ConnectionPool.from_url(url, **_options(timeout))
     except ValueError:
-        # The parser's own words may quote a piece of the password.
+        # The parser's own message may quote a piece of the password.
         raise UsageError(
             "REDIS_URL is not the address of a Redis server; write redis://host:6379/0, "
             "rediss://host:6380/0 or unix:///path/to/socket, and percent-encode special "
@@ -135,9 +140,9 @@ def _pool(url: str, timeout: float) -> redis.ConnectionPool:
 
 
 def _address(pool: redis.ConnectionPool) -> str:
-    known = pool.connection_kwargs
-    database = known.get("db", 0)
-    if "path" in known:
-        return f"unix://{known['path']}" + (f"?db={database}" if database else "")
+    options = pool.connection_kwargs
+    database = options.get("db", 0)
+    if "path" in options:
+        return f"unix://{options['path']}" + (f"?db={database}" if database else "")
     scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
-    return f"{scheme}://{known.get('host', 'localhost')}:{known.get('port', 6379)}/{database}"
+    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{database}"

@@ -1,146 +1,224 @@
 """
 The push of one group: what the offline store holds becomes what the online store answers.
 
-Owns the rules of a push. It writes the newest usable row of every entity that could have another
-than at the last push, and deletes the keys of those that have none left. What could have changed
-is told by the snapshot and the clock kept in `_meta`; without it, or when it cannot tell,
-everything is written. Contract first, rows next, `_meta` last; before the first row `_meta` is
-marked unfinished, so a push that is killed anywhere is followed by a full one. Refuses to go
-backwards, and to write over another store's rows, unless told so.
+Responsible for the rules of a push. It writes the newest usable row of every entity that may have
+another one than at the last push, and deletes the keys of entities that have none left. What may
+have changed follows from the snapshot and the clock in `_meta`; without them everything is written.
+Contract first, rows next, `_meta` last; before the first row `_meta` is marked unfinished, so a
+push that is killed anywhere is followed by a full one. Key, contract, prefix and ttl are those of
+the registry entry that was published with the rows. Does not go backwards, or write over another
+store's rows, unless the options allow it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from itertools import chain
-from typing import cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from typing import ClassVar, cast
 
 import redis
-from pyiceberg.catalog import Catalog
 
-from materializer.config import format_time, micros, parse_time
-from materializer.errors import ContractCollision, NotPublished, PushRefused, UnreadableValue
+from materializer.config import micros
+from materializer.errors import ContractCollision, PushRefused, UnreadableValue
 from materializer.offline.catalog import store_id
-from materializer.offline.snapshot import GroupSnapshot, SnapshotFile, open_snapshot
+from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
 from materializer.online.bulk import Sent, send
-from materializer.online.codec import Meta
 from materializer.online.connection import address, translate_errors
 from materializer.online.file_order import changed_files, waves
-from materializer.online.meta import mark_unfinished, read_meta, write_meta
 from materializer.online.selection import Selection
+from materializer.online.state import Meta, read_meta, write_meta
 from materializer.online.sweep import sweep
-from materializer.registry import FeatureGroup
+from materializer.registry import Contract, FeatureGroup
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class PushReport:
+class PushOptions:
     """
-    What a push did.
+    What a push does only on request.
 
     Attributes:
-        group: Group name.
+        everything: Write every entity, whatever `_meta` says, and remove keys of unknown ones.
+        take_over: Write over another store's rows.
+        allow_older: Write over newer rows.
+    """
+
+    everything: bool = False
+    take_over: bool = False
+    allow_older: bool = False
+
+
+DEFAULT = PushOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """
+    What the push of a group did.
+
+    Attributes:
         rows: Rows written.
         deleted: Keys removed.
         day: Newest partition with an available row, or None.
         snapshot_id: Iceberg snapshot that is online now, as a decimal text.
-        seconds: How long it took [s], from opening the table to the last reply.
-        full: Every entity was looked at, not only the changed ones.
+        full: Every entity was looked at, not only those that may have changed.
+        seconds: How long it took [s], to the last reply.
         up_to_date: There was nothing to do.
     """
 
-    group: str
     rows: int
     deleted: int
     day: str | None
     snapshot_id: str
-    seconds: float
     full: bool
+    seconds: float
     up_to_date: bool
 
+    def __str__(self) -> str:
+        """Return the figures for a person."""
+        if self.up_to_date:
+            return f"up to date, day {self.day}"
+        removed = f", {self.deleted:,} removed" if self.deleted else ""
+        return (
+            f"{self.rows:,} rows{removed}, day {self.day}, {self.seconds:.2f} s "
+            f"({self._rate:,.0f} rows/s)"
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the figures for a machine."""
+        if self.up_to_date:
+            return {"day": self.day}
+        return {
+            "rows": self.rows,
+            "deleted": self.deleted,
+            "day": self.day,
+            "snapshot_id": self.snapshot_id,
+            "full": self.full,
+            "seconds": round(self.seconds, 3),
+            "rows_per_second": round(self._rate),
+        }
+
     @property
-    def rows_per_second(self) -> float:
-        """Rows written per second [1/s]."""
+    def _rate(self) -> float:
         return self.rows / self.seconds if self.seconds else 0.0
 
 
-def push(
-    group: FeatureGroup,
-    catalog: Catalog,
+@dataclass(frozen=True, slots=True)
+class WithdrawReport:
+    """
+    What the push of a group did that is not online any more.
+
+    Attributes:
+        deleted: Keys removed.
+    """
+
+    deleted: int
+    up_to_date: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        """Return the figures for a person."""
+        return f"not online any more, {self.deleted:,} removed"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the figures for a machine."""
+        return {"deleted": self.deleted}
+
+
+def push_group(
+    snapshot: GroupSnapshot,
     client: redis.Redis,
     *,
     now: datetime,
-    everything: bool = False,
-    take_over: bool = False,
-    allow_older: bool = False,
+    options: PushOptions = DEFAULT,
     progress: Progress | None = None,
 ) -> PushReport:
     """
-    Bring one group online.
+    Bring a published state of a group online.
 
     Args:
-        group: The group; its contract must be that of the published table.
-        catalog: The offline store.
+        snapshot: The state; of a group that is online.
         client: The online store.
-        now: The clock [aware]: rows available later are left for a later push.
-        everything: Look at every entity, whatever `_meta` says, and remove keys of unknown ones.
-        take_over: Write even if another store's rows are there.
-        allow_older: Write even if something newer is there.
-        progress: Called with entities done and entities to do, as known so far.
+        now: The clock [aware, UTC]: rows available later are left for a later push.
+        options: What to do beyond what changed.
+        progress: Called with entities done and entities to do, as far as known.
 
     Raises:
-        NotPublished: The group was never published.
         PushRefused: It would go backwards, or over another store's rows.
-        BadValue: A row holds NaN or infinity.
         NullKey: A row has no key.
-        ContractMismatch: The published table is not what the group says.
+        ContractMismatch: The published table lacks a column of the group.
         ContractCollision: Another contract has the same id.
+        UnreadableValue: `_meta` is not ours, and not everything is to be written.
         OfflineStoreUnavailable: The table cannot be read.
         OnlineStoreUnavailable: The server is not there, or went away.
         OnlineWriteFailed: The server refuses a write.
     """
     started = time.perf_counter()
-    owner = store_id(catalog)
-    if owner is None:
-        raise NotPublished(group.name)
-    source = replace(open_snapshot(catalog, group.name), group=group)
-    known = _known(client, group, everything=everything)
-    until = micros(now)
-    selection = Selection(source, until)
-    with selection.opened():
-        day = _newest_day(source, selection, until)
+    group, until = snapshot.group, micros(now)
+    selection = Selection(snapshot, until)
+    with translate_errors(address(client)), selection.opened():
+        known = _read_meta(client, group.name, options)
+        day = _newest_day(selection)
+        state = Meta(
+            store_id=_owner(snapshot),
+            snapshot_id=str(snapshot.snapshot_id),
+            day=day,
+            rows=known.rows if known else 0,
+            contract=group.contract.id,
+            pushed_at=now.astimezone(timezone.utc),
+            key_prefix=group.key_prefix,
+            ttl_days=group.ttl_days,
+        )
         if known is not None:
-            _refuse(known, owner, source, day, address(client), take_over, allow_older)
-        changed = None if known is None or everything else _changed(known, owner, source, until)
+            _refuse_loss(known, state, snapshot, address(client), options)
+        changed = None if options.everything else _changed(known, state, snapshot, until)
         sent = Sent()
         if changed != []:
-            occupied = _begin(client, group, known)
-            order = waves(source.files, selection.after, until)
-            sent += _write(selection, changed, order, client, _Meter(progress))
-            if changed is None and occupied:
-                sent += Sent(removed=_sweep(selection, source, known, client))
-    idle = known is not None and changed == []
-    rows = known.rows if known is not None and idle else sent.written
-    write_meta(client, group.name, _meta(owner, source, day, rows, now))
+            sent = _write(client, selection, known, changed, progress)
+            state = state.model_copy(update={"rows": sent.written})
+        write_meta(client, group.name, state)
     return PushReport(
-        group=group.name,
         rows=sent.written,
         deleted=sent.removed,
-        day=day,
-        snapshot_id=str(source.snapshot_id),
-        seconds=time.perf_counter() - started,
+        day=day.isoformat() if day else None,
+        snapshot_id=state.snapshot_id,
         full=changed is None,
-        up_to_date=idle,
+        seconds=time.perf_counter() - started,
+        up_to_date=changed == [],
     )
 
 
+def withdraw_group(
+    snapshot: GroupSnapshot, client: redis.Redis, *, now: datetime, options: PushOptions = DEFAULT
+) -> WithdrawReport | None:
+    """
+    Remove every key of a published group that is not online any more.
+
+    Returns:
+        What was done; None when this store has nothing there.
+
+    Raises:
+        UnreadableValue, OnlineStoreUnavailable, OnlineWriteFailed: As in `push_group`.
+    """
+    group = snapshot.group
+    with translate_errors(address(client)):
+        known = _read_meta(client, group.name, options)
+        owner = known.store_id if known else None
+        if owner != _owner(snapshot) and not (owner is None and options.everything):
+            return None
+        selection = Selection(snapshot, micros(now))
+        with selection.opened():
+            removed = sweep(client, group.name, _prefixes(group, known), selection)
+        # Last: a removal that is killed is repeated.
+        client.delete(codec.meta_key(group.name))
+    return WithdrawReport(removed) if known or removed else None
+
+
 class _Meter:
-    """Counts replies, and tells them with what is known to come."""
+    """Counts replies, and reports them with what is known to come."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -156,149 +234,133 @@ class _Meter:
             self._progress(self._done, max(self._done, self._total))
 
 
-def _known(client: redis.Redis, group: FeatureGroup, *, everything: bool) -> Meta | None:
+def _owner(snapshot: GroupSnapshot) -> str:
+    owner = store_id(snapshot.table.catalog)
+    assert owner is not None, "the first publish names the store"
+    return owner
+
+
+def _read_meta(client: redis.Redis, group: str, options: PushOptions) -> Meta | None:
     try:
-        return read_meta(client, group.name)
+        return read_meta(client, group)
     except UnreadableValue:
-        if everything:
+        if options.everything:
             return None
         raise
 
 
-def _newest_day(source: GroupSnapshot, selection: Selection, until: int) -> str | None:
-    for file in sorted(source.files, key=lambda file: file.day, reverse=True):
-        if not file.may_hold(None, until):
+def _prefixes(group: FeatureGroup, known: Meta | None) -> set[str]:
+    """Return the prefixes under which keys of the group may be: the current and the last one."""
+    return {group.key_prefix, known.key_prefix if known else group.key_prefix}
+
+
+def _newest_day(selection: Selection) -> date | None:
+    for file in reversed(selection.snapshot.files):
+        if not file.may_hold(None, selection.until):
             continue
-        if file.holds_only(None, until) or selection.has_available(file):
-            return file.day.isoformat()
+        if file.holds_only(None, selection.until) or selection.has_available(file):
+            return file.day
     return None
 
 
-def _refuse(
-    known: Meta,
-    owner: str,
-    source: GroupSnapshot,
-    day: str | None,
-    where: str,
-    take_over: bool,
-    allow_older: bool,
+def _refuse_loss(
+    known: Meta, new: Meta, snapshot: GroupSnapshot, server: str, options: PushOptions
 ) -> None:
     """
-    Stop a push that would lose something.
+    Raise when a push would lose what is online.
 
     Raises:
         PushRefused: Another store's rows, or something newer, are there.
     """
-    name = source.group.name
-    if known.store_id != owner:
-        if take_over:
+    name = snapshot.group.name
+    if known.store_id != new.store_id:
+        if options.take_over:
             return
         raise PushRefused(
-            f"{name}: not pushed: {where} holds the rows of another store ({known.store_id}); "
+            f"{name}: not pushed: {server} holds the rows of another store ({known.store_id}); "
             "to replace them: --take-over"
         )
-    if allow_older:
+    if options.allow_older:
         return
-    snapshot = int(known.snapshot_id)
-    if source.knows(snapshot) and not source.descends_from(snapshot):
+    pushed = int(known.snapshot_id)
+    if snapshot.knows(pushed) and not snapshot.descends_from(pushed):
         raise PushRefused(
-            f"{name}: not pushed: {where} holds snapshot {snapshot}, on which the published "
-            f"{source.snapshot_id} is not built; to go back to that: --allow-older"
+            f"{name}: not pushed: {server} holds snapshot {pushed}, on which the published "
+            f"{snapshot.snapshot_id} is not built; to go back to that: --allow-older"
         )
-    if (day or "") < (known.day or ""):
+    if known.day is not None and (new.day is None or new.day < known.day):
         raise PushRefused(
-            f"{name}: not pushed: {where} holds {known.day}, and the newest published day in use "
-            f"is {day or 'none'}; to go back to that: --allow-older"
+            f"{name}: not pushed: {server} holds {known.day}, and the newest published day in use "
+            f"is {new.day or 'none'}; to go back to that: --allow-older"
         )
 
 
 def _changed(
-    known: Meta, owner: str, source: GroupSnapshot, until: int
+    known: Meta | None, new: Meta, snapshot: GroupSnapshot, until: int
 ) -> list[SnapshotFile] | None:
     """List the files whose entities have to be looked at; None means every file."""
-    group = source.group
-    then = (known.store_id, known.contract, known.key_prefix, known.ttl_days)
-    if known.unfinished or then != (
-        owner,
-        group.contract.id,
-        group.key_prefix,
-        group.ttl_days,
-    ):
+    if known is None or known.unfinished:
         return None
-    base = source.files_at(int(known.snapshot_id))
+    form = ("store_id", "contract", "key_prefix", "ttl_days")
+    if any(getattr(known, name) != getattr(new, name) for name in form):
+        return None
+    base = snapshot.files_at(int(known.snapshot_id))
     if base is None:
         return None
-    return changed_files(source, base, micros(parse_time(known.pushed_at)), until)
+    return changed_files(snapshot, base, micros(known.pushed_at), until)
 
 
-def _begin(client: redis.Redis, group: FeatureGroup, known: Meta | None) -> bool:
+def _write(
+    client: redis.Redis,
+    selection: Selection,
+    known: Meta | None,
+    changed: Sequence[SnapshotFile] | None,
+    progress: Progress | None,
+) -> Sent:
+    """Write the contract, the mark that a push has begun, and the rows; remove unknown keys."""
+    group = selection.snapshot.group
+    was_empty = client.dbsize() == 0
+    _write_contract(client, group.contract)
+    if known is not None:
+        write_meta(client, group.name, known.model_copy(update={"unfinished": True}))
+    sent = _send_rows(client, selection, changed, _Meter(progress))
+    if changed is None and not was_empty:
+        sent += Sent(removed=sweep(client, group.name, _prefixes(group, known), selection))
+    return sent
+
+
+def _write_contract(client: redis.Redis, contract: Contract) -> None:
     """
-    Write the contract, and the mark that a push has begun.
-
-    Returns:
-        Whether there was anything on the server before.
+    Write how to read the rows.
 
     Raises:
         ContractCollision: Another contract has the same id.
     """
-    contract = group.contract
-    name = codec.contract_key(contract.id)
-    with translate_errors(address(client)):
-        occupied = bool(client.dbsize())
-        if not client.set(name, contract.text, nx=True):
-            stored = cast("bytes | None", client.get(name)) or b""
-            if stored != contract.text.encode():
-                raise ContractCollision(
-                    contract_id=contract.id,
-                    stored=stored.decode(errors="replace"),
-                    new=contract.text,
-                )
-    if known is not None:
-        mark_unfinished(client, group.name, known)
-    return occupied
+    key = codec.contract_key(contract.id)
+    if client.set(key, contract.text, nx=True):
+        return
+    stored = cast("bytes | None", client.get(key)) or b""
+    if stored != contract.text.encode():
+        raise ContractCollision(
+            contract_id=contract.id, stored=stored.decode(errors="replace"), new=contract.text
+        )
 
 
-def _write(
+def _send_rows(
+    client: redis.Redis,
     selection: Selection,
     changed: Sequence[SnapshotFile] | None,
-    order: Iterator[list[SnapshotFile]],
-    client: redis.Redis,
     meter: _Meter,
 ) -> Sent:
-    """Send the newest row of every wanted entity, and the deletion of those without one."""
+    """Send the newest row of every entity to look at, and the deletion of those without one."""
+    order = list(waves(selection.snapshot.files, selection.after, selection.until))
+    selection.look_for(changed, order[0] if order else [])
     sent = Sent()
-    first = next(order, [])
-    if changed is None:
-        selection.want_everyone()
-    else:
-        selection.want(changed, first)
-    for wave in chain([first] if first else [], order):
-        left = selection.left()
-        if left == 0:
+    for wave in order:
+        remaining = selection.count_remaining()
+        if remaining == 0:
             break
-        meter.expect(sum(file.rows for file in wave) if left is None else left)
+        meter.expect(sum(file.rows for file in wave) if remaining is None else remaining)
         sent += send(client, selection.commands(wave), on_replies=meter.add)
         selection.drop_found(wave)
     return sent + send(client, selection.deletions(), on_replies=meter.add)
-
-
-def _sweep(
-    selection: Selection, source: GroupSnapshot, known: Meta | None, client: redis.Redis
-) -> int:
-    prefixes = {source.group.key_prefix}
-    if known is not None:
-        prefixes.add(known.key_prefix)
-    return sweep(client, source.group, sorted(prefixes), selection)
-
-
-def _meta(owner: str, source: GroupSnapshot, day: str | None, rows: int, now: datetime) -> Meta:
-    return Meta(
-        store_id=owner,
-        snapshot_id=str(source.snapshot_id),
-        day=day,
-        rows=rows,
-        contract=source.group.contract.id,
-        pushed_at=format_time(now),
-        key_prefix=source.group.key_prefix,
-        ttl_days=source.group.ttl_days,
-    )

@@ -1,87 +1,76 @@
 """
-Removing what no push would remove: keys of entities that are in no row of the group any more.
+Removing the keys that no push would remove: those of entities that have no row any more.
 
-Owns the search for them after a full push, when nobody can tell what was online before. Refuses to
-delete a key on its name alone: its value must say that a contract of this very group wrote it.
+Responsible for finding them after a full push, when it is unknown what was online before. Does not
+delete a key for its name alone: its value must name a contract of this very group.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 import redis
 
 from materializer.errors import UnreadableValue
 from materializer.online import codec
-from materializer.online.connection import address, translate_errors
 from materializer.online.selection import Selection
-from materializer.registry import Contract, FeatureGroup
+from materializer.registry import Contract
 
 _SCAN = 10_000
 
 
-def sweep(
-    client: redis.Redis,
-    group: FeatureGroup,
-    prefixes: Iterable[str],
-    selection: Selection,
-) -> int:
+def sweep(client: redis.Redis, group: str, prefixes: Iterable[str], selection: Selection) -> int:
     """
     Delete the keys of a group that belong to no entity of it.
 
     Args:
         client: The online store.
-        group: The group.
-        prefixes: Prefixes under which its keys may be: the present one and the one before.
-        selection: The open engine of the push.
+        group: Name of the group.
+        prefixes: Prefixes under which its keys may be: the current one and the one before.
+        selection: The open selection of the push.
 
     Returns:
         Number of keys removed.
-
-    Raises:
-        OnlineStoreUnavailable: The server went away.
-        OnlineWriteFailed: It refuses.
     """
+    for prefix in sorted(set(prefixes)):
+        for keys in _scan(client, prefix):
+            selection.add_online_keys(keys, prefix)
     removed = 0
-    ours: dict[str, bool] = {}
-    with translate_errors(address(client)):
-        for prefix in prefixes:
-            _note(client, prefix, selection)
-        for keys in selection.stale():
-            values = cast("list[bytes | None]", client.mget(keys))
-            doomed = [
-                key
-                for key, value in zip(keys, values, strict=True)
-                if value is not None and _wrote(client, group, value, ours)
-            ]
-            if doomed:
-                removed += client.delete(*doomed)
+    contracts: dict[str, bool] = {}
+    for batch in selection.keys_without_entity():
+        values = cast("list[bytes | None]", client.mget(batch))
+        written = _written_by(client, group, values, contracts)
+        doomed = [key for key, ours in zip(batch, written, strict=True) if ours]
+        if doomed:
+            removed += client.delete(*doomed)
     return removed
 
 
-def _note(client: redis.Redis, prefix: str, selection: Selection) -> None:
+def _scan(client: redis.Redis, prefix: str) -> Iterator[list[bytes]]:
     pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + ":*"
-    cursor = 0
-    while True:
+    cursor = -1
+    while cursor:
         cursor, keys = cast(
-            "tuple[int, list[bytes]]", client.scan(cursor, match=pattern, count=_SCAN)
+            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), match=pattern, count=_SCAN)
         )
-        selection.note_online(keys, prefix)
-        if cursor == 0:
-            return
+        yield keys
 
 
-def _wrote(client: redis.Redis, group: FeatureGroup, value: bytes, ours: dict[str, bool]) -> bool:
-    """Tell whether a contract of the group wrote a value; *ours* remembers the contracts seen."""
-    try:
-        contract_id, _ = codec.decode_value(value)
-    except UnreadableValue:
-        return False
-    if contract_id not in ours:
-        text = cast("bytes | None", client.get(codec.contract_key(contract_id)))
-        ours[contract_id] = (
-            text is not None and Contract.from_text(text.decode()).group == group.name
-        )
-    return ours[contract_id]
+def _written_by(
+    client: redis.Redis, group: str, values: Sequence[bytes | None], contracts: dict[str, bool]
+) -> Iterator[bool]:
+    """Yield for each value whether a contract of the group wrote it; *contracts* is the cache."""
+    for value in values:
+        try:
+            contract_id, _ = codec.decode_value(value or b"")
+        except UnreadableValue:
+            yield False
+            continue
+        if contract_id not in contracts:
+            text = cast("bytes | None", client.get(codec.contract_key(contract_id)))
+            contracts[contract_id] = (
+                text is not None and Contract.from_text(text.decode()).group == group
+            )
+        yield contracts[contract_id]

@@ -1,32 +1,32 @@
 """
 Pushing a feature view: every published version of its parameters.
 
-Owns the order: first the versions, then the key that names them, then what is named no more is
-deleted. So whoever reads that key finds each version it names. Refuses another store's view unless
-told.
+Responsible for the order: first the versions, then the key that names them, then the versions that
+it no longer names are deleted. So whoever reads that key finds each version it names. Does not
+replace another store's view, unless the options allow it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import cast
 
 import redis
 
-from materializer.config import format_time
 from materializer.errors import PushRefused, UnreadableValue
 from materializer.online import codec
-from materializer.online.codec import ViewMeta
 from materializer.online.connection import address, translate_errors
+from materializer.online.push import DEFAULT, PushOptions
+from materializer.online.state import ViewMeta
 from materializer.views.versions import PublishedVersion
 
 
 @dataclass(frozen=True, slots=True)
 class ViewReport:
     """
-    What one push of a view did.
+    What the push of a view did.
 
     Attributes:
         version: The newest version.
@@ -38,6 +38,16 @@ class ViewReport:
     versions: int
     up_to_date: bool
 
+    def __str__(self) -> str:
+        """Return the figures for a person."""
+        if self.up_to_date:
+            return f"up to date, version {self.version}"
+        return f"version {self.version}, {self.versions:,} in all"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the figures for a machine."""
+        return {"version": self.version, "versions": self.versions}
+
 
 def push_view(
     view: str,
@@ -46,8 +56,7 @@ def push_view(
     *,
     store_id: str,
     now: datetime,
-    everything: bool = False,
-    take_over: bool = False,
+    options: PushOptions = DEFAULT,
 ) -> ViewReport:
     """
     Bring the versions of one view online.
@@ -56,43 +65,47 @@ def push_view(
         view: Its name.
         published: Its versions, at least one, the newest last.
         client: The online store.
-        store_id: The offline store they are of.
+        store_id: The offline store that holds them.
         now: The clock [aware].
-        everything: Write also what is there, and over what is no state of a view.
-        take_over: Write over another store's view.
+        options: With `everything`, write also what is there, and over what is not ours.
 
     Raises:
         PushRefused: Another store's view is there.
-        UnreadableValue: What is stored there is not ours, and not everything is to be written.
+        UnreadableValue: What is stored there is not ours.
         OnlineStoreUnavailable, OnlineWriteFailed: The server is away, or refuses a write.
     """
-    names = tuple(one.version for one in published)
+    names = tuple(version.version for version in published)
+    keys = [codec.version_key(view, name) for name in names]
     with translate_errors(address(client)):
-        known = _known(client, view, everything=everything)
-        if known is not None and known.store_id != store_id and not take_over:
+        known = _known(client, view, options)
+        if known is not None and known.store_id != store_id and not options.take_over:
             raise PushRefused(
                 f"{view}: not pushed: {address(client)} holds the view of another store "
                 f"({known.store_id}); to replace it: --take-over"
             )
-        there = known is not None and (known.store_id, known.versions) == (store_id, names)
-        keys = [codec.version_key(view, name) for name in names]
-        if there and not everything and client.exists(*keys) == len(keys):
+        same = known is not None and (known.store_id, known.versions) == (store_id, names)
+        if same and not options.everything and client.exists(*keys) == len(keys):
             return ViewReport(names[-1], len(names), up_to_date=True)
-        for key, one in zip(keys, published, strict=True):
-            client.set(key, one.document)
-        meta = ViewMeta(store_id, names[-1], names, format_time(now))
-        client.set(codec.view_key(view), meta.to_json())
-        gone = [] if known is None else [name for name in known.versions if name not in names]
-        for name in gone:
-            client.delete(codec.version_key(view, name))
+        for key, version in zip(keys, published, strict=True):
+            client.set(key, version.document)
+        state = ViewMeta(
+            store_id=store_id,
+            version=names[-1],
+            versions=names,
+            pushed_at=now.astimezone(timezone.utc),
+        )
+        client.set(codec.view_key(view), state.to_json())
+        for name in known.versions if known else ():
+            if name not in names:
+                client.delete(codec.version_key(view, name))
     return ViewReport(names[-1], len(names), up_to_date=False)
 
 
-def _known(client: redis.Redis, view: str, *, everything: bool) -> ViewMeta | None:
+def _known(client: redis.Redis, view: str, options: PushOptions) -> ViewMeta | None:
     raw = cast("bytes | None", client.get(codec.view_key(view)))
     try:
         return None if raw is None else ViewMeta.from_json(raw)
     except UnreadableValue:
-        if everything:
+        if options.everything:
             return None
         raise

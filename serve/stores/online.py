@@ -19,6 +19,7 @@ from redis.retry import Retry
 from materializer.config import Settings
 from materializer.errors import OnlineStoreUnavailable, UnreadableValue
 from materializer.online import codec, connection
+from materializer.online.state import Meta
 from materializer.registry import Contract, FeatureGroup
 from serve.errors import ApiError
 from serve.stores.breaker import Breaker, Deadline
@@ -108,8 +109,7 @@ class OnlineStore:
     def newest_day(self, group: str) -> date | None:
         """Return the newest day that is online, None when there is none or nothing was pushed."""
         raw = self._get(codec.meta_key(group))
-        day = None if raw is None else codec.Meta.from_json(raw).day
-        return None if day is None else date.fromisoformat(day)
+        return None if raw is None else Meta.from_json(raw).day
 
     def ping(self) -> None:
         """Check that the server answers."""

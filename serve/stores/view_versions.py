@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from materializer.errors import UnreadableValue
 from materializer.online import codec
+from materializer.online.state import ViewMeta
 from materializer.registry import ViewVersion
 from materializer.views.vector import Vectors
 from serve.errors import ApiError, quoted
@@ -69,7 +70,7 @@ class ViewVersions:
             raw, *rows = self._store.read([codec.view_key(view), *names])
             if raw is None:
                 return None
-            meta = codec.ViewMeta.from_json(raw)
+            meta = ViewMeta.from_json(raw)
             if version is not None and version not in meta.versions:
                 raise ApiError(
                     "version_gone",

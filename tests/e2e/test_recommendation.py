@@ -206,7 +206,7 @@ def test_the_training_set_joins_both_groups_as_they_were(store: Store) -> None:
 
 
 def test_the_page_shows_the_files_of_the_example() -> None:
-    section = pages.section("how-to/new-group.md", "A group from a dbt snapshot")
+    section = pages.section("how-to/dbt-snapshot.md", "The files")
     blocks = re.findall(r"^```(?:yaml|sql)\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
     files = "".join(
         (EXAMPLE / name).read_text()

@@ -218,19 +218,6 @@ def test_a_row_without_a_key_makes_no_command() -> None:
     assert evaluate(command, {"user_id": (pa.string(), [None])}) == [None]
 
 
-def test_nan_and_infinity_are_found_and_null_is_not() -> None:
-    found = codec.not_finite_sql(CONTRACT)
-    assert list(found) == ["a_ratio"]
-    ratios = [1.0, float("nan"), float("inf"), float("-inf"), None]
-    assert evaluate(found["a_ratio"], {"a_ratio": (pa.float64(), ratios)}) == [
-        False,
-        True,
-        True,
-        True,
-        None,
-    ]
-
-
 @pytest.mark.parametrize("raw", [b"", b"no json", b"\xff", b"[]", b"{}", b"[1]", b"null", b'"x"'])
 def test_what_is_not_a_value_is_told(raw: bytes) -> None:
     with pytest.raises(UnreadableValue):

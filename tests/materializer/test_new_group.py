@@ -23,7 +23,7 @@ from tests.support.store import (
     write_inputs,
 )
 
-STEPS = pages.section("how-to/new-group.md", "Adding a group, step by step")
+STEPS = pages.section("how-to/new-group.md", "A daily group, step by step")
 NAMES = {"x": "click", "y": "search", "z": "view"}
 EVENTS: list[oracle.Event] = [(user, NAMES[kind], at) for user, kind, at, *_ in history()]
 
@@ -84,7 +84,7 @@ def test_the_group_is_told_as_it_was_declared(followed: tuple[Store, list[Done]]
         "name": "event_count_7d",
         "type": "int64",
         "online": True,
-        "description": "Such events on the day and the 6 days before it.",
+        "description": "Events of this type on the day and the 6 days before it.",
         "unit": "events",
         "window_days": 7,
         "null_means": None,

@@ -14,7 +14,7 @@ import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from materializer.errors import ContractMismatch, OfflineStoreUnavailable, RemovalsRefused
+from materializer.errors import BadValue, ContractMismatch, OfflineStoreUnavailable, RemovalsRefused
 from materializer.offline import write
 from materializer.offline.catalog import (
     LEDGER_SEQUENCE,
@@ -44,6 +44,7 @@ from tests.materializer.offline_fixtures import (
     store,
     table_of,
 )
+from tests.support.offline import Offline, rows
 
 HISTORY = {day_of(n): {f"u{i}": 10 * n + i for i in range(5)} for n in range(3)}
 HUNDRED = {f"u{i:03d}": i for i in range(100)}
@@ -493,6 +494,32 @@ def test_rows_that_do_not_fit_are_refused(tmp_path: Path, rows: pa.Table, proble
 
     assert parquet_files(tmp_path) == before
     assert published_rows(catalog) == expected_rows(HISTORY)
+
+
+@pytest.mark.parametrize("kind", ["double", "array<double>"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_nan_and_infinity_are_refused_and_nothing_changes(
+    offline: Offline, kind: str, bad: float
+) -> None:
+    columns = (*offline.group.columns, Column("ratio", kind))
+    offline.group = replace(offline.group, columns=columns)
+    ann, bob = rows("2024-01-01", ann=1, bob=1)
+    good: Any = 0.5 if kind == "double" else [0.5, None]
+    before = offline.publish({"2024-01-01": [{**ann, "ratio": good}, {**bob, "ratio": None}]})
+
+    with pytest.raises(BadValue, match="column ratio of bob is NaN or infinite"):
+        offline.publish(
+            {
+                "2024-01-01": [
+                    {**ann, "ratio": good},
+                    {**bob, "ratio": bad if kind == "double" else [0.5, bad]},
+                ]
+            }
+        )
+
+    current = offline.table.current_snapshot()
+    assert current is not None
+    assert current.snapshot_id == before
 
 
 @pytest.mark.parametrize(

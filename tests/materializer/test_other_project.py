@@ -15,7 +15,7 @@ from tests.support.dbt import ROOT, Project
 from tests.support.server import SERVERS, Server
 from tests.support.store import Done, Store
 
-STEPS = pages.section("how-to/new-group.md", "A project of your own")
+STEPS = pages.section("how-to/other-project.md", "As a package")
 
 
 class Shop(Project):

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
 
+from materializer.get import read_row
 from materializer.online import selection
-from materializer.online.lookup import get
-from materializer.online.meta import read_meta
-from materializer.online.push import PushReport, push
+from materializer.online.push import PushReport
+from materializer.online.state import read_meta
 from materializer.registry import Column, FeatureGroup
-from tests.support.offline import Offline, at, rows
+from tests.support.offline import FAR, Offline, at, rows
 from tests.support.server import clicks
 
-FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 Push = Callable[..., PushReport]
 
 
@@ -84,7 +83,7 @@ def test_ids_of_any_text_are_found_again(
     offline.publish({"2024-01-01": rows("2024-01-01", **{user: n for n, user in enumerate(ids)})})
     assert go().rows == len(ids)
     for number, user in enumerate(ids):
-        row = get(group, client, [user])
+        row = read_row(group, client, [user])
         assert row == {
             "day": "2024-01-01",
             "clicks": number,
@@ -100,9 +99,9 @@ def test_a_key_may_have_several_parts(
     )
     offline.group = wide
     offline.publish({"2024-01-01": [{**rows("2024-01-01", ann=n)[0], "shop": n} for n in (1, 2)]})
-    push(wide, offline.catalog, client, now=FAR)
+    offline.push(client)
     assert set(client.keys("features:ann*")) == {b"features:ann:1", b"features:ann:2"}
-    assert get(wide, client, ["ann", "2"]) == {
+    assert read_row(wide, client, ["ann", "2"]) == {
         "day": "2024-01-01",
         "clicks": 2,
         "available_at": "2024-01-02T00:00:00Z",
@@ -135,7 +134,7 @@ def test_nothing_new_is_up_to_date_and_writes_only_meta(
     assert client.get("features:ann") is None
     meta = read_meta(client, "features_daily")
     assert meta is not None
-    assert (meta.pushed_at, meta.rows) == ("2030-01-01T01:00:00Z", 1)
+    assert (meta.pushed_at, meta.rows) == (FAR + timedelta(hours=1), 1)
 
 
 def test_a_new_day_is_written_and_others_are_left_alone(

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from materializer.errors import NotMaterialized, NotPublished, UsageError
-from materializer.online.lookup import get
+from materializer.get import read_row
 from materializer.online.push import PushReport
 from materializer.registry import FeatureGroup
 from tests.support.offline import Offline, at, rows
@@ -131,9 +131,9 @@ def test_get_tells_an_unknown_entity_from_a_group_that_was_never_pushed(
     offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
 ) -> None:
     with pytest.raises(NotMaterialized):
-        get(group, client, ["ann"])
+        read_row(group, client, ["ann"])
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     go()
-    assert get(group, client, ["nobody"]) is None
+    assert read_row(group, client, ["nobody"]) is None
     with pytest.raises(UsageError, match="has the key user_id"):
-        get(group, client, ["ann", "bob"])
+        read_row(group, client, ["ann", "bob"])

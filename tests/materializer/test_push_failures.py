@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timezone
 from typing import cast
 
@@ -23,14 +22,13 @@ from materializer.errors import (
     PushRefused,
     UnreadableValue,
 )
+from materializer.get import read_row
 from materializer.online.connection import connect
-from materializer.online.lookup import get
-from materializer.online.meta import read_meta
-from materializer.online.push import PushReport, push
+from materializer.online.push import PushReport
+from materializer.online.state import read_meta
 from tests.support.offline import Offline, rows
 from tests.support.server import Server, clicks
 
-FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 Push = Callable[..., PushReport]
 MANY = 30_000
 
@@ -62,7 +60,7 @@ def test_a_push_whose_server_was_killed_is_completed_by_the_next(
     server.start()
     meta = read_meta(client, "features_daily")
     assert before is not None
-    assert meta == replace(before, unfinished=True)
+    assert meta == before.model_copy(update={"unfinished": True})
     report = go()
     assert (report.full, report.rows, report.deleted) == (True, MANY - 1, 1)
     assert clicks(client) == {f"features:{user}": count for user, count in wanted.items()}
@@ -76,12 +74,11 @@ from pathlib import Path
 import redis
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
-from materializer.online.push import push
-from materializer.registry import FeatureGroup
+from materializer.offline.snapshot import open_snapshot
+from materializer.online.push import push_group
 home, url, group = sys.argv[1:]
-push(
-    FeatureGroup.from_json(group),
-    open_catalog(Settings(home=Path(home))),
+push_group(
+    open_snapshot(open_catalog(Settings(home=Path(home))), group),
     redis.Redis.from_url(url),
     now=datetime(2030, 1, 1, tzinfo=timezone.utc),
     progress=lambda done, total: os.kill(os.getpid(), signal.SIGKILL),
@@ -90,7 +87,7 @@ push(
 
 
 def push_and_die(offline: Offline, server: Server) -> None:
-    home, group = str(offline.settings.home), offline.group.to_json()
+    home, group = str(offline.settings.home), offline.group.name
     # What it leaves behind is to go with the test's own folder.
     environment = os.environ | {"TMPDIR": str(offline.settings.home)}
     command = [sys.executable, "-c", PUSH_AND_DIE, home, server.url, group]
@@ -129,13 +126,7 @@ def test_a_server_that_stops_answering_is_given_up(
 ) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", **{f"u{n}": 1 for n in range(MANY)})})
     with pytest.raises(OnlineStoreUnavailable), server.client(timeout=0.3) as client:
-        push(
-            offline.group,
-            offline.catalog,
-            client,
-            now=FAR,
-            progress=lambda done, total: server.pause(),
-        )
+        offline.push(client, progress=lambda done, total: server.pause())
     server.resume()
     assert go().rows == MANY
 
@@ -169,14 +160,14 @@ def test_a_password_is_no_hindrance(offline: Offline, server: Server) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     server.client().config_set("requirepass", "s3cret")
     with redis.Redis(port=server.port, password="s3cret") as client:
-        assert push(offline.group, offline.catalog, client, now=FAR).rows == 1
+        assert offline.push(client).rows == 1
 
 
 def test_the_embedded_server_is_pushed_to_like_any_other(offline: Offline) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", **{f"u{n}": 1 for n in range(MANY)})})
     client = connect(offline.settings)
-    assert push(offline.group, offline.catalog, client, now=FAR).rows == MANY
-    assert push(offline.group, offline.catalog, client, now=FAR).up_to_date
+    assert offline.push(client).rows == MANY
+    assert offline.push(client).up_to_date
 
 
 # Everything, at somebody's wish
@@ -201,7 +192,7 @@ def test_everything_repairs_what_was_lost_and_removes_what_nobody_knows(
     assert go().up_to_date
     report = go(everything=True)
     assert (report.full, report.rows, report.deleted) == (True, 2, 1)
-    assert get(offline.group, client, ["bob"]) is not None
+    assert read_row(offline.group, client, ["bob"]) is not None
     assert client.exists("features:orphan") == 0
     assert client.exists("features:hash", *foreign) == 1 + len(foreign)
 

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from materializer.online import codec
-from materializer.online.push import push
 from materializer.registry import FeatureGroup
 from tests.support.offline import Offline, at, rows
 from tests.support.server import clicks
@@ -76,12 +75,5 @@ def test_after_every_push_exactly_the_newest_usable_rows_are_online(
             history |= days
             offline.publish({day: rows(day, **users) for day, users in days.items()})
         now = at("2024-01-01") + timedelta(hours=hours)
-        push(
-            offline.group,
-            offline.catalog,
-            client,
-            now=now,
-            everything=everything,
-            allow_older=True,
-        )
+        offline.push(client, now=now, everything=everything, allow_older=True)
         assert clicks(client) == newest(history, now)

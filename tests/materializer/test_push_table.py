@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -14,19 +14,17 @@ import redis
 from pyiceberg.types import DoubleType
 
 from materializer.errors import (
-    BadValue,
     ContractCollision,
     ContractMismatch,
     NullKey,
     OfflineStoreUnavailable,
 )
+from materializer.get import read_row
 from materializer.online import codec
-from materializer.online.lookup import get
-from materializer.online.push import PushReport, push
+from materializer.online.push import PushReport
 from materializer.registry import Column, FeatureGroup
 from tests.support.offline import Offline, rows
 
-FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 Push = Callable[..., PushReport]
 
 # It is the reading that is tested here, so one kind of server is enough.
@@ -51,9 +49,10 @@ def test_a_changed_contract_rewrites_every_row(
     go()
     wider = replace(group, columns=tuple(replace(c, online=True) for c in group.columns))
     assert wider.contract.id != group.contract.id
-    report = go(group=wider)
+    offline.declare(wider)
+    report = go()
     assert (report.full, report.rows) == (True, 2)
-    assert get(wider, client, ["ann"]) == {
+    assert read_row(wider, client, ["ann"]) == {
         "day": "2024-01-01",
         "clicks": 1,
         "available_at": "2024-01-02T00:00:00Z",
@@ -67,7 +66,8 @@ def test_a_changed_prefix_moves_every_key(
 ) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
     go()
-    report = go(group=replace(group, key_prefix="features:daily"))
+    offline.declare(replace(group, key_prefix="features:daily"))
+    report = go()
     assert (report.rows, report.deleted) == (2, 2)
     assert users(client) == ["features:daily:ann", "features:daily:bob"]
 
@@ -76,8 +76,10 @@ def test_a_changed_time_to_live_rewrites_every_row(
     offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
 ) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
-    go(group=replace(group, ttl_days=36_500))
+    offline.declare(replace(group, ttl_days=36_500))
+    go()
     assert client.ttl("features:ann") > 0
+    offline.declare(group)
     assert go().full
     assert client.ttl("features:ann") == -1
 
@@ -93,41 +95,6 @@ def test_a_contract_id_that_is_taken_stops_the_push_before_a_row_is_written(
 
 
 # The table
-
-
-@pytest.fixture
-def ratios(offline: Offline) -> FeatureGroup:
-    """The group with a floating-point feature."""
-    offline.group = replace(
-        offline.group, columns=(*offline.group.columns, Column("ratio", "double"))
-    )
-    return offline.group
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_nan_and_infinity_are_refused_before_anything_is_sent(
-    offline: Offline, client: redis.Redis, go: Push, ratios: FeatureGroup, bad: float
-) -> None:
-    good, wrong = rows("2024-01-01", **{"ann": 1, "b b": 1})
-    offline.publish({"2024-01-01": [{**good, "ratio": 0.5}]})
-    offline.append({**wrong, "day": date(2024, 1, 1), "ratio": bad})
-    offline.show()
-    with pytest.raises(BadValue, match="column ratio of features:b%20b is NaN or infinite"):
-        go()
-    assert users(client) == []
-    offline.publish({"2024-01-01": [{**good, "ratio": 0.5}, {**wrong, "ratio": None}]})
-    assert go().rows == 2
-    assert (get(ratios, client, ["b b"]) or {})["ratio"] is None
-
-
-def test_a_nan_that_nobody_would_read_is_no_hindrance(
-    offline: Offline, go: Push, ratios: FeatureGroup
-) -> None:
-    (old,), (new,) = rows("2024-01-01", ann=1), rows("2024-01-02", ann=2)
-    offline.publish({"2024-01-02": [{**new, "ratio": 0.5}]})
-    offline.append({**old, "day": date(2024, 1, 1), "ratio": float("nan")})
-    offline.show()
-    assert go().rows == 1
 
 
 def test_a_row_without_a_key_is_refused(offline: Offline, go: Push) -> None:
@@ -167,8 +134,9 @@ def test_old_files_that_are_gone_mean_everything(
 def test_a_column_that_was_never_published_is_told(offline: Offline, go: Push) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     wider = replace(offline.group, columns=(*offline.group.columns, Column("new", "int64")))
+    offline.declare(wider)
     with pytest.raises(ContractMismatch, match="has no column new; run: materializer publish"):
-        go(group=wider)
+        go()
 
 
 def test_a_column_of_another_type_is_told(offline: Offline, go: Push) -> None:
@@ -176,8 +144,9 @@ def test_a_column_of_another_type_is_told(offline: Offline, go: Push) -> None:
     columns = tuple(
         replace(c, type="string" if c.name == "clicks" else c.type) for c in offline.group.columns
     )
+    offline.declare(replace(offline.group, columns=columns))
     with pytest.raises(ContractMismatch, match="column clicks is long in the published table"):
-        go(group=replace(offline.group, columns=columns))
+        go()
 
 
 def test_files_of_older_schemas_are_read_right(
@@ -202,14 +171,14 @@ def test_files_of_older_schemas_are_read_right(
     (new,) = rows("2024-01-02", bob=0)
     offline.publish({"2024-01-02": [{**new, "taps": 2, "clicks": "c", "ratio": 0.5}]})
     go()
-    assert get(offline.group, client, ["ann"]) == {
+    assert read_row(offline.group, client, ["ann"]) == {
         "day": "2024-01-01",
         "taps": 1,
         "available_at": "2024-01-02T00:00:00Z",
         "clicks": None,
         "ratio": None,
     }
-    assert (get(offline.group, client, ["bob"]) or {})["ratio"] == 0.5
+    assert (read_row(offline.group, client, ["bob"]) or {})["ratio"] == 0.5
 
 
 def test_every_type_gets_there(offline: Offline, client: redis.Redis, go: Push) -> None:
@@ -227,7 +196,7 @@ def test_every_type_gets_there(offline: Offline, client: redis.Redis, go: Push) 
         {"2024-01-01": [{**row, "price": Decimal("1.50"), "flag": False, "ratio": 1e-7}]}
     )
     go()
-    assert get(offline.group, client, ["ann"]) == {
+    assert read_row(offline.group, client, ["ann"]) == {
         "day": "2024-01-01",
         "clicks": 2**63 - 1,
         "available_at": "2024-01-02T00:00:00Z",
@@ -257,6 +226,6 @@ def test_the_home_may_have_any_name(
 ) -> None:
     offline = Offline(tmp_path / name, group)
     offline.publish({"2024-01-07": rows("2024-01-07", ann=1)})
-    assert push(group, offline.catalog, client, now=FAR).rows == 1
-    assert (get(group, client, ["ann"]) or {})["day"] == "2024-01-07"
+    assert offline.push(client).rows == 1
+    assert (read_row(group, client, ["ann"]) or {})["day"] == "2024-01-07"
     offline.close()

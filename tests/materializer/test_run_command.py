@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,30 @@ def _stopped_build(store: Store) -> Iterator[int]:
     finally:
         os.kill(process.pid, signal.SIGCONT)
         assert process.wait(60) == 0, output.read_text()
+
+
+def declare(store: Store, *, offline: str = "", drop: str = "", **meta: object) -> None:
+    """Change the group in the manifest as dbt wrote it: its meta, or a column's, or its columns."""
+    manifest = store.project.target / "manifest.json"
+    original = manifest.with_suffix(".original")
+    if not original.exists():
+        shutil.copy(manifest, original)
+    body = json.loads(original.read_text())
+    model = body["nodes"]["model.feature_store.features_daily"]
+    model["config"]["meta"]["feature_group"].update(meta)
+    if offline:
+        model["columns"][offline]["config"]["meta"]["online"] = False
+    model["columns"].pop(drop, None)
+    manifest.write_text(json.dumps(body))
+
+
+def everything_in(server: Server) -> dict[bytes, object]:
+    """Read every key of a server, its value and the time at which it expires."""
+    client = server.client()
+    return {
+        key: (client.dump(key), client.execute_command("PEXPIRETIME", key))  # type: ignore[no-untyped-call]
+        for key in client.scan_iter()
+    }
 
 
 @pytest.fixture
@@ -216,15 +242,59 @@ def test_the_embedded_server_is_started_on_demand_and_named(store: Store) -> Non
 
 def test_a_group_that_is_not_online_needs_no_server(store: Store, nowhere: str) -> None:
     store.redis_url = nowhere
-    manifest = store.project.target / "manifest.json"
-    body = json.loads(manifest.read_text())
-    meta = body["nodes"]["model.feature_store.features_daily"]["config"]["meta"]
-    meta["feature_group"]["online"] = False
-    manifest.write_text(json.dumps(body))
+    declare(store, online=False)
+
+    done = store.do("run").assert_code(0)
+
+    assert store.offline() == expected()
+    assert "pushed" not in done.out
+
+
+def test_a_group_that_is_not_online_starts_no_server(store: Store) -> None:
+    store.redis_url = None
+    declare(store, online=False)
 
     store.do("run").assert_code(0)
 
-    assert store.offline() == expected()
+    assert not (store.home / "redis").exists()
+
+
+def test_what_was_not_published_yet_changes_nothing_online(store: Store, valkey: Server) -> None:
+    store.do("run").assert_code(0)
+    before = everything_in(valkey)
+    changes: list[dict[str, Any]] = [
+        {"key_prefix": "elsewhere"},
+        {"ttl_days": 36_500},
+        {"online": False},
+        {"entity": ["day", "user_id"]},
+        {"offline": "event_count_30d"},
+        {"drop": "event_count_30d"},
+    ]
+    for change in changes:
+        declare(store, **change)
+        store.do("push").assert_code(0)
+        assert everything_in(valkey) == before
+        store.do("push", "--all").assert_code(0)
+        assert everything_in(valkey) == before
+
+
+def test_a_group_that_is_online_no_more_loses_its_keys_once_that_is_published(
+    store: Store, valkey: Server
+) -> None:
+    store.do("run").assert_code(0)
+    valkey.client().mset({"features:theirs": "text", "other": "text"})
+    declare(store, online=False)
+
+    done = store.do("run", "--group", "features_daily").assert_code(0)
+
+    assert "pushed features_daily: not online any more, 8 removed -> redis://" in done.out
+    left = {key for key in everything_in(valkey) if b"_contract" not in key}
+    assert left == {b"features:theirs", b"other"}
+    assert "pushed" not in store.do("push").assert_code(0).out
+    declare(store, online=True)
+    valkey.client().delete("features:theirs")
+    store.do("run").assert_code(0)
+    assert store.online() == newest(expected())
 
 
 def test_all_pushes_what_did_not_change_too(store: Store) -> None:

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from materializer.config import format_time
+from materializer.config import format_time, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.online import codec
-from materializer.online.codec import ViewMeta
+from materializer.online.state import ViewMeta
 from materializer.registry import ViewVersion
 from materializer.views.vector import Vectors
 from materializer.views.versions import PublishedVersion, versions
@@ -435,7 +435,12 @@ def test_a_version_that_is_lost_is_written_again(store: Store, client: redis.Red
 def test_the_view_of_another_store_is_taken_over_only_when_told(
     store: Store, client: redis.Redis
 ) -> None:
-    other = ViewMeta("another", "11111111", ("00000000", "11111111"), NOW)
+    other = ViewMeta(
+        store_id="another",
+        version="11111111",
+        versions=("00000000", "11111111"),
+        pushed_at=parse_time(NOW),
+    )
     client.set(codec.view_key(VIEW), other.to_json())
     for name in other.versions:
         client.set(codec.version_key(VIEW, name), "theirs")

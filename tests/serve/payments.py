@@ -19,6 +19,7 @@ import redis
 
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
+from materializer.online.push import PushOptions
 from materializer.registry import Column, Feature, FeatureGroup, FittedStep, Join, ViewVersion
 from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion, record_version
@@ -241,7 +242,7 @@ def put(client: redis.Redis, *some: ViewVersion, everything: bool = False) -> No
         client,
         store_id=STORE,
         now=at,
-        everything=everything,
+        options=PushOptions(everything=everything),
     )
 
 

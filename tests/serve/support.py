@@ -26,7 +26,8 @@ from werkzeug.test import TestResponse
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
-from materializer.online.push import push
+from materializer.offline.snapshot import open_snapshot
+from materializer.online.push import PushOptions, push_group
 from materializer.registry import Column, FeatureGroup
 from serve import create_app
 from serve.stores.stores import Stores
@@ -161,7 +162,8 @@ def push_all(
     """Bring everything online, as `materializer push --all` does."""
     catalog = open_catalog(Settings(home), environ={})
     try:
-        push(group, catalog, client, now=parse_time(now), everything=True)
+        snapshot = replace(open_snapshot(catalog, group.name), group=group)
+        push_group(snapshot, client, now=parse_time(now), options=PushOptions(everything=True))
     finally:
         catalog.close()
 

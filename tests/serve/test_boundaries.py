@@ -15,6 +15,7 @@ from tests.serve.support import ROOT
 
 ALLOWED = {
     "materializer.online.codec",
+    "materializer.online.state",
     "materializer.config",
     "materializer.errors",
     "materializer.offline.catalog",

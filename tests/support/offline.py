@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from materializer.config import Settings
 from materializer.offline import publish as publishing
 from materializer.offline.catalog import ensure_store, open_catalog, table_name
+from materializer.offline.snapshot import open_snapshot
+from materializer.online.push import Progress, PushOptions, PushReport, push_group
 from materializer.registry import FeatureGroup
 from tests.support.group import rows_table
 
 Row = Mapping[str, Any]
+
+FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
 class Offline:
@@ -65,6 +70,25 @@ class Offline:
             )
         assert report.snapshot_id is not None
         return report.snapshot_id
+
+    def declare(self, group: FeatureGroup) -> None:
+        """Publish a changed registry entry, and no row."""
+        self.group = group
+        self.show()
+
+    def push(
+        self,
+        client: redis.Redis,
+        *,
+        now: datetime = FAR,
+        progress: Progress | None = None,
+        **options: bool,
+    ) -> PushReport:
+        """Push what is published; the clock is far ahead unless given."""
+        snapshot = open_snapshot(self.catalog, self.group.name)
+        return push_group(
+            snapshot, client, now=now, options=PushOptions(**options), progress=progress
+        )
 
     def append(self, *rows: Row) -> None:
         """Add rows as another engine may, unchecked; with the partition column."""
