@@ -222,7 +222,7 @@ def publish(catalog: Catalog, users: Users, days: Sequence[date], sequence: int 
         rows=users.day,
         warehouse_id="benchmark",
         ledger_sequence=sequence,
-        progress=lambda day, rows: print(f"\r{day}: {rows:,} rows ", end="", file=sys.stderr),
+        progress=lambda done, days: print(f"\r{done} of {days} days ", end="", file=sys.stderr),
     )
     print(file=sys.stderr)
 

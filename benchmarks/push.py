@@ -90,7 +90,7 @@ def fill(home: Path, users: int, days: int) -> None:
         rows=rows,
         warehouse_id="benchmark",
         ledger_sequence=1,
-        progress=lambda day, done: print(f"\r{day}: {done:,} rows ", end="", file=sys.stderr),
+        progress=lambda done, days: print(f"\r{done} of {days} days ", end="", file=sys.stderr),
     )
     print(file=sys.stderr)
 

@@ -65,7 +65,6 @@ def publish(catalog: Catalog, users: Users, days: int, *, many: bool) -> int:
         rows=rows,
         warehouse_id="benchmark",
         ledger_sequence=1,
-        progress=lambda day, count: None,
     ).rows
 
 

@@ -1,20 +1,18 @@
 """
 `materializer publish`: what passed the gate goes from the warehouse into the offline store.
 
-Owns the way of one model: ask the gate, see what the ledger has that the store has not, hand those
-days over. Refuses a model whose gate is not green; the store then keeps its last good state.
+Responsible for the way of one model: gate, what the ledger has that the store has not, rows as they
+were built, publish, outcome. Does not publish a model whose gate is not green; the store then keeps
+its last good state.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
 from functools import partial
 from pathlib import Path
-
-from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings
 from materializer.console import Console
@@ -47,15 +45,15 @@ def publish(
     Args:
         settings: Where warehouse and offline store are.
         registry: The project.
-        groups: Which groups.
-        console: Told what happens.
+        groups: The groups to publish.
+        console: Where progress and results are printed.
         wait: How long to wait for a build that holds the warehouse [s].
-        allow_removals: Remove days and entities without asking.
+        allow_removals: Remove days and entities without a check.
         training_sets: Publish those and the feature views too.
         project_dir: The project; its commit goes into the receipts.
 
     Returns:
-        One outcome a model; a refusal is an outcome, not an error.
+        One outcome for each model; a refusal is an outcome, not an error.
 
     Raises:
         WarehouseLocked: A build holds the warehouse all the time.
@@ -65,109 +63,74 @@ def publish(
     catalog = open_catalog(settings)
     refused: set[str] = set()
     outcomes: list[Outcome] = []
-
-    def step(name: str, work: Callable[[], Outcome]) -> None:
-        outcome = attempt("publish", name, console, work)
-        outcomes.append(outcome)
-        if outcome.code != DONE:
-            refused.add(name)
-
     with open_warehouse(settings.warehouse, registry, wait=wait, on_wait=console.note) as warehouse:
-        for group in groups:
-            step(
-                group.name,
-                partial(
-                    _publish_group, group, registry, warehouse, catalog, console, allow_removals
-                ),
-            )
-        if training_sets:
-            work = Publishing(registry, warehouse, catalog, settings, console, project_dir, refused)
-            for training_set in registry.training_sets.values():
-                step(training_set.name, partial(publish_training_set, training_set, work))
-            for view in registry.views.values():
-                step(view.name, partial(publish_view, view, work))
+        work = Publishing(registry, warehouse, catalog, settings, console, project_dir, refused)
+        for name, step in _steps(groups, work, allow_removals, training_sets):
+            outcome = attempt("publish", name, console, step)
+            outcomes.append(outcome)
+            if outcome.code != DONE:
+                refused.add(name)
     return outcomes
 
 
-def _publish_group(
-    group: FeatureGroup,
-    registry: Registry,
-    warehouse: Warehouse,
-    catalog: Catalog,
-    console: Console,
-    allow_removals: bool,
-) -> Outcome:
+def _steps(
+    groups: Sequence[FeatureGroup], work: Publishing, allow_removals: bool, training_sets: bool
+) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+    for group in groups:
+        yield group.name, partial(_publish_group, group, work, allow_removals)
+    if training_sets:
+        for training_set in work.registry.training_sets.values():
+            yield training_set.name, partial(publish_training_set, training_set, work)
+        for view in work.registry.views.values():
+            yield view.name, partial(publish_view, view, work)
+
+
+def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) -> Outcome:
     started = time.perf_counter()
-    require_green(group.name, group.unique_id, registry, warehouse)
+    warehouse, console, name = work.warehouse, work.console, group.name
+    require_green(name, group.unique_id, work.registry, warehouse)
     group = _as_built(group, warehouse)
-    sequence = warehouse.sequences()[group.unique_id]
-    warehouse_id = warehouse.warehouse_id()
-    last = last_published(catalog, group.name)
-    whole = last is None or last.warehouse_id != warehouse_id
     built = warehouse.built_days(group.unique_id)
-    waiting = unpublished(built, last, warehouse_id)
+    warehouse_id = warehouse.warehouse_id()
+    waiting = unpublished(built, last_published(work.catalog, name), warehouse_id)
     require_as_built(group, waiting, warehouse)
-    days = [one.day for one in waiting]
-    done = 0
-
-    def progress(day: date, rows: int) -> None:
-        nonlocal done
-        done += 1
-        console.progress(f"publish {group.name}", done, len(days), "days")
-
     report = publish_days(
-        catalog,
+        work.catalog,
         group,
-        days=days,
-        rows=lambda day: warehouse.day_of(group, day),
+        days=[day.day for day in waiting],
+        rows=partial(warehouse.day_of, group),
         warehouse_id=warehouse_id,
-        ledger_sequence=sequence,
-        built_days=[one.day for one in built],
-        whole=whole,
+        ledger_sequence=warehouse.sequences()[group.unique_id],
+        built_days=[day.day for day in built],
         allow_removals=allow_removals,
-        progress=progress,
+        progress=lambda done, days: console.progress(f"publish {name}", done, days, "days"),
     )
+    if not waiting:
+        console.print(f"published {name}: up to date")
+        return Outcome("publish", name, DONE, "up to date")
     seconds = time.perf_counter() - started
-    if not days:
-        console.print(f"published {group.name}: up to date")
-        return Outcome("publish", group.name, DONE, "up to date")
-    removed = f", {report.removed_days:,} removed" if report.removed_days else ""
-    console.print(
-        f"published {group.name}: {report.rows:,} rows in {report.days:,} days{removed}, "
-        f"{seconds:.1f} s"
-    )
-    return Outcome(
-        "publish",
-        group.name,
-        DONE,
-        "done",
-        {
-            "rows": report.rows,
-            "days": report.days,
-            "removed_days": report.removed_days,
-            "snapshot_id": str(report.snapshot_id),
-            "seconds": round(seconds, 3),
-        },
-    )
+    console.print(f"published {name}: {report}, {seconds:.1f} s")
+    facts = {**report.to_dict(), "seconds": round(seconds, 3)}
+    return Outcome("publish", name, DONE, "done", facts)
 
 
 def unpublished(
     days: Sequence[BuiltDay], last: LastPublish | None, warehouse_id: str
 ) -> list[BuiltDay]:
-    """List the built days that the last publish has not seen; all of them in another warehouse."""
+    """Return the built days that the last publish did not see: in another warehouse all of them."""
     if last is None or last.warehouse_id != warehouse_id:
         return list(days)
-    # After the ledger was deleted its numbers start over; then the times tell.
+    # After the ledger was deleted its numbers start over; then the times decide.
     return [
-        built
-        for built in days
-        if built.sequence > last.ledger_sequence or built.built_at > last.published_at
+        day
+        for day in days
+        if day.sequence > last.ledger_sequence or day.built_at > last.published_at
     ]
 
 
 def _as_built(group: FeatureGroup, warehouse: Warehouse) -> FeatureGroup:
     """
-    Take the lag that the rows carry, which a var may have set, in place of the declared one.
+    Return the group with the lag that its rows have, which a var may have set.
 
     Raises:
         GateRed: The rows could be used before their day is over.

@@ -1,20 +1,19 @@
 """
-Publishing: whole days of a group into its Iceberg table, as one commit.
+Publishing: days of a group, or a whole table, into Iceberg.
 
-Owns the order of things: write the files, let the guard compare them with what is published,
-commit, then bring the spans up to date, which makes the commit visible. Refuses to know the
-warehouse: rows come from a callable. The caller holds the run lock.
+Responsible for the order of things: write the files, let the removal guard compare them with what
+is published, commit, then bring the spans up to date, which makes the commit visible. Does not know
+the warehouse: rows come from a callable. The caller holds the run lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timezone
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -22,7 +21,7 @@ from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 
 from materializer.days import day_ranges
-from materializer.errors import BadValue, ContractMismatch
+from materializer.errors import ContractMismatch
 from materializer.offline.activity import update_spans
 from materializer.offline.catalog import (
     BUILT_DAYS,
@@ -35,6 +34,7 @@ from materializer.offline.catalog import (
     described_snapshot,
     ensure_store,
     find_table,
+    full_name,
     publish_summary,
     spans_name,
     table_name,
@@ -42,11 +42,17 @@ from materializer.offline.catalog import (
 )
 from materializer.offline.read import count_rows, data_files, files_by_day
 from materializer.offline.removals import check_removals
-from materializer.offline.schema import check_columns, check_group, conform, iceberg_schema
+from materializer.offline.schema import (
+    check_columns,
+    check_group,
+    check_rows,
+    conform,
+    iceberg_schema,
+)
 from materializer.offline.write import (
     SORTER_MEMORY,
     commit,
-    discard,
+    delete_on_error,
     open_table,
     set_schema,
     sort_rows,
@@ -57,10 +63,11 @@ from materializer.sql import open_engine
 
 _FIRST_PARTITION_FIELD = 1000
 
-# Gives the rows of one day, in any order, in the columns of the contract.
+# Returns the rows of one day, in any order, in the columns of the contract.
 DayRows = Callable[[date], "pa.Table | pa.RecordBatchReader"]
-# Told each day when its files are written, with its rows.
-Progress = Callable[[date, int], None]
+# Called with the number of days that are written, and of all.
+Progress = Callable[[int, int], None]
+DayFiles = Mapping[date, Sequence[DataFile]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +76,26 @@ class PublishReport:
     What one publish did.
 
     Attributes:
-        group: Group name.
         snapshot_id: The group's snapshot that readers now see; None when nothing was ever there.
         days: Days that were replaced and have rows.
         removed_days: Days that were there and have no rows now.
         rows: Rows written.
     """
 
-    group: str
     snapshot_id: int | None
-    days: int
-    removed_days: int
-    rows: int
+    days: int = 0
+    removed_days: int = 0
+    rows: int = 0
+
+    def __str__(self) -> str:
+        """Return it in a few words."""
+        removed = f", {self.removed_days:,} removed" if self.removed_days else ""
+        return f"{self.rows:,} rows in {self.days:,} days{removed}"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it for machines."""
+        # As text: some JSON readers parse every number as a double.
+        return {**asdict(self), "snapshot_id": str(self.snapshot_id)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +124,7 @@ class LastPublish:
 
 def last_published(catalog: Catalog, group: str) -> LastPublish | None:
     """
-    Tell what the last publish of a group left, without reading any data.
+    Return what the last publish of a group left, without reading any data; None before the first.
 
     Raises:
         OfflineStoreUnavailable: The catalog cannot be read.
@@ -141,10 +156,9 @@ def publish_days(
     rows: DayRows,
     warehouse_id: str,
     ledger_sequence: int,
-    built_days: Iterable[date] | None = None,
-    whole: bool = False,
+    built_days: Iterable[date] = (),
     allow_removals: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> PublishReport:
     """
     Replace days of a group, each whole, in one atomic commit; then make it visible.
@@ -155,15 +169,15 @@ def publish_days(
     Args:
         catalog: Where the group's table is, or will be.
         group: Its registry entry; published with the data.
-        days: Days to replace; a day without rows is removed.
+        days: Days to replace; a day without rows is removed. Days that another warehouse published
+            are removed too, if they are not among these.
         rows: Called once for each day, in order.
         warehouse_id: Kept with the snapshot, see `last_published`.
         ledger_sequence: Likewise.
         built_days: Every built day of the group in order, empty ones too. Kept with the snapshot
             where a closing row rests on them.
-        whole: The days are all there are: any other published day is removed.
-        allow_removals: Remove days and entities without asking.
-        progress: Told each day when it is written.
+        allow_removals: Remove days and entities without a check.
+        progress: Called after each day.
 
     Raises:
         ContractMismatch: The rows, or the group, do not fit the published table.
@@ -171,47 +185,34 @@ def publish_days(
         RemovalsRefused: A day, or more than 5 % of a day's entities, would go. Nothing changed.
         OfflineStoreUnavailable: The store cannot be read or written.
     """
-    wanted = sorted(set(days))
+    days = sorted(set(days))
     ensure_store(catalog)
-    table = _open(catalog, group, rows, wanted)
+    table = _open_group_table(catalog, group, rows, days)
     if table is None:
-        return PublishReport(group.name, None, 0, 0, 0)
-    with translate_errors(table_name(group.name)):
+        return PublishReport(snapshot_id=None)
+    last = _last_summary(table)
+    with translate_errors(full_name(table)):
         published = files_by_day(table)
-    gone = sorted(set(published) - set(wanted)) if whole else []
-    new: dict[date, list[DataFile]] = {}
-    try:
-        with open_engine(SORTER_MEMORY) as (connection, _):
-            for day in wanted:
-                new[day] = _write_day(connection, group, table, day, rows(day))
-                if progress is not None:
-                    progress(day, count_rows(new[day]))
-            if not allow_removals:
-                check_removals(
-                    connection, group, table, published, {**new, **dict.fromkeys(gone, ())}
-                )
-    except BaseException:
-        discard(table.io, (file for files in new.values() for file in files))
-        raise
-    stays = {day for day in published if day not in new} - set(gone)
-    newest = max(stays | {day for day, files in new.items() if files}, default=None)
+    replaced: dict[date, Sequence[DataFile]] = {}
+    if last.get(WAREHOUSE_ID) != warehouse_id:
+        replaced = {day: () for day in published if day not in days}
+    with delete_on_error(table.io) as paths, open_engine(SORTER_MEMORY) as (connection, _):
+        for number, day in enumerate(days, start=1):
+            replaced[day] = _write_day(connection, group, table, day, rows(day))
+            paths += [file.file_path for file in replaced[day]]
+            progress(number, len(days))
+        if not allow_removals:
+            check_removals(connection, group, table, published, replaced)
     properties = {
         WAREHOUSE_ID: warehouse_id,
         LEDGER_SEQUENCE: str(ledger_sequence),
-        NEWEST_DAY: newest.isoformat() if newest else "",
+        NEWEST_DAY: _newest_day({**published, **replaced}),
     }
-    if group.closing_row and built_days is not None:
+    if group.closing_row:
         properties[BUILT_DAYS] = ", ".join(map(str, day_ranges(built_days)))
-    if new or gone or _is_news(group, table, properties):
-        commit(
-            table,
-            add=[file for files in new.values() for file in files],
-            remove=[file for day in {*new, *gone} for file in published.get(day, ())],
-            snapshot_properties=properties,
-            properties={REGISTRY: group.to_json()},
-        )
+    _commit_days(group, table, published, replaced, properties)
     update_spans(catalog, group, table)
-    return _report(group, table, new, published, gone)
+    return _report(table, published, replaced)
 
 
 def ensure_spans(catalog: Catalog, group: FeatureGroup) -> bool:
@@ -272,22 +273,28 @@ def publish_table(
     ).snapshot_id
 
 
-def _open(
-    catalog: Catalog, group: FeatureGroup, rows: DayRows, wanted: Sequence[date]
+def _open_group_table(
+    catalog: Catalog, group: FeatureGroup, rows: DayRows, days: Sequence[date]
 ) -> Table | None:
+    """Open the table of a group, made when there is none; None when there is nothing to put in."""
     table = find_table(catalog, table_name(group.name))
     if table is not None and table.current_snapshot() is not None:
         check_group(group, table)
         return table
-    if not wanted:
+    if not days:
         return None
     clash = {FIRST_DAY, LAST_DAY}.intersection(group.entity)
     if clash:
         raise ContractMismatch(group=group.name, problem=f"a key cannot be called {clash.pop()}")
-    schema = iceberg_schema(group.columns, rows(wanted[0]).schema)
+    schema = iceberg_schema(group.columns, rows(days[0]).schema)
     day = schema.find_field(group.partition)
     field = PartitionField(day.field_id, _FIRST_PARTITION_FIELD, IdentityTransform(), day.name)
     return open_table(catalog, table_name(group.name), schema, PartitionSpec(field))
+
+
+def _last_summary(table: Table) -> Mapping[str, str]:
+    current = table.current_snapshot()
+    return (current and publish_summary(table, current)) or {}
 
 
 def _write_day(
@@ -298,7 +305,7 @@ def _write_day(
     rows: pa.Table | pa.RecordBatchReader,
 ) -> list[DataFile]:
     schema = table.schema().as_arrow()
-    batches = _check_day(group, day, conform(group.name, rows, schema))
+    batches = check_rows(group, day, conform(group.name, rows, schema))
     ordered = sort_rows(connection, schema, batches, group.entity)
     with translate_errors(table_name(group.name)):
         return write_files(
@@ -306,57 +313,36 @@ def _write_day(
         )
 
 
-def _check_day(
-    group: FeatureGroup, day: date, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        for name in group.entity:
-            if batch.column(name).null_count:
-                raise ContractMismatch(group=group.name, problem=f"{day}: {name} is null")
-        same = pc.all(pc.equal(batch.column(group.partition), day), skip_nulls=False)
-        if not same.as_py():
-            raise ContractMismatch(
-                group=group.name, problem=f"the rows of {day} hold another {group.partition}"
-            )
-        _refuse_not_finite(group, batch)
-        yield batch
+def _newest_day(files: DayFiles) -> str:
+    return max((str(day) for day in files if files[day]), default="")
 
 
-def _refuse_not_finite(group: FeatureGroup, batch: pa.RecordBatch) -> None:
-    for column in group.columns:
-        if column.type not in ("double", "array<double>"):
-            continue
-        values = batch.column(column.name)
-        numbers, rows = values, None
-        if column.type != "double":
-            numbers, rows = pc.list_flatten(values), pc.list_parent_indices(values)
-        bad = pc.indices_nonzero(pc.fill_null(pc.invert(pc.is_finite(numbers)), False))
-        if len(bad):
-            row = bad[0].as_py() if rows is None else rows[bad[0].as_py()].as_py()
-            key = ", ".join(str(batch.column(name)[row]) for name in group.entity)
-            raise BadValue(group=group.name, column=column.name, key=key)
-
-
-def _is_news(group: FeatureGroup, table: Table, properties: Mapping[str, str]) -> bool:
-    current = table.current_snapshot()
-    summary = None if current is None else publish_summary(table, current)
-    known = summary is not None and all(summary.get(k) == v for k, v in properties.items())
-    return not known or table.properties.get(REGISTRY) != group.to_json()
-
-
-def _report(
+def _commit_days(
     group: FeatureGroup,
     table: Table,
-    new: Mapping[date, Sequence[DataFile]],
-    published: Mapping[date, Sequence[DataFile]],
-    gone: Sequence[date],
-) -> PublishReport:
+    published: DayFiles,
+    replaced: DayFiles,
+    properties: Mapping[str, str],
+) -> None:
+    """Commit the replaced days, and properties that changed; without either, nothing."""
+    registry = {REGISTRY: group.to_json()}
+    known = properties.items() <= _last_summary(table).items()
+    if known and not replaced and registry.items() <= table.properties.items():
+        return
+    commit(
+        table,
+        add=[file for files in replaced.values() for file in files],
+        remove=[file for day in replaced for file in published.get(day, ())],
+        snapshot_properties=properties,
+        properties=registry,
+    )
+
+
+def _report(table: Table, published: DayFiles, replaced: DayFiles) -> PublishReport:
     snapshot = table.current_snapshot()
-    emptied = [day for day, files in new.items() if not files and day in published]
     return PublishReport(
-        group=group.name,
         snapshot_id=None if snapshot is None else snapshot.snapshot_id,
-        days=sum(1 for files in new.values() if files),
-        removed_days=len(emptied) + len(gone),
-        rows=sum(count_rows(files) for files in new.values()),
+        days=sum(1 for files in replaced.values() if files),
+        removed_days=sum(1 for day in replaced if day in published and not replaced[day]),
+        rows=sum(count_rows(files) for files in replaced.values()),
     )

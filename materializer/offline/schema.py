@@ -8,10 +8,12 @@ columns: readers, old snapshots and other engines need them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import (
@@ -29,7 +31,7 @@ from pyiceberg.types import (
     TimestampType,
 )
 
-from materializer.errors import ContractMismatch
+from materializer.errors import BadValue, ContractMismatch
 from materializer.offline.catalog import REGISTRY
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
@@ -144,6 +146,43 @@ def conform(group: str, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema
             yield batch.select(schema.names).cast(schema)
         except pa.ArrowInvalid as error:
             raise ContractMismatch(group=group, problem=str(error).split("\n", 1)[0]) from error
+
+
+def check_rows(
+    group: FeatureGroup, day: date, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """
+    Yield the rows of one day as they are.
+
+    Raises:
+        ContractMismatch: A part of a key is null, or a row is of another day.
+        BadValue: A value is NaN or infinite, which JSON cannot hold.
+    """
+    for batch in batches:
+        for name in group.entity:
+            if batch.column(name).null_count:
+                raise ContractMismatch(group=group.name, problem=f"{day}: {name} is null")
+        same = pc.all(pc.equal(batch.column(group.partition), day), skip_nulls=False)
+        if not same.as_py():
+            problem = f"the rows of {day} hold another {group.partition}"
+            raise ContractMismatch(group=group.name, problem=problem)
+        _check_finite(group, batch)
+        yield batch
+
+
+def _check_finite(group: FeatureGroup, batch: pa.RecordBatch) -> None:
+    for column in group.columns:
+        if column.type not in ("double", "array<double>"):
+            continue
+        values = batch.column(column.name)
+        numbers, rows = values, None
+        if column.type != "double":
+            numbers, rows = pc.list_flatten(values), pc.list_parent_indices(values)
+        bad = pc.indices_nonzero(pc.fill_null(pc.invert(pc.is_finite(numbers)), False))
+        if len(bad):
+            row = bad[0].as_py() if rows is None else rows[bad[0].as_py()].as_py()
+            key = ", ".join(str(batch.column(name)[row]) for name in group.entity)
+            raise BadValue(group=group.name, column=column.name, key=key)
 
 
 def check_group(group: FeatureGroup, table: Table) -> None:

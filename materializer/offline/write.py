@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
@@ -114,22 +114,15 @@ def write_files(
         The files with their statistics, not yet in any snapshot; none without rows. When it
         raises, what it wrote is gone.
     """
-    schema = table.schema().as_arrow()
     files: list[DataFile] = []
-    pieces = _pieces(batches, schema)
+    pieces = _pieces(batches, table.schema().as_arrow())
     piece = next(pieces, None)
-    try:
+    with delete_on_error(table.io) as paths:
         while piece is not None:
             path = table.location_provider().new_data_location(f"{folder}{uuid.uuid4()}.parquet")
-            try:
-                metadata, piece = _write_one(table.io, path, keys, piece, pieces)
-            except BaseException:
-                _delete(table.io, path)
-                raise
+            paths.append(path)
+            metadata, piece = _write_one(table.io, path, keys, piece, pieces)
             files.append(_describe(table, path, metadata))
-    except BaseException:
-        discard(table.io, files)
-        raise
     return files
 
 
@@ -200,15 +193,22 @@ def _without_bounds(metadata: Any) -> set[str]:
     }
 
 
-def discard(io: FileIO, files: Iterable[DataFile]) -> None:
-    """Delete files that no snapshot names; what cannot be deleted stays, invisible."""
-    for file in files:
-        _delete(io, file.file_path)
+@contextmanager
+def delete_on_error(io: FileIO) -> Iterator[list[str]]:
+    """Yield a list of paths; when the block raises, their files are deleted, as far as possible."""
+    paths: list[str] = []
+    try:
+        yield paths
+    except BaseException:
+        # What cannot be deleted stays, invisible.
+        _delete(io, paths)
+        raise
 
 
-def _delete(io: FileIO, path: str) -> None:
-    with suppress(OSError):
-        io.delete(path)
+def _delete(io: FileIO, paths: Iterable[str]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            io.delete(path)
 
 
 def open_table(
@@ -335,9 +335,7 @@ def retire(table: Table, *, keep: int) -> None:
         stays = {path for snapshot in kept for path in _paths(table, snapshot)}
         goes = {path for snapshot in old for path in _paths(table, snapshot)} - stays
         table.maintenance.expire_snapshots().by_ids([s.snapshot_id for s in old]).commit()
-        for path in goes:
-            with suppress(OSError):
-                table.io.delete(path)
+        _delete(table.io, goes)
 
 
 def _paths(table: Table, snapshot: Snapshot) -> Iterator[str]:

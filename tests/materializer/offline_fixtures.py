@@ -95,7 +95,6 @@ def publish(
     group: FeatureGroup = GROUP,
     sequence: int = 1,
     warehouse: str = "warehouse-1",
-    whole: bool = False,
     allow_removals: bool = True,
 ) -> PublishReport:
     return publish_days(
@@ -105,7 +104,6 @@ def publish(
         rows=rows_of(history, lag_hours=group.availability_lag_hours),
         warehouse_id=warehouse,
         ledger_sequence=sequence,
-        whole=whole,
         allow_removals=allow_removals,
     )
 

@@ -76,7 +76,7 @@ def test_a_first_publish_holds_exactly_the_rows(tmp_path: Path) -> None:
 
     current = group_table(catalog).current_snapshot()
     assert current is not None
-    assert report == PublishReport(GROUP.name, current.snapshot_id, 3, 0, 15)
+    assert report == PublishReport(current.snapshot_id, 3, 0, 15)
     assert published_rows(catalog) == expected_rows(HISTORY)
 
 
@@ -133,11 +133,11 @@ def test_a_day_that_became_empty_is_removed(tmp_path: Path) -> None:
     assert published_rows(catalog) == expected_rows({day_of(2): HISTORY[day_of(2)]})
 
 
-def test_a_whole_publish_removes_the_days_that_were_not_passed(tmp_path: Path) -> None:
+def test_days_of_another_warehouse_that_were_not_passed_are_removed(tmp_path: Path) -> None:
     catalog = store(tmp_path)
     publish(catalog, HISTORY)
 
-    report = publish(catalog, {day_of(2): {"u1": 1}}, whole=True, warehouse="another")
+    report = publish(catalog, {day_of(2): {"u1": 1}}, warehouse="another")
 
     assert (report.days, report.removed_days) == (1, 2)
     assert published_rows(catalog) == expected_rows({day_of(2): {"u1": 1}})
@@ -155,8 +155,8 @@ def test_rows_may_come_as_a_stream_in_any_column_order(tmp_path: Path) -> None:
     assert published_rows(catalog) == expected_rows(HISTORY)
 
 
-def test_progress_is_told_each_day_in_order(tmp_path: Path) -> None:
-    told: list[tuple[date, int]] = []
+def test_progress_is_reported_after_each_day(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
 
     publish_days(
         store(tmp_path),
@@ -165,10 +165,10 @@ def test_progress_is_told_each_day_in_order(tmp_path: Path) -> None:
         rows=rows_of(HISTORY),
         warehouse_id="w",
         ledger_sequence=1,
-        progress=lambda day, rows: told.append((day, rows)),
+        progress=lambda done, total: told.append((done, total)),
     )
 
-    assert told == [(day_of(0), 5), (day_of(2), 5)]
+    assert told == [(1, 2), (2, 2)]
 
 
 def test_files_are_sorted_by_entity_in_small_row_groups(
@@ -245,7 +245,7 @@ def test_names_that_need_quotes_are_published(tmp_path: Path) -> None:
 def test_publishing_nothing_to_an_empty_store_makes_no_table(tmp_path: Path) -> None:
     catalog = store(tmp_path)
 
-    assert publish(catalog, {}) == PublishReport(GROUP.name, None, 0, 0, 0)
+    assert publish(catalog, {}) == PublishReport(None, 0, 0, 0)
     assert catalog.list_tables("feature_store") == []
 
 
@@ -366,13 +366,13 @@ def test_a_day_that_would_be_emptied_is_refused(tmp_path: Path) -> None:
     assert losses == ("the whole of 2024-01-02 (5 rows)",)
 
 
-def test_a_day_missing_from_a_whole_publish_is_refused(tmp_path: Path) -> None:
+def test_a_day_that_another_warehouse_lacks_is_refused(tmp_path: Path) -> None:
     catalog = store(tmp_path)
     publish(catalog, HISTORY)
     rest = {d: HISTORY[d] for d in list(HISTORY)[1:]}
 
     losses = refused(
-        catalog, tmp_path, lambda: publish(catalog, rest, whole=True, allow_removals=False)
+        catalog, tmp_path, lambda: publish(catalog, rest, warehouse="another", allow_removals=False)
     )
 
     assert losses == ("the whole of 2024-01-01 (5 rows)",)

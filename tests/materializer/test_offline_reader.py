@@ -508,7 +508,7 @@ def test_during_publishes_a_lookup_sees_the_old_or_the_new_and_never_a_mix(tmp_p
         looks = [pool.submit(look) for _ in range(3)]
         for number in range(1, 9):
             state = states[number % 2]
-            publish(store(tmp_path), state, whole=True, sequence=number)
+            publish(store(tmp_path), state, warehouse=f"w{number}")
         done.set()
         seen = set.union(*(look.result() for look in looks))
 

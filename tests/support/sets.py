@@ -20,7 +20,7 @@ from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.registry import Column, FeatureGroup
-from tests.support.group import GROUP
+from tests.support.group import GROUP, rows_table
 from tests.support.store import Done
 
 DAY = timedelta(days=1)
@@ -49,13 +49,6 @@ VISITS = replace(
         Column("available_at", "timestamp"),
     ),
 )
-_ARROW = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "double": pa.float64(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-}
 
 
 class SetStore:
@@ -74,10 +67,9 @@ class SetStore:
         self,
         group: FeatureGroup,
         rows: Iterable[Mapping[str, Any]],
-        built: Sequence[date] | None = None,
+        built: Sequence[date] = (),
     ) -> int:
         """Publish whole days, those of the rows; tell the snapshot."""
-        schema = pa.schema([(c.name, _ARROW[c.type]) for c in group.columns])
         days: dict[date, list[Mapping[str, Any]]] = {}
         for row in rows:
             days.setdefault(row["day"], []).append(row)
@@ -86,7 +78,7 @@ class SetStore:
             self.catalog,
             group,
             days=days,
-            rows=lambda day: pa.Table.from_pylist(list(days[day]), schema=schema),
+            rows=lambda day: rows_table(group, days[day]),
             warehouse_id="warehouse",
             ledger_sequence=self._sequence,
             built_days=built,
