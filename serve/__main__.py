@@ -8,7 +8,6 @@ filled store: it starts, and `/ready` reports what is missing.
 
 from __future__ import annotations
 
-import argparse
 import errno
 import ipaddress
 import multiprocessing
@@ -26,12 +25,20 @@ from functools import partial
 from multiprocessing.synchronize import Lock
 from typing import TYPE_CHECKING
 
+import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from materializer.config import Settings
-from materializer.errors import DONE, FAILED, FeatureStoreError, StoreUnavailable, UsageError
+from materializer.errors import (
+    DONE,
+    FAILED,
+    USAGE,
+    FeatureStoreError,
+    StoreUnavailable,
+    UsageError,
+)
 from materializer.online import connection
 from serve import create_app
 from serve.auth import read_token
@@ -42,7 +49,7 @@ if TYPE_CHECKING:
 NAME = "feature-server"
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
-MOST_PORT = 65535
+DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
 # Threads that answer at one time, per worker; more requests wait in line.
 THREADS = 8
@@ -58,14 +65,17 @@ MEMORY = "/dev/shm"  # noqa: S108 - a folder of mkdtemp in it belongs to nobody 
 # Time [s] to wait for one answer of the online store before starting without it.
 WAKE_TIMEOUT = 1.0
 
+# \b keeps click from filling the lines below it.
 EPILOG = f"""\
+\b
 examples:
-  {NAME}                            http://{DEFAULT_HOST}:{DEFAULT_PORT}, one worker
+  {NAME}                            {DEFAULT_URL}, one worker
   {NAME} --port 9000 --workers 2    another port, two processes
-  curl http://{DEFAULT_HOST}:{DEFAULT_PORT}/features/online/user1
-  curl 'http://{DEFAULT_HOST}:{DEFAULT_PORT}/features/offline/user1?as_of=2024-03-30T12:00:00Z'
-  curl http://{DEFAULT_HOST}:{DEFAULT_PORT}/ready
+  curl {DEFAULT_URL}/features/online/user1
+  curl '{DEFAULT_URL}/features/offline/user1?as_of=2024-03-30T12:00:00Z'
+  curl {DEFAULT_URL}/ready
 
+\b
 settings (environment):
   FEATURE_STORE_HOME    folder of the stores (default: .feature_store)
   FEATURE_STORE_NOW     the clock, for tests and demos (default: the real one)
@@ -83,6 +93,42 @@ class CannotListen(FeatureStoreError):
     exit_code = FAILED
 
 
+@click.command(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.option(
+    "--host",
+    default=DEFAULT_HOST,
+    help="Address to listen on; one that other machines can reach only with FEATURE_SERVER_TOKEN "
+    "set.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, help="TCP port to listen on."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    help=f"Processes that answer, {THREADS} requests at a time each; about one for each core that "
+    "Redis and other work leave free.",
+)
+def program(host: str, port: int, workers: int) -> int:
+    """
+    Answer feature lookups over HTTP.
+
+    Online from Redis, offline (as_of a time) from the Iceberg tables. It reads what `materializer
+    run` wrote, and runs next to it.
+    """
+    token = read_token()
+    if token is None:
+        _require_loopback(host)
+    settings = Settings.from_env()
+    _require_free(host, port)
+    _wake_online_store(settings)
+    return _serve(settings, token, host, port, workers)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run the server until it is stopped.
@@ -93,54 +139,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser().parse_args(arguments)
     try:
-        token = read_token()
-        if token is None:
-            _require_loopback(options.host)
-        settings = Settings.from_env()
-        _require_free(options.host, options.port)
-        _wake_online_store(settings)
+        return int(program.main(arguments, prog_name=NAME, standalone_mode=False) or DONE)
+    except click.UsageError as error:
+        error.show()
+        return USAGE
     except FeatureStoreError as error:
         _print_error(str(error))
         return error.exit_code
-    return _serve(settings, token, options.host, options.port, options.workers)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=NAME,
-        description="Answer feature lookups over HTTP: online from Redis, offline (as_of a time) "
-        "from the Iceberg tables. It reads what `materializer run` wrote, and runs beside it.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--host",
-        default=DEFAULT_HOST,
-        help="address to listen on; one that other machines can reach only with "
-        "FEATURE_SERVER_TOKEN set (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--port",
-        type=partial(_number, least=1, most=MOST_PORT),
-        default=DEFAULT_PORT,
-        help="TCP port to listen on (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--workers",
-        type=partial(_number, least=1, most=256),
-        default=1,
-        help=f"processes that answer, {THREADS} requests at a time each; about one for each core "
-        "that Redis and other work leave free (default: %(default)s)",
-    )
-    return parser
-
-
-def _number(text: str, *, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
-    return int(text)
 
 
 def _require_loopback(host: str) -> None:

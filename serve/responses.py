@@ -92,7 +92,7 @@ class Freshness:
         facts = (
             format_time(time),
             is_stale(group, time, self._as_of),
-            is_expired(group, time, self._as_of),
+            group.is_expired(time, self._as_of),
         )
         self._known[available_at] = facts
         return facts
@@ -152,13 +152,6 @@ def is_stale(group: FeatureGroup, available_at: datetime, as_of: datetime) -> bo
     if group.max_age_hours is None:
         return False
     return as_of > available_at + timedelta(hours=group.max_age_hours)
-
-
-def is_expired(group: FeatureGroup, available_at: datetime, as_of: datetime) -> bool:
-    """Return whether a row is past the group's `ttl_days`; without them none is."""
-    if group.ttl_days is None:
-        return False
-    return as_of >= available_at + timedelta(days=group.ttl_days)
 
 
 def as_time(value: datetime | str) -> datetime:

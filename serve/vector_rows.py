@@ -55,21 +55,6 @@ class JoinedRows:
     rows: Sequence[Row]
 
 
-@dataclass(frozen=True, slots=True)
-class _JoinKeys:
-    """One join of a view, its group, and that group's key for each of n vectors."""
-
-    join: Join
-    group: FeatureGroup
-    keys: Sequence[Key]
-
-    def distinct(self) -> list[Key]:
-        return list(dict.fromkeys(self.keys))
-
-    def joined(self, rows: Mapping[Key, Row]) -> JoinedRows:
-        return JoinedRows(self.join, [rows[key] for key in self.keys])
-
-
 def read_online(
     stores: Stores, view: str, request: VectorRequest, now: datetime
 ) -> tuple[Vectors, list[JoinedRows]]:
@@ -82,15 +67,15 @@ def read_online(
         StoreUnavailable: A store cannot be reached, or was never filled.
         UnreadableValue: This project did not write what is stored there.
     """
-    joins: list[_JoinKeys] = []
+    joins: list[tuple[Join, FeatureGroup, list[Key]]] = []
 
     def row_keys(vectors: Vectors) -> list[str]:
         nonlocal joins
         joins = _join_keys(stores, vectors, request)
         names: list[str] = []
-        for join in joins:
-            names.append(codec.meta_key(join.group.name))
-            names += codec.keys(join.group.key_prefix, join.distinct())
+        for _, group, keys in joins:
+            names.append(codec.meta_key(group.name))
+            names += codec.keys(group.key_prefix, list(dict.fromkeys(keys)))
         return names
 
     read = stores.versions.read(view, request.version, row_keys)
@@ -98,18 +83,18 @@ def read_online(
         raise _unknown_view(stores, view)
     vectors, raw = read
     joined = []
-    for join in joins:
-        keys = join.distinct()
-        pushed, *values = raw[: len(keys) + 1]
-        raw = raw[len(keys) + 1 :]
+    for join, group, keys in joins:
+        distinct = dict.fromkeys(keys)
+        pushed, *values = raw[: len(distinct) + 1]
+        raw = raw[len(distinct) + 1 :]
         if pushed is None and (not values or None in values):
-            raise NotMaterialized(join.group.name)
-        fresh = Freshness(join.group, now)
+            raise NotMaterialized(group.name)
+        fresh = Freshness(group, now)
         rows = {
-            key: _online_row(stores, join.group, fresh, key, value)
-            for key, value in zip(keys, values, strict=True)
+            key: _online_row(stores, group, fresh, key, value)
+            for key, value in zip(distinct, values, strict=True)
         }
-        joined.append(join.joined(rows))
+        joined.append(JoinedRows(join, [rows[key] for key in keys]))
     return vectors, joined
 
 
@@ -127,19 +112,22 @@ def read_offline(
         raise _unknown_view(stores, view)
     vectors, _ = read
     joined = []
-    for join in _join_keys(stores, vectors, request):
-        keys = join.distinct()
-        answers = stores.offline.lookup_many(join.group.name, [(key, as_of) for key in keys])
-        fresh = Freshness(join.group, as_of)
+    for join, group, keys in _join_keys(stores, vectors, request):
+        distinct = list(dict.fromkeys(keys))
+        answers = stores.offline.lookup_many(group.name, [(key, as_of) for key in distinct])
+        fresh = Freshness(group, as_of)
         rows = {
-            key: _offline_row(join.group, fresh, answer)
-            for key, answer in zip(keys, answers, strict=True)
+            key: _offline_row(group, fresh, answer)
+            for key, answer in zip(distinct, answers, strict=True)
         }
-        joined.append(join.joined(rows))
+        joined.append(JoinedRows(join, [rows[key] for key in keys]))
     return vectors, joined
 
 
-def _join_keys(stores: Stores, vectors: Vectors, request: VectorRequest) -> list[_JoinKeys]:
+def _join_keys(
+    stores: Stores, vectors: Vectors, request: VectorRequest
+) -> list[tuple[Join, FeatureGroup, list[Key]]]:
+    """Return each join of the view, its group, and that group's key for each of n vectors."""
     version = vectors.version
     sent = request.keys(version)
     columns = [column.name for column in version.keys]
@@ -149,7 +137,7 @@ def _join_keys(stores: Stores, vectors: Vectors, request: VectorRequest) -> list
         view_columns = dict(join.on)
         indexes = [columns.index(view_columns[name]) for name in group.entity]
         keys = [tuple([key[index] for index in indexes]) for key in sent]
-        joins.append(_JoinKeys(join, group, keys))
+        joins.append((join, group, keys))
     return joins
 
 

@@ -87,9 +87,9 @@ def component(name: str) -> Schema:
     return {"$ref": _COMPONENT.format(model=name)}
 
 
-def dataclass_schemas(kind: type[Any]) -> tuple[dict[str, Schema], dict[str, Schema]]:
+def dataclass_schemas(adapter: TypeAdapter[Any]) -> tuple[dict[str, Schema], dict[str, Schema]]:
     """Return the schemas of a dataclass's fields, and those of the dataclasses in them by name."""
-    known = TypeAdapter(kind).json_schema(mode="serialization", ref_template=_COMPONENT)
+    known = adapter.json_schema(mode="serialization", ref_template=_COMPONENT)
     return known["properties"], known.get("$defs", {})
 
 

@@ -7,16 +7,11 @@ Reads only what was published with the data, and leaves out what only the wareho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from enum import Enum
 from typing import Any
 
 from flask import Blueprint
+from pydantic import TypeAdapter
 
-from materializer.config import format_time
 from materializer.errors import StoreUnavailable
 from materializer.registry import FeatureGroup
 from serve.openapi.operations import Operation, Schema, described
@@ -30,20 +25,21 @@ from serve.openapi.schemas import (
     or_null,
     path_name,
 )
-from serve.responses import as_time
+from serve.responses import value_as_json
 from serve.stores.stores import Stores, current_stores
 
 # Names of dbt and of the warehouse, which no reader of the stores can use.
 PRIVATE = {"unique_id", "relation_name"}
 
 _ENTRY = component("FeatureGroup")
+_GROUP = TypeAdapter(FeatureGroup)
 
 blueprint = Blueprint("feature_groups", __name__)
 
 
 def _components() -> dict[str, Schema]:
     """Describe an entry: the fields of the registry, and those that differ here."""
-    known, parts = dataclass_schemas(FeatureGroup)
+    known, parts = dataclass_schemas(_GROUP)
     published = {
         "snapshot_id": TEXT,
         "day": or_null({"type": "string", "format": "date"}),
@@ -58,17 +54,11 @@ def _components() -> dict[str, Schema]:
     return {**parts, "FeatureGroup": object_of(entry)}
 
 
-def _list_operation() -> Operation:
-    answer = object_of({"feature_groups": list_of(_ENTRY)})
-    return Operation(answer, components=_components())
-
-
-def _group_operation() -> Operation:
-    return Operation(_ENTRY, (path_name("group"),), components=_components())
-
-
 @blueprint.get("/feature-groups")
-@described(_list_operation, raises=(StoreUnavailable,))
+@described(
+    lambda: Operation(object_of({"feature_groups": list_of(_ENTRY)}), components=_components()),
+    raises=(StoreUnavailable,),
+)
 def list_groups() -> dict[str, Any]:
     """Answer every published group, by name."""
     stores = current_stores()
@@ -77,7 +67,10 @@ def list_groups() -> dict[str, Any]:
 
 
 @blueprint.get("/feature-groups/<group>")
-@described(_group_operation, raises=("unknown_group", StoreUnavailable))
+@described(
+    lambda: Operation(_ENTRY, (path_name("group"),), components=_components()),
+    raises=("unknown_group", StoreUnavailable),
+)
 def describe_group(group: str) -> dict[str, Any]:
     """Answer one published group."""
     stores = current_stores()
@@ -91,35 +84,19 @@ def _entry(stores: Stores, group: FeatureGroup) -> dict[str, Any]:
         "published": {
             # Beyond 2**53, where many readers of JSON lose digits.
             "snapshot_id": str(state.snapshot_id),
-            "day": to_json(state.day),
-            "available_at": to_json(state.available_at),
+            "day": value_as_json(state.day),
+            "available_at": value_as_json(state.available_at),
         },
     }
 
 
 def describe(group: FeatureGroup) -> dict[str, Any]:
     """Return what the registry knows of a group; key columns with their types, and the features."""
-    known = to_json(group)
+    known = _GROUP.dump_python(group, mode="json", exclude=PRIVATE)
+    columns = known.pop("columns")
     return {
-        **{name: value for name, value in known.items() if name not in PRIVATE | {"columns"}},
+        **known,
         "entity": [{"name": column.name, "type": column.type} for column in group.keys],
         "features": list(group.features),
-        "columns": known["columns"],
+        "columns": columns,
     }
-
-
-def to_json(value: Any) -> Any:
-    """Return any value of the registry as JSON can hold it; a dataclass by its fields, in order."""
-    if is_dataclass(value):
-        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Enum):
-        return to_json(value.value)
-    if isinstance(value, datetime):
-        return format_time(as_time(value))
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(name): to_json(item) for name, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [to_json(item) for item in value]
-    return str(value) if isinstance(value, Decimal) else value

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from flask import Blueprint
+from pydantic import TypeAdapter
 
 from materializer.config import format_time
 from materializer.errors import StoreUnavailable
@@ -38,7 +39,7 @@ blueprint = Blueprint("feature_views", __name__)
 
 
 def _components() -> dict[str, Schema]:
-    fields, parts = dataclass_schemas(ViewVersion)
+    fields, parts = dataclass_schemas(TypeAdapter(ViewVersion))
     parts["Join"]["properties"]["on"] = {"type": "object", "additionalProperties": TEXT}
     column = object_of({"name": TEXT, "type": TEXT})
     version = object_of({"version": TEXT, "fitted_at": TIME, "training_tag": TEXT})
@@ -52,17 +53,11 @@ def _components() -> dict[str, Schema]:
     return {**parts, "FeatureView": object_of(entry)}
 
 
-def _list_operation() -> Operation:
-    answer = object_of({"feature_views": list_of(_ENTRY)})
-    return Operation(answer, components=_components())
-
-
-def _view_operation() -> Operation:
-    return Operation(_ENTRY, (path_name("view"),), components=_components())
-
-
 @blueprint.get("/feature-views")
-@described(_list_operation, raises=(StoreUnavailable,))
+@described(
+    lambda: Operation(object_of({"feature_views": list_of(_ENTRY)}), components=_components()),
+    raises=(StoreUnavailable,),
+)
 def list_views() -> dict[str, Any]:
     """Answer every published view, by name."""
     published = groupby(current_stores().offline.views(), key=lambda version: version.view)
@@ -70,7 +65,10 @@ def list_views() -> dict[str, Any]:
 
 
 @blueprint.get("/feature-views/<view>")
-@described(_view_operation, raises=("unknown_view", StoreUnavailable))
+@described(
+    lambda: Operation(_ENTRY, (path_name("view"),), components=_components()),
+    raises=("unknown_view", StoreUnavailable),
+)
 def describe_view(view: str) -> dict[str, Any]:
     """Answer one published view."""
     published = current_stores().offline.views()

@@ -18,7 +18,7 @@ from serve.errors import ApiError, codes_of
 from serve.openapi import schemas
 from serve.openapi.operations import described, online_groups, short_online_groups
 from serve.requests.query import LookupRequest, read_id, read_query
-from serve.responses import Answer, as_time, is_expired, lookup_answer
+from serve.responses import Answer, as_time, lookup_answer
 from serve.routes.metrics import Metrics, metrics_of
 from serve.stores.stores import Stores, current_stores
 
@@ -79,7 +79,7 @@ def find_row(
     if row is None and not stores.online.is_pushed(group.name):
         require_online(group)
         raise NotMaterialized(group.name)
-    if row is None or is_expired(group, as_time(row[group.available_at]), now):
+    if row is None or group.is_expired(as_time(row[group.available_at]), now):
         metrics.missed(group.name, "online", [UNKNOWN])
         raise UnknownEntity(group.name, lookup.key)
     return lookup_answer(

@@ -13,7 +13,6 @@ from tests.serve.payments import fill
 from tests.serve.support import (
     FIRST,
     PAIRS,
-    PAIRS_SCHEMA,
     FeatureServer,
     days_of,
     pair,
@@ -82,7 +81,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Ser
         pair("old", 1, date(2024, 1, 2)),
         *(pair(odd, n, date(2024, 1, 7)) for n, odd in enumerate(ODD_IDS)),
     ]
-    publish(folder / "home", pairs, PAIRS, PAIRS_SCHEMA)
+    publish(folder / "home", pairs, PAIRS)
     # The clock of the tests is years behind the one by which Redis drops keys.
     push_all(folder / "home", running.client(), replace(PAIRS, ttl_days=None))
     yield folder / "home", running

@@ -14,85 +14,43 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import redis
 
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.online.push import PushOptions
-from materializer.registry import Column, Feature, FeatureGroup, FittedStep, Join, ViewVersion
+from materializer.registry import Column, Feature, FittedStep, Join, ViewVersion
 from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion, record_version
 from tests.serve.support import NOW, publish, push_all
+from tests.support.group import make_group
 
 VIEW = "payments"
 STORE = "store-1"
 ROUTE = f"/feature-views/{VIEW}/vector"
 
-ACCOUNTS = FeatureGroup(
-    name="accounts",
-    unique_id="model.feature_store.accounts",
-    relation_name='"warehouse"."feature_store"."accounts"',
-    description="One row per (account, day).",
+ACCOUNTS = make_group(
+    "accounts",
+    {
+        "account": "string",
+        "day": "date",
+        "balance": "double",
+        "level": "string",
+        "score": "decimal(9,2)",
+        "opened": "date",
+        "is_new": "boolean",
+        "taste": "array<double>",
+        "available_at": "timestamp",
+    },
     entity=("account",),
-    available_at="available_at",
-    availability_lag_hours=0,
-    partition="day",
-    online=True,
-    key_prefix="features:accounts",
-    ttl_days=None,
-    max_age_hours=30,
-    owner=None,
-    columns=(
-        Column("account", "string"),
-        Column("day", "date"),
-        Column("balance", "double"),
-        Column("level", "string"),
-        Column("score", "decimal(9,2)"),
-        Column("opened", "date"),
-        Column("is_new", "boolean"),
-        Column("taste", "array<double>"),
-        Column("available_at", "timestamp"),
-    ),
-)
-ACCOUNTS_SCHEMA = pa.schema(
-    [
-        ("account", pa.string()),
-        ("day", pa.date32()),
-        ("balance", pa.float64()),
-        ("level", pa.string()),
-        ("score", pa.decimal128(9, 2)),
-        ("opened", pa.date32()),
-        ("is_new", pa.bool_()),
-        ("taste", pa.list_(pa.float64())),
-        ("available_at", pa.timestamp("us")),
-    ]
 )
 # A second group, with a number as its key and a limit.
-DEVICES = replace(
-    ACCOUNTS,
-    name="devices",
-    unique_id="model.feature_store.devices",
-    relation_name='"warehouse"."feature_store"."devices"',
-    description="One row per (device, day).",
+DEVICES = make_group(
+    "devices",
+    {"device": "int64", "day": "date", "uses": "int64", "available_at": "timestamp"},
     entity=("device",),
-    key_prefix="features:devices",
     ttl_days=3,
     max_age_hours=None,
-    columns=(
-        Column("device", "int64"),
-        Column("day", "date"),
-        Column("uses", "int64"),
-        Column("available_at", "timestamp"),
-    ),
-)
-DEVICES_SCHEMA = pa.schema(
-    [
-        ("device", pa.int64()),
-        ("day", pa.date32()),
-        ("uses", pa.int64()),
-        ("available_at", pa.timestamp("us")),
-    ]
 )
 
 
@@ -211,7 +169,6 @@ def fill(home: Path, client: redis.Redis) -> None:
             account("nil", days[4], balance=None, level=None, score=None, is_new=None, taste=None),
         ],
         ACCOUNTS,
-        ACCOUNTS_SCHEMA,
     )
     publish(
         home,
@@ -221,7 +178,6 @@ def fill(home: Path, client: redis.Redis) -> None:
             device(2, days[2]),
         ],
         DEVICES,
-        DEVICES_SCHEMA,
     )
     push_all(home, client, ACCOUNTS)
     # The clock of the tests is years behind the one by which Redis drops keys.

@@ -12,14 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import psutil
-import pyarrow as pa
+import pyarrow.compute as pc
 import redis
 from werkzeug.test import TestResponse
 
@@ -28,10 +28,10 @@ from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.offline.snapshot import open_snapshot
 from materializer.online.push import PushOptions, push_group
-from materializer.registry import Column, FeatureGroup
+from materializer.registry import FeatureGroup
 from serve import create_app
 from serve.stores.stores import Stores
-from tests.support.group import GROUP
+from tests.support.group import GROUP, make_group, rows_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,53 +40,25 @@ NOW = "2024-01-08T12:00:00Z"
 FIRST = date(2024, 1, 1)
 LAST = date(2024, 1, 7)
 
-
-SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("day", pa.date32()),
-        ("event_count_7d", pa.int64()),
-        ("event_count_30d", pa.int64()),
-        ("last_event_days_ago", pa.int32()),
-        ("event_type_counts", pa.string()),
-        ("available_at", pa.timestamp("us")),
-        ("max_event_ts", pa.timestamp("us")),
-    ]
-)
-
 # A second group: two key columns, one of them a number, and its limits.
-PAIRS = FeatureGroup(
-    name="pairs",
-    unique_id="model.feature_store.pairs",
-    relation_name='"warehouse"."feature_store"."pairs"',
+PAIRS = make_group(
+    "pairs",
+    {
+        "user_id": "string",
+        "item_id": "int64",
+        "day": "date",
+        "clicks": "int64",
+        "share": "double",
+        "known_at": "timestamp",
+    },
     description="One row per (user_id, item_id, day).",
     entity=("user_id", "item_id"),
     available_at="known_at",
     availability_lag_hours=6,
-    partition="day",
-    online=True,
     key_prefix="pairs",
     ttl_days=3,
     max_age_hours=None,
     owner="growth-ml",
-    columns=(
-        Column("user_id", "string"),
-        Column("item_id", "int64"),
-        Column("day", "date"),
-        Column("clicks", "int64"),
-        Column("share", "double"),
-        Column("known_at", "timestamp"),
-    ),
-)
-PAIRS_SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("item_id", pa.int64()),
-        ("day", pa.date32()),
-        ("clicks", pa.int64()),
-        ("share", pa.float64()),
-        ("known_at", pa.timestamp("us")),
-    ]
 )
 
 Rows = Sequence[Mapping[str, object]]
@@ -128,26 +100,16 @@ def pair(user: str, item: int, day: date, **changed: object) -> dict[str, object
     }
 
 
-def publish(
-    home: Path,
-    rows: Iterable[Mapping[str, object]],
-    group: FeatureGroup = GROUP,
-    schema: pa.Schema = SCHEMA,
-) -> None:
+def publish(home: Path, rows: Iterable[Mapping[str, object]], group: FeatureGroup = GROUP) -> None:
     """Replace the days of *rows*, as `materializer publish` does."""
-    table = pa.Table.from_pylist([dict(one) for one in rows], schema=schema)
-    days = sorted(set(table.column("day").to_pylist()))
-
-    def rows_of(day: date) -> pa.Table:
-        return table.filter(pa.compute.equal(table.column("day"), pa.scalar(day)))
-
+    table = rows_table(group, rows)
     catalog = open_catalog(Settings(home), environ={})
     try:
         publish_days(
             catalog,
             group,
-            days=days,
-            rows=rows_of,
+            days=sorted(set(table["day"].to_pylist())),
+            rows=lambda day: table.filter(pc.field("day") == day),
             warehouse_id="warehouse-1",
             ledger_sequence=1,
             allow_removals=True,
@@ -357,10 +319,6 @@ def until(
     while not true():
         assert time.monotonic() < deadline, explain() or "it did not become true in time"
         time.sleep(0.02)
-
-
-def with_meta(**changed: Any) -> FeatureGroup:
-    return replace(GROUP, **changed)
 
 
 def children(pid: int) -> list[int]:

@@ -15,7 +15,6 @@ from tests.serve.conftest import BIG, ODD_IDS
 from tests.serve.support import (
     NOW,
     PAIRS,
-    PAIRS_SCHEMA,
     Application,
     FeatureServer,
     pair,
@@ -282,7 +281,7 @@ def test_nothing_pushed_is_told_and_not_marked_row_by_row(
     tmp_path: Path, redis_server: Server
 ) -> None:
     home = tmp_path / "home"
-    publish(home, [pair("a", 1, date(2024, 1, 7))], PAIRS, PAIRS_SCHEMA)
+    publish(home, [pair("a", 1, date(2024, 1, 7))], PAIRS)
     with Application(home, redis_server.url) as http:
         answer = http.post("/feature-groups/pairs/online", {"keys": [PAIR]})
 

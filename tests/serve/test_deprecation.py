@@ -11,16 +11,14 @@ import pytest
 from tests.serve.support import (
     NOW,
     PAIRS,
-    PAIRS_SCHEMA,
     Answer,
     Application,
     days_of,
     pair,
     publish,
     push_all,
-    with_meta,
 )
-from tests.support.group import GROUP
+from tests.support.group import GROUP, make_group
 from tests.support.server import SERVERS, Server
 
 DATE = "2024-06-01T00:00:00Z"
@@ -33,9 +31,9 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     folder = tmp_path_factory.mktemp("retired")
     running = Server(SERVERS["valkey"], folder / "server")
     home = folder / "home"
-    retired, stays = with_meta(deprecation_date=DATE), replace(PAIRS, ttl_days=None)
+    retired, stays = make_group(deprecation_date=DATE), replace(PAIRS, ttl_days=None)
     publish(home, days_of("user1"), retired)
-    publish(home, [pair("user1", 1, date(2024, 1, 7))], stays, PAIRS_SCHEMA)
+    publish(home, [pair("user1", 1, date(2024, 1, 7))], stays)
     for group in (retired, stays):
         push_all(home, running.client(), group)
     with Application(home, running.url) as asked:

@@ -12,7 +12,7 @@ import pytest
 
 from materializer.config import Settings
 from serve import create_app
-from serve.__main__ import _parser
+from serve.__main__ import program
 from serve.errors import CODES
 from tests.serve.support import ROOT, FeatureServer
 
@@ -74,11 +74,11 @@ def test_the_example_of_a_description_is_that_of_the_code() -> None:
 
 
 def test_every_option_in_the_page_exists() -> None:
-    known = {option for action in _parser()._actions for option in action.option_strings}
+    known = {option for parameter in program.params for option in parameter.opts}
     lines = [line.split("#")[0] for line in SERVING.splitlines()]
     lines = [line for line in lines if line.startswith("feature-server")]
 
     assert lines
     for line in lines:
-        _parser().parse_args(shlex.split(line)[1:])
+        program.make_context("feature-server", shlex.split(line)[1:])
     assert {"--host", "--port", "--workers"} <= known

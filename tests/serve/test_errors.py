@@ -12,7 +12,6 @@ from materializer.online.connection import connect
 from serve.errors import CODES
 from tests.serve.support import (
     PAIRS,
-    PAIRS_SCHEMA,
     Application,
     FeatureServer,
     days_of,
@@ -21,9 +20,8 @@ from tests.serve.support import (
     publish,
     push_all,
     until,
-    with_meta,
 )
-from tests.support.group import GROUP
+from tests.support.group import GROUP, make_group
 from tests.support.server import Server
 
 # Answered by the server on filled stores.
@@ -143,11 +141,11 @@ def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(
     tmp_path: Path, redis_server: Server
 ) -> None:
     home = tmp_path / "home"
-    short = with_meta(ttl_days=2)
+    short = make_group(ttl_days=2)
     publish(home, [*days_of("old", last=date(2024, 1, 5)), *days_of("new")], short)
     push_all(home, redis_server.client(), short, now="2024-01-07T12:00:00Z")
     # The clock of the tests is years behind the one by which Redis drops keys.
-    push_all(home, redis_server.client(), with_meta())
+    push_all(home, redis_server.client(), make_group())
     with Application(home, redis_server.url) as http:
         # Available at 2024-01-06T00:00:00Z, and two days later no more.
         last = http.offline("old", "2024-01-07T23:59:59.999999Z")
@@ -163,7 +161,7 @@ def test_a_project_without_the_routes_group_is_told_so(
     tmp_path: Path, redis_server: Server
 ) -> None:
     home = tmp_path / "home"
-    other = with_meta(key_prefix="features:daily")
+    other = make_group(key_prefix="features:daily")
     publish(home, days_of("a"), other)
     with Application(home, redis_server.url) as http:
         answers = [http.online("a"), http.offline("a", "2024-01-05")]
@@ -182,7 +180,7 @@ def test_a_new_group_does_not_make_the_server_unready(tmp_path: Path, redis_serv
     home = tmp_path / "home"
     publish(home, days_of("a"))
     push_all(home, redis_server.client())
-    publish(home, [pair("a", 1, date(2024, 1, 5))], PAIRS, PAIRS_SCHEMA)
+    publish(home, [pair("a", 1, date(2024, 1, 5))], PAIRS)
     with Application(home, redis_server.url) as http:
         answers = [http.get("/ready").status, http.online("a").status]
         new = http.get("/feature-groups/pairs/online?user_id=a&item_id=1")
@@ -195,7 +193,7 @@ def test_a_store_whose_groups_are_offline_only_is_ready(
     tmp_path: Path, redis_server: Server
 ) -> None:
     home = tmp_path / "home"
-    publish(home, days_of("a"), with_meta(online=False))
+    publish(home, days_of("a"), make_group(online=False))
     with Application(home, redis_server.url) as http:
         assert http.get("/ready").status == 200
 

@@ -26,13 +26,12 @@ from tests.serve.conftest import ODD_IDS
 from tests.serve.support import (
     NOW,
     PAIRS,
-    PAIRS_SCHEMA,
     days_of,
     pair,
     publish,
     push_all,
-    with_meta,
 )
+from tests.support.group import make_group
 from tests.support.server import SERVERS, Server
 
 TOKEN = "secret-Token.1~2+3/4=="
@@ -415,8 +414,8 @@ def test_what_is_not_ours_is_told_the_same(tmp_path: Path) -> None:
     running = Server(SERVERS["valkey"], tmp_path / "server")
     home, client = tmp_path / "home", running.client()
     stays = replace(PAIRS, ttl_days=None)
-    publish(home, days_of("user1"), retired := with_meta(deprecation_date="2024-06-01T00:00:00Z"))
-    publish(home, [pair("user1", 1, date(2024, 1, 7))], stays, PAIRS_SCHEMA)
+    publish(home, days_of("user1"), retired := make_group(deprecation_date="2024-06-01T00:00:00Z"))
+    publish(home, [pair("user1", 1, date(2024, 1, 7))], stays)
     ways = Ways(home, running.url)
     target, other = f"{SHORT}user1", f"{PAIRS_ROUTE}?user_id=user1&item_id=1"
 

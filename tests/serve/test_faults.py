@@ -24,8 +24,8 @@ from tests.serve.support import (
     publish,
     push_all,
     until,
-    with_meta,
 )
+from tests.support.group import make_group
 from tests.support.server import SERVERS, Server
 
 
@@ -200,7 +200,7 @@ def test_a_store_made_anew_under_the_server_is_found(app: Application, home: Pat
 def test_a_new_publish_and_a_changed_registry_are_noticed(app: Application, home: Path) -> None:
     assert app.online("user1").body["stale"] is False
 
-    publish(home, days_of("user1", event_type_counts="9"), with_meta(max_age_hours=1))
+    publish(home, days_of("user1", event_type_counts="9"), make_group(max_age_hours=1))
 
     until(lambda: app.offline("user1").body["features"]["event_type_counts"] == "9", seconds=5)
     until(lambda: app.online("user1").body["stale"] is True, seconds=15)

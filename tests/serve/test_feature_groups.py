@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from datetime import date, datetime
-from decimal import Decimal
-from enum import Enum
+from dataclasses import fields
 from pathlib import Path
 
 from materializer.registry import Column, FeatureGroup
-from serve.routes.feature_groups import PRIVATE, describe, to_json
+from serve.routes.feature_groups import PRIVATE, describe
 from tests.serve.support import (
     PAIRS,
     Application,
@@ -17,9 +14,8 @@ from tests.serve.support import (
     days_of,
     publish,
     until,
-    with_meta,
 )
-from tests.support.group import GROUP
+from tests.support.group import GROUP, make_group
 from tests.support.server import Server
 
 
@@ -75,7 +71,7 @@ def test_nothing_is_listed_before_the_first_publish_and_a_new_group_is_found(
         assert http.get("/feature-groups").body == {"feature_groups": []}
         assert http.get(f"/feature-groups/{GROUP.name}").code == "not_materialized"
 
-        publish(home, days_of("a"), with_meta(owner="someone"))
+        publish(home, days_of("a"), make_group(owner="someone"))
 
         def owner() -> object:
             return http.get(f"/feature-groups/{GROUP.name}").body.get("owner")
@@ -89,26 +85,3 @@ def test_every_field_of_the_registry_is_told_but_names_of_the_warehouse() -> Non
     assert set(told) == {field.name for field in fields(FeatureGroup)} - PRIVATE | {"features"}
     for column in told["columns"]:
         assert set(column) == {field.name for field in fields(Column)}
-
-
-def test_a_field_of_any_kind_has_a_form() -> None:
-    class Kind(Enum):
-        DAY = "day"
-
-    @dataclass(frozen=True)
-    class Inner:
-        since: date
-        at: datetime
-        kind: Kind
-
-    @dataclass(frozen=True)
-    class Outer:
-        inner: tuple[Inner, ...]
-        limits: dict[str, Decimal | None]
-
-    inner = Inner(date(2024, 1, 2), datetime(2024, 1, 2, 3), Kind.DAY)
-
-    assert to_json(Outer((inner,), {"most": Decimal("1.50"), "least": None})) == {
-        "inner": [{"since": "2024-01-02", "at": "2024-01-02T03:00:00Z", "kind": "day"}],
-        "limits": {"most": "1.50", "least": None},
-    }

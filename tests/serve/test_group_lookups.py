@@ -12,15 +12,13 @@ from tests.serve.conftest import ODD_IDS
 from tests.serve.support import (
     NOW,
     PAIRS,
-    PAIRS_SCHEMA,
     Application,
     FeatureServer,
     days_of,
     pair,
     publish,
-    with_meta,
 )
-from tests.support.group import GROUP
+from tests.support.group import GROUP, make_group
 from tests.support.server import Server
 
 DAILY = f"/feature-groups/{GROUP.name}"
@@ -141,7 +139,7 @@ def test_a_group_that_is_kept_offline_is_not_asked_for_online(
     tmp_path: Path, redis_server: Server
 ) -> None:
     home = tmp_path / "home"
-    offline_only = with_meta(online=False)
+    offline_only = make_group(online=False)
     publish(home, days_of("a"), offline_only)
     with Application(home, redis_server.url) as http:
         answer = http.get(f"{DAILY}/online?user_id=a")
@@ -152,7 +150,7 @@ def test_a_group_that_is_kept_offline_is_not_asked_for_online(
 
 def test_a_group_that_was_not_pushed_yet_says_so(tmp_path: Path, redis_server: Server) -> None:
     home = tmp_path / "home"
-    publish(home, [pair("a", 1, date(2024, 1, 7))], PAIRS, PAIRS_SCHEMA)
+    publish(home, [pair("a", 1, date(2024, 1, 7))], PAIRS)
     with Application(home, redis_server.url) as http:
         answer = http.get("/feature-groups/pairs/online?user_id=a&item_id=1")
 

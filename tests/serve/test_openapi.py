@@ -25,10 +25,9 @@ from tests.serve.support import (
     FeatureServer,
     days_of,
     publish,
-    with_meta,
 )
 from tests.serve.test_errors import ASKED
-from tests.support.group import GROUP
+from tests.support.group import GROUP, make_group
 from tests.support.server import Server
 
 Document: TypeAlias = "dict[str, Any]"
@@ -120,10 +119,10 @@ def test_a_group_has_paths_of_its_own_while_it_is_published(
     named = f"/feature-groups/{GROUP.name}"
     with Application(home, redis_server.url) as http:
         empty = http.get("/openapi.json").body["paths"]
-    publish(home, days_of("a"), with_meta(online=False))
+    publish(home, days_of("a"), make_group(online=False))
     with Application(home, redis_server.url) as http:
         offline = http.get("/openapi.json").body["paths"]
-    publish(home, days_of("a"), with_meta(key_prefix="features:daily"))
+    publish(home, days_of("a"), make_group(key_prefix="features:daily"))
     with Application(home, redis_server.url) as http:
         other = http.get("/openapi.json").body["paths"]
 

@@ -22,7 +22,7 @@ from materializer.errors import (
 )
 from serve.errors import ApiError
 from serve.requests.as_of import read_query_time
-from serve.responses import CompactJson, is_expired, is_stale
+from serve.responses import CompactJson, is_stale
 from serve.stores.breaker import Breaker, Deadline
 from serve.stores.directory import Directory
 from tests.serve.support import until
@@ -100,9 +100,9 @@ def test_a_row_is_usable_before_its_ttl_ends_and_not_at_it() -> None:
     group = replace(GROUP, ttl_days=2)
     border = AVAILABLE + timedelta(days=2)
 
-    assert not is_expired(group, AVAILABLE, border - MICROSECOND)
-    assert is_expired(group, AVAILABLE, border)
-    assert not is_expired(GROUP, AVAILABLE, FAR)
+    assert not group.is_expired(AVAILABLE, border - MICROSECOND)
+    assert group.is_expired(AVAILABLE, border)
+    assert not GROUP.is_expired(AVAILABLE, FAR)
 
 
 def test_the_default_group_is_the_single_key_one_with_the_short_prefix() -> None:

@@ -14,7 +14,6 @@ from serve.stores.online import ONLINE_TIMEOUT
 from tests.serve.support import (
     FIRST,
     PAIRS,
-    PAIRS_SCHEMA,
     ROOT,
     Answer,
     FeatureServer,
@@ -119,7 +118,7 @@ def test_a_store_without_the_group_of_the_short_routes_is_served(
     tmp_path: Path, redis_server: Server
 ) -> None:
     home = tmp_path / "home"
-    publish(home, [pair("a", 1, FIRST)], PAIRS, PAIRS_SCHEMA)
+    publish(home, [pair("a", 1, FIRST)], PAIRS)
     with FeatureServer(home, redis_server.url) as http:
         (line,) = (line for line in http.output if "listening on" in line)
         target = line.split()[-1].split(str(http.port))[1]

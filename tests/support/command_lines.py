@@ -7,7 +7,7 @@ import shlex
 import click
 
 from materializer.cli import program as materializer
-from serve.__main__ import _parser as server_parser
+from serve.__main__ import program as server
 
 PROGRAMS = ("materializer", "feature-server")
 
@@ -26,9 +26,7 @@ def _names(command: click.Command) -> set[str]:
 OPTIONS: dict[str, set[str]] = {
     "materializer": _names(materializer),
     **{f"materializer {name}": _names(one) for name, one in materializer.commands.items()},
-    "feature-server": {
-        name for action in server_parser()._actions for name in action.option_strings
-    },
+    "feature-server": _names(server),
 }
 
 
@@ -36,7 +34,7 @@ def parse(line: str) -> None:
     """Parse a line of shell that calls one of the programs; it must be understood."""
     program, *arguments = shlex.split(line.removesuffix("&"), comments=True)
     if program == "feature-server":
-        server_parser().parse_args(arguments)
+        server.make_context(program, arguments)
         return
     with click.Context(materializer, info_name=program) as context:
         name, command, rest = materializer.resolve_command(context, arguments)
