@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +22,6 @@ from urllib.parse import quote
 import psutil
 import pyarrow.compute as pc
 import redis
-from werkzeug.test import TestResponse
 
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
@@ -139,11 +139,16 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer; *body* is its JSON."""
+    """One HTTP answer."""
 
     status: int
     headers: Mapping[str, str]
-    body: Any
+    text: str
+
+    @cached_property
+    def body(self) -> Any:
+        """The JSON of the answer; None for an answer without a body."""
+        return json.loads(self.text) if self.text else None
 
     @property
     def code(self) -> str:
@@ -160,11 +165,19 @@ class Answer:
         return message
 
 
-class Asks:
-    """The lookups, for whatever can be asked."""
+class Http:
+    """Requests, for whatever can answer them."""
 
-    def get(self, target: str, method: str = "GET") -> Answer:
+    def send(self, target: str, method: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         raise NotImplementedError
+
+    def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
+        return self.send(target, method, None, headers)
+
+    def post(self, target: str, body: object, content_type: str = "application/json") -> Answer:
+        """Send a body, as JSON unless it is bytes."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.send(target, "POST", raw, {"Content-Type": content_type})
 
     def online(self, user: str) -> Answer:
         return self.get(f"/features/online/{quote(user, safe='')}")
@@ -173,18 +186,21 @@ class Asks:
         return self.get(f"/features/offline/{quote(user, safe='')}?as_of={quote(as_of, safe='')}")
 
 
-class Application(Asks):
+class Application(Http):
     """The application on real stores, in this process: for what does not depend on the server."""
 
-    def __init__(self, home: Path, redis_url: str | None, *, now: str = NOW) -> None:
+    def __init__(
+        self, home: Path, redis_url: str | None, *, now: str = NOW, token: str | None = None
+    ) -> None:
         self.stores = Stores(Settings(home, parse_time(now), redis_url))
-        self._client = create_app(stores=self.stores).test_client()
+        self._app = create_app(stores=self.stores, token=token)
 
-    def get(self, target: str, method: str = "GET") -> Answer:
-        return _answer(self._client.open(target, method=method))
-
-    def post(self, target: str, body: object) -> Answer:
-        return _answer(self._client.post(target, json=body))
+    def send(self, target: str, method: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        # A client of its own for each request, because threads may send them.
+        client = self._app.test_client()
+        response = client.open(target, method=method, data=body, headers=headers)
+        known = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(response.status_code, known, response.get_data(as_text=True))
 
     def __enter__(self) -> Application:
         return self
@@ -193,12 +209,7 @@ class Application(Asks):
         self.stores.close()
 
 
-def _answer(response: TestResponse) -> Answer:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, response.get_json(silent=True))
-
-
-class FeatureServer(Asks):
+class FeatureServer(Http):
     """The real server, as `feature-server` starts it, in a process of its own."""
 
     def __init__(
@@ -237,15 +248,9 @@ class FeatureServer(Asks):
     def wait_for(self, text: str, seconds: float = 20) -> None:
         until(lambda: text in "".join(self.output), seconds, lambda: "".join(self.output))
 
-    def get(self, target: str, method: str = "GET", **headers: str) -> Answer:
+    def send(self, target: str, method: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         """Send one request, the target exactly as it is."""
-        return ask(self.port, target, method=method, headers=headers)
-
-    def post(self, target: str, body: object, content_type: str = "application/json") -> Answer:
-        """Send a body, as JSON unless it is bytes."""
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": content_type}
-        return ask(self.port, target, method="POST", body=raw, headers=headers)
+        return ask(self.port, target, method=method, body=body, headers=headers)
 
     def terminate(self) -> int:
         """Stop it as an init system does, and tell its exit code."""
@@ -306,7 +311,7 @@ def ask(
         response = connection.getresponse()
         raw = response.read()
         headers = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, headers, json.loads(raw) if raw else None)
+        return Answer(response.status, headers, raw.decode())
     finally:
         connection.close()
 

@@ -159,18 +159,13 @@ def test_probes(http: FeatureServer) -> None:
     assert http.get("/ready").body == {"status": "ready"}
 
 
-def test_online_costs_one_round_trip(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    own = FeatureServer(home, running.url)
-    try:
-        own.online("user1")  # learns the contract
-        watcher = running.client()
-        before = watcher.info("commandstats")
-        for _ in range(10):
-            own.online("user1")
-        after = watcher.info("commandstats")
-    finally:
-        own.close()
+def test_online_costs_one_round_trip(filled: tuple[Path, Server], http: FeatureServer) -> None:
+    http.online("user1")  # learns the contract
+    watcher = filled[1].client()
+    before = watcher.info("commandstats")
+    for _ in range(10):
+        http.online("user1")
+    after = watcher.info("commandstats")
 
     calls = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
     calls.pop("cmdstat_info")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import time
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.serve.payments import KEY, ROUTE, SENT
 from tests.serve.support import (
     ROOT,
+    Application,
     FeatureServer,
+    Http,
     alive,
-    ask,
     children,
     environment,
     kill_worker,
@@ -33,28 +33,22 @@ Scraped = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
-def counted(filled: tuple[Path, Server]) -> Iterator[FeatureServer]:
-    """Give a server that answered nothing yet."""
+def counted(filled: tuple[Path, Server]) -> Iterator[Application]:
+    """Give an application that answered nothing yet."""
     home, running = filled
-    with FeatureServer(home, running.url) as server:
-        yield server
+    with Application(home, running.url) as application:
+        yield application
 
 
-def scrape(port: int, **headers: str) -> Scraped:
+def scrape(http: Http, **headers: str) -> Scraped:
     """Read every sample by its name and its labels, in order."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    try:
-        connection.request("GET", "/metrics", headers=headers)
-        response = connection.getresponse()
-        text = response.read().decode()
-    finally:
-        connection.close()
-    assert response.status == 200, text
-    assert str(response.headers["Content-Type"]).startswith("text/plain; version=")
-    assert response.headers["Cache-Control"] == "no-store"
+    answer = http.get("/metrics", **headers)
+    assert answer.status == 200, answer.text
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert answer.headers["cache-control"] == "no-store"
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(text)
+        for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
 
@@ -73,7 +67,7 @@ def of(scraped: Scraped, name: str) -> dict[tuple[str, ...], float]:
 
 
 def test_the_page_tells_every_metric_with_its_labels(
-    counted: FeatureServer, payments: tuple[Path, Server]
+    counted: Application, payments: tuple[Path, Server]
 ) -> None:
     counted.online("nobody")
     counted.online("user1")
@@ -83,9 +77,9 @@ def test_the_page_tells_every_metric_with_its_labels(
         for name, labels in re.findall(r"^\| `(feature_\w+)` \| ([^|]*) \|", page, re.M)
     }
 
-    with FeatureServer(payments[0], payments[1].url) as server:
+    with Application(payments[0], payments[1].url) as server:
         server.post(ROUTE, {"keys": KEY, "values": SENT})
-        scraped = {**scrape(counted.port), **scrape(server.port)}
+        scraped = {**scrape(counted), **scrape(server)}
     found: dict[str, set[str]] = {}
     for name, labels in scraped:
         if not name.endswith("_created"):
@@ -95,7 +89,7 @@ def test_the_page_tells_every_metric_with_its_labels(
     assert {SUFFIXES.sub("", name): labels for name, labels in told.items()} == found
 
 
-def test_answers_are_counted_by_route_method_and_status(counted: FeatureServer) -> None:
+def test_answers_are_counted_by_route_method_and_status(counted: Application) -> None:
     for _ in range(3):
         counted.online("user1")
     counted.online("nobody")
@@ -105,7 +99,7 @@ def test_answers_are_counted_by_route_method_and_status(counted: FeatureServer) 
     counted.get("/health", method="BREW")
     counted.post("/feature-groups/features_daily/online", b"no json")
 
-    scraped = scrape(counted.port)
+    scraped = scrape(counted)
 
     short = "/features/online/<id>"
     assert of(scraped, "feature_server_requests_total") == {
@@ -124,17 +118,17 @@ def test_answers_are_counted_by_route_method_and_status(counted: FeatureServer) 
     assert buckets["+Inf", "GET", short] == 4
 
 
-def test_ids_never_become_labels(counted: FeatureServer) -> None:
+def test_ids_never_become_labels(counted: Application) -> None:
     for n in range(20):
         counted.online(f"nobody{n}")
         counted.get(f"/feature-groups/group{n}/online?user_id=1")
 
-    assert "nobody" not in str(scrape(counted.port))
-    assert "group1" not in str(scrape(counted.port))
+    assert "nobody" not in str(scrape(counted))
+    assert "group1" not in str(scrape(counted))
 
 
 def test_misses_are_counted_by_reason_in_single_lookups_and_batches(
-    counted: FeatureServer,
+    counted: Application,
 ) -> None:
     counted.online("nobody")
     counted.offline("late", "2024-01-02T00:00:00Z")
@@ -148,15 +142,15 @@ def test_misses_are_counted_by_reason_in_single_lookups_and_batches(
     )
 
     # In order of the labels' names: group, reason, source.
-    assert of(scrape(counted.port), "feature_server_misses_total") == {
+    assert of(scrape(counted), "feature_server_misses_total") == {
         ("features_daily", "unknown_entity", "online"): 3,
         ("features_daily", "not_yet_available", "offline"): 2,
         ("pairs", "expired", "offline"): 1,
     }
 
 
-def test_ages_are_those_of_the_newest_row_at_the_time_of_asking(counted: FeatureServer) -> None:
-    scraped = scrape(counted.port)
+def test_ages_are_those_of_the_newest_row_at_the_time_of_asking(counted: Application) -> None:
+    scraped = scrape(counted)
 
     # The newest day ends twelve hours before the clock of the tests; pairs wait six hours more.
     assert of(scraped, "feature_store_published_age_seconds") == {
@@ -174,11 +168,11 @@ def test_a_store_that_is_away_is_told_and_its_ages_are_not(
     filled: tuple[Path, Server], tmp_path: Path, redis_server: Server
 ) -> None:
     home, _ = filled
-    with FeatureServer(home, redis_server.url) as server:
-        redis_server.kill()
-        scraped = scrape(server.port)
-    with FeatureServer(tmp_path / "empty", filled[1].url) as server:
-        empty = scrape(server.port)
+    redis_server.kill()
+    with Application(home, redis_server.url) as http:
+        scraped = scrape(http)
+    with Application(tmp_path / "empty", filled[1].url) as http:
+        empty = scrape(http)
 
     assert of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 0}
     assert sorted(of(scraped, "feature_store_published_age_seconds")) == [
@@ -189,21 +183,21 @@ def test_a_store_that_is_away_is_told_and_its_ages_are_not(
     assert of(empty, "feature_store_published_age_seconds") == {}
 
 
-def test_any_worker_tells_the_sum_of_all(filled: tuple[Path, Server]) -> None:
+def test_several_workers_answer_and_any_reports_the_sum_of_all(filled: tuple[Path, Server]) -> None:
     home, running = filled
     with FeatureServer(home, running.url, "--workers", "2") as server:
         workers = children(server.pid)
-        asked = 0
+        asked, statuses = 0, set()
         # The kernel gives a connection to either worker, on a busy machine to one for long.
         latest = time.monotonic() + 30
         while asked < 60 or (
             not all(counting(worker) for worker in workers) and time.monotonic() < latest
         ):
-            server.online("user1")
+            statuses.add(server.online("user1").status)
             asked += 1
         told = [
             sample(
-                scrape(server.port),
+                scrape(server),
                 "feature_server_requests_total",
                 route="/features/online/<id>",
                 method="GET",
@@ -213,6 +207,8 @@ def test_any_worker_tells_the_sum_of_all(filled: tuple[Path, Server]) -> None:
         ]
         folders = {path for worker in workers for path in counting(worker)}
 
+    lines = [line for line in server.output if "listening on" in line]
+    assert (statuses, len(lines)) == ({200}, 1)
     assert told == [asked] * 10
     # Both counted, each into files of its own.
     assert len(workers) == 2
@@ -227,7 +223,7 @@ def counting(worker: int) -> set[str]:
     return set(re.findall(r"\S+/feature-server-\S+\.db", maps.read_text()))
 
 
-def test_counts_of_a_replaced_worker_are_kept_until_the_server_ends(
+def test_a_killed_worker_is_replaced_and_its_counts_are_kept_until_the_server_ends(
     filled: tuple[Path, Server],
 ) -> None:
     home, running = filled
@@ -237,18 +233,18 @@ def test_counts_of_a_replaced_worker_are_kept_until_the_server_ends(
         folder = Path(next(iter(counting(worker)))).parent
         kill_worker(server)
         server.online("user1")
-        counts = of(scrape(server.port), "feature_server_requests_total")
+        counts = of(scrape(server), "feature_server_requests_total")
         assert folder.is_dir()
 
     assert counts["GET", "/features/online/<id>", "200"] >= 2
     assert not folder.exists()
 
 
-def test_a_full_disk_cannot_end_a_worker_that_counts(counted: FeatureServer) -> None:
+def test_a_full_disk_cannot_end_a_worker_that_counts(http: FeatureServer) -> None:
     if not Path("/dev/shm").is_dir():
         pytest.skip("no memory to count into here")
-    counted.online("user1")
-    (worker,) = children(counted.pid)
+    http.online("user1")
+    (worker,) = children(http.pid)
 
     assert counting(worker)
     assert all(path.startswith("/dev/shm/") for path in counting(worker))
@@ -256,37 +252,36 @@ def test_a_full_disk_cannot_end_a_worker_that_counts(counted: FeatureServer) -> 
 
 def test_nothing_is_left_of_a_killed_server(filled: tuple[Path, Server]) -> None:
     home, running = filled
-    server = FeatureServer(home, running.url)
-    server.online("user1")
-    (worker,) = children(server.pid)
-    folder = Path(next(iter(counting(worker)))).parent
+    server = FeatureServer(home, running.url, "--workers", "2")
+    workers = children(server.pid)
+    until(lambda: server.online("user1").status and all(map(counting, workers)), seconds=30)
+    (folder,) = {Path(path).parent for worker in workers for path in counting(worker)}
 
     server.kill()
 
-    until(lambda: not alive(worker), seconds=10)
+    until(lambda: not any(map(alive, workers)), seconds=10)
     server.join()
+    assert len(workers) == 2
     assert not folder.exists()
+    with pytest.raises(OSError, match="refused"):
+        server.get("/health")
 
 
 def test_the_token_guards_them_and_what_it_refuses_is_counted(filled: tuple[Path, Server]) -> None:
     home, running = filled
-    with FeatureServer(home, running.url, FEATURE_SERVER_TOKEN=TOKEN) as server:
-        refused = ask(server.port, "/metrics")
-        scraped = scrape(server.port, Authorization=f"Bearer {TOKEN}")
+    with Application(home, running.url, token=TOKEN) as http:
+        refused = http.get("/metrics")
+        scraped = scrape(http, Authorization=f"Bearer {TOKEN}")
 
     assert refused.status == 401
     assert of(scraped, "feature_server_requests_total") == {("GET", "/metrics", "401"): 1}
 
 
-def test_openmetrics_is_given_to_those_who_ask_for_it(counted: FeatureServer) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", counted.port, timeout=20)
-    connection.request("GET", "/metrics", headers={"Accept": "application/openmetrics-text"})
-    response = connection.getresponse()
-    text = response.read().decode()
-    connection.close()
+def test_openmetrics_is_given_to_those_who_ask_for_it(counted: Application) -> None:
+    answer = counted.get("/metrics", Accept="application/openmetrics-text")
 
-    assert str(response.headers["Content-Type"]).startswith("application/openmetrics-text")
-    assert text.endswith("# EOF\n")
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
 
 
 def test_the_environment_of_the_caller_is_not_counted_into(
@@ -298,7 +293,7 @@ def test_the_environment_of_the_caller_is_not_counted_into(
     assert "PROMETHEUS_MULTIPROC_DIR" not in environment(home, running.url)
     with FeatureServer(home, running.url, PROMETHEUS_MULTIPROC_DIR=str(old)) as server:
         server.online("user1")
-        scraped = scrape(server.port)
+        scraped = scrape(server)
 
     assert list(old.iterdir()) == []
     assert of(scraped, "feature_server_requests_total") == {

@@ -323,7 +323,7 @@ def test_the_token_is_told_of_every_route_but_health_where_it_is_asked(
     filled: tuple[Path, Server], document: Document
 ) -> None:
     home, running = filled
-    with FeatureServer(home, running.url, FEATURE_SERVER_TOKEN=TOKEN) as server:
+    with Application(home, running.url, token=TOKEN) as server:
         refused = server.get("/openapi.json")
         asks = server.get("/openapi.json", Authorization=f"Bearer {TOKEN}").body
 

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
+from serve.__main__ import main
 from serve.stores.online import ONLINE_TIMEOUT
 from tests.serve.support import (
     FIRST,
@@ -17,27 +20,41 @@ from tests.serve.support import (
     ROOT,
     Answer,
     FeatureServer,
-    alive,
-    ask,
-    children,
     days_of,
     environment,
     free_port,
-    kill_worker,
     pair,
     publish,
     push_all,
-    until,
 )
 from tests.support.server import Server
 
+Refuse: TypeAlias = Callable[..., str]
 
-def run(home: Path, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Refuse:
+    """Give what calls the command in this process, which must be a usage error, for its message."""
+    monkeypatch.setenv("FEATURE_STORE_HOME", str(tmp_path))
+
+    def call(*options: str, **env: str) -> str:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in env.items():
+                patch.setenv(name, value)
+            assert main(options) == 2
+        return capsys.readouterr().err
+
+    return call
+
+
+def run(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a command that ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "serve", *options],
         cwd=ROOT,
-        env=environment(home, f"redis://127.0.0.1:{free_port()}/0", **env),
+        env=environment(home, f"redis://127.0.0.1:{free_port()}/0"),
         capture_output=True,
         text=True,
         timeout=60,
@@ -54,12 +71,12 @@ def test_help_shows_addresses_settings_and_exit_codes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_other_machines_are_not_served(tmp_path: Path, host: str) -> None:
-    done = run(tmp_path, "--host", host)
+def test_other_machines_are_served_only_with_a_token(refuse: Refuse, host: str) -> None:
+    message = refuse("--host", host)
 
-    assert done.returncode == 2
-    assert "loopback" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert "loopback" in message
+    assert "set FEATURE_SERVER_TOKEN" in message
+    assert len(message.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,18 +91,23 @@ def test_other_machines_are_not_served(tmp_path: Path, host: str) -> None:
         ["--what"],
     ],
 )
-def test_a_wrong_call_is_a_usage_error(tmp_path: Path, options: list[str]) -> None:
-    assert run(tmp_path, *options).returncode == 2
+def test_a_wrong_call_is_a_usage_error(refuse: Refuse, options: list[str]) -> None:
+    assert refuse(*options)
 
 
-def test_a_wrong_setting_is_a_usage_error(tmp_path: Path) -> None:
-    clock = run(tmp_path, now="soon")
-    redis = run(tmp_path, REDIS_URL="localhost:6379")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FEATURE_STORE_NOW", "soon"),
+        ("REDIS_URL", "localhost:6379"),
+        ("FEATURE_SERVER_TOKEN", ""),
+    ],
+)
+def test_a_wrong_setting_is_a_usage_error(refuse: Refuse, name: str, value: str) -> None:
+    message = refuse(**{name: value})
 
-    assert (clock.returncode, redis.returncode) == (2, 2)
-    assert "FEATURE_STORE_NOW" in clock.stderr
-    assert "REDIS_URL" in redis.stderr
-    assert "Traceback" not in clock.stderr + redis.stderr
+    assert message.startswith(f"feature-server: {name}")
+    assert "Traceback" not in message
 
 
 def test_a_taken_port_is_told_in_one_line(http: FeatureServer, tmp_path: Path) -> None:
@@ -142,17 +164,6 @@ def test_other_names_of_this_machine(filled: tuple[Path, Server], host: str) -> 
     assert done.stdout.strip() == '{"status":"ok"}'
 
 
-def test_several_workers_answer_and_say_so_once(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    with FeatureServer(home, running.url, "--workers", "2") as http:
-        statuses = {http.online("user1").status for _ in range(40)}
-        time.sleep(0.5)
-        said = [line for line in http.output if "listening on" in line]
-
-    assert statuses == {200}
-    assert len(said) == 1
-
-
 def test_sigterm_lets_a_request_in_flight_end(tmp_path: Path, redis_server: Server) -> None:
     home = tmp_path / "home"
     publish(home, days_of("user1"))
@@ -173,25 +184,3 @@ def test_sigterm_lets_a_request_in_flight_end(tmp_path: Path, redis_server: Serv
     assert code == 0
     assert [answer.code for answer in got] == ["store_unavailable"]
     assert http.output[-1] == "feature-server: stopped\n"
-
-
-def test_workers_end_with_a_killed_parent(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    http = FeatureServer(home, running.url, "--workers", "2")
-    workers = children(http.pid)
-    assert len(workers) == 2
-
-    http.kill()
-
-    until(lambda: not any(alive(pid) for pid in workers), seconds=10)
-    http.join()
-    with pytest.raises(OSError, match="refused"):
-        ask(http.port, "/health")
-
-
-def test_a_killed_worker_is_replaced(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    with FeatureServer(home, running.url) as http:
-        kill_worker(http)
-
-        assert http.online("user1").status == 200

@@ -30,7 +30,7 @@ from tests.serve.payments import (
     VIEW,
     put,
 )
-from tests.serve.support import NOW, Answer, Application, FeatureServer, until
+from tests.serve.support import NOW, Answer, Application, Http, until
 from tests.serve.test_metrics import of, scrape
 from tests.support.server import SERVERS, Server
 
@@ -45,11 +45,11 @@ VECTOR = [2.0, 1, 0, "1.50", True, [0.5, None], 0, 9.99, 7, *SENT.values()]
 
 
 @pytest.fixture(scope="module")
-def http(payments: tuple[Path, Server]) -> Iterator[FeatureServer]:
-    """Give the real server. Only ask it."""
+def http(payments: tuple[Path, Server]) -> Iterator[Application]:
+    """Give the application. Only ask it."""
     home, running = payments
-    with FeatureServer(home, running.url) as server:
-        yield server
+    with Application(home, running.url) as application:
+        yield application
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +71,13 @@ def own(payments: tuple[Path, Server], spare: Server) -> Iterator[tuple[redis.Re
         yield client, application
 
 
-def ask(http: Any, key: Mapping[str, Any] = KEY, **values: Any) -> Answer:
+def ask(http: Http, key: Mapping[str, Any] = KEY, **values: Any) -> Answer:
     """Ask for one vector, with a value of everything that only a request can bring."""
-    answer: Answer = http.post(ROUTE, {"keys": key, "values": {**SENT, **values}})
-    return answer
+    return http.post(ROUTE, {"keys": key, "values": {**SENT, **values}})
 
 
-def ask_many(http: Any, *keys: Mapping[str, Any], **more: Any) -> Answer:
-    answer: Answer = http.post(ROUTE, {"keys": keys, "values": [SENT] * len(keys), **more})
-    return answer
+def ask_many(http: Http, *keys: Mapping[str, Any], **more: Any) -> Answer:
+    return http.post(ROUTE, {"keys": keys, "values": [SENT] * len(keys), **more})
 
 
 def part(answer: Answer, name: str) -> Any:
@@ -90,7 +88,7 @@ def part(answer: Answer, name: str) -> Any:
 # Answers
 
 
-def test_one_vector_is_answered_whole(http: FeatureServer) -> None:
+def test_one_vector_is_answered_whole(http: Application) -> None:
     fresh = {"available_at": AT, "stale": False, "missing": None}
 
     answer = ask(http)
@@ -115,7 +113,7 @@ def test_one_vector_is_answered_whole(http: FeatureServer) -> None:
     ]
 
 
-def test_many_vectors_keep_order_and_duplicates(http: FeatureServer) -> None:
+def test_many_vectors_keep_order_and_duplicates(http: Application) -> None:
     other = {**KEY, "sender": "nil"}
 
     answer = ask_many(http, KEY, other, KEY)
@@ -130,25 +128,25 @@ def test_many_vectors_keep_order_and_duplicates(http: FeatureServer) -> None:
     }
 
 
-def test_a_group_joined_twice_is_read_for_each_of_its_keys(http: FeatureServer) -> None:
+def test_a_group_joined_twice_is_read_for_each_of_its_keys(http: Application) -> None:
     answer = ask(http, {"sender": "bob", "receiver": "ann", "device": 1})
 
     assert (part(answer, "sender_level__tin"), part(answer, "receiver_level__gold")) == (1, 1)
     assert (part(answer, "sender_score"), part(answer, "receiver_score")) == ("9.99", 1.5)
 
 
-def test_a_number_as_a_key_may_be_sent_as_its_text(http: FeatureServer) -> None:
+def test_a_number_as_a_key_may_be_sent_as_its_text(http: Application) -> None:
     assert ask(http, {**KEY, "device": "1"}).body == ask(http).body
 
 
-def test_no_keys_have_no_vectors(http: FeatureServer) -> None:
+def test_no_keys_have_no_vectors(http: Application) -> None:
     answer = ask_many(http)
 
     assert (answer.status, answer.body["vectors"], answer.body["missing"]) == (200, [], [])
     assert answer.body["columns"] == COLUMNS
 
 
-def test_ten_thousand_rows_are_answered_and_one_more_is_refused(http: FeatureServer) -> None:
+def test_ten_thousand_rows_are_answered_and_one_more_is_refused(http: Application) -> None:
     most = ask_many(http, *[KEY] * MOST_ROWS)
     more = ask_many(http, *[KEY] * (MOST_ROWS + 1))
 
@@ -159,7 +157,7 @@ def test_ten_thousand_rows_are_answered_and_one_more_is_refused(http: FeatureSer
 
 @pytest.mark.parametrize("rows", [1, 500])
 def test_a_warm_server_reads_everything_with_one_command(
-    payments: tuple[Path, Server], http: FeatureServer, rows: int
+    payments: tuple[Path, Server], http: Application, rows: int
 ) -> None:
     ask(http)
     client = payments[1].client()
@@ -174,7 +172,7 @@ def test_a_warm_server_reads_everything_with_one_command(
 # As of a time
 
 
-def test_as_of_answers_from_the_rows_that_were_available_then(http: FeatureServer) -> None:
+def test_as_of_answers_from_the_rows_that_were_available_then(http: Application) -> None:
     body = {"keys": KEY, "values": SENT, "as_of": "2024-01-04T00:00:00Z"}
 
     answer = http.post(ROUTE, body)
@@ -183,7 +181,7 @@ def test_as_of_answers_from_the_rows_that_were_available_then(http: FeatureServe
     assert answer.body["vector"] == [0.0, *VECTOR[1:8], 3, *VECTOR[9:]]
 
 
-def test_now_is_the_same_from_both_stores(http: FeatureServer) -> None:
+def test_now_is_the_same_from_both_stores(http: Application) -> None:
     keys = [
         {"sender": sender, "receiver": receiver, "device": 1}
         for sender in ("ann", "bob", "nil", "nobody")
@@ -205,7 +203,7 @@ def test_now_is_the_same_from_both_stores(http: FeatureServer) -> None:
         (5, "bad_as_of"),
     ],
 )
-def test_a_time_that_cannot_be_is_told(http: FeatureServer, as_of: object, code: str) -> None:
+def test_a_time_that_cannot_be_is_told(http: Application, as_of: object, code: str) -> None:
     answer = http.post(ROUTE, {"keys": KEY, "values": SENT, "as_of": as_of})
 
     assert (answer.status, answer.code) == (400, code)
@@ -214,7 +212,7 @@ def test_a_time_that_cannot_be_is_told(http: FeatureServer, as_of: object, code:
 # Rows that are missing
 
 
-def test_a_missing_row_under_null_is_null_through_the_transforms(http: FeatureServer) -> None:
+def test_a_missing_row_under_null_is_null_through_the_transforms(http: Application) -> None:
     answer = ask(http, {**KEY, "sender": "nobody"})
 
     assert answer.body["vector"] == [None, 0, 0, None, None, None, *VECTOR[6:]]
@@ -225,7 +223,7 @@ def test_a_missing_row_under_null_is_null_through_the_transforms(http: FeatureSe
     }
 
 
-def test_a_missing_row_under_impute_leaves_nothing_null(http: FeatureServer) -> None:
+def test_a_missing_row_under_impute_leaves_nothing_null(http: Application) -> None:
     answer = ask(http, {**KEY, "receiver": "nobody"})
 
     assert (part(answer, "receiver_level__gold"), part(answer, "receiver_score")) == (0, 2.5)
@@ -243,7 +241,7 @@ def test_a_missing_row_under_impute_leaves_nothing_null(http: FeatureServer) -> 
     ],
 )
 def test_a_missing_row_under_error_is_no_vector(
-    http: FeatureServer, number: int, as_of: str | None, code: str, said: str
+    http: Application, number: int, as_of: str | None, code: str, said: str
 ) -> None:
     bad = {**KEY, "device": number}
 
@@ -256,14 +254,14 @@ def test_a_missing_row_under_error_is_no_vector(
     assert many.body["groups"]["devices"]["missing"] == [code]
 
 
-def test_among_many_only_the_row_without_its_group_has_no_vector(http: FeatureServer) -> None:
+def test_among_many_only_the_row_without_its_group_has_no_vector(http: Application) -> None:
     answer = ask_many(http, KEY, {**KEY, "device": 3}, KEY)
 
     assert answer.body["vectors"] == [VECTOR, None, VECTOR]
     assert answer.body["missing"] == [None, "unknown_entity", None]
 
 
-def test_a_row_is_not_missing_when_the_request_brings_all_of_it(http: FeatureServer) -> None:
+def test_a_row_is_not_missing_when_the_request_brings_all_of_it(http: Application) -> None:
     answer = ask(http, {**KEY, "device": 3}, uses=4)
 
     assert part(answer, "uses") == 4
@@ -305,14 +303,14 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
     ],
 )
 def test_a_value_of_a_request_counts_in_its_published_form(
-    http: FeatureServer, name: str, sent: Any, told: object
+    http: Application, name: str, sent: Any, told: object
 ) -> None:
     value = part(ask(http, **{name: sent}), name)
 
     assert (value, type(value)) == (told, type(told))
 
 
-def test_a_category_of_a_request_counts(http: FeatureServer) -> None:
+def test_a_category_of_a_request_counts(http: Application) -> None:
     vectors = [ask(http, sender_level=level).body["vector"][1:3] for level in ("tin", "lead", None)]
 
     assert vectors == [[0, 1], [0, 0], [0, 0]]
@@ -367,7 +365,7 @@ A_DECIMAL = "a decimal(9,2), as a string or a whole number"
     ],
 )
 def test_a_value_that_a_feature_cannot_have_is_refused(
-    http: FeatureServer, name: str, sent: Any, form: str
+    http: Application, name: str, sent: Any, form: str
 ) -> None:
     answer = ask(http, **{name: sent})
 
@@ -375,7 +373,7 @@ def test_a_value_that_a_feature_cannot_have_is_refused(
     assert answer.message == f"values: {name} is not {form}"
 
 
-def test_a_feature_that_no_group_has_must_be_sent(http: FeatureServer) -> None:
+def test_a_feature_that_no_group_has_must_be_sent(http: Application) -> None:
     rest = {name: value for name, value in SENT.items() if name != "memo"}
 
     answer = http.post(ROUTE, {"keys": KEY, "values": rest})
@@ -426,7 +424,7 @@ MANY = {"keys": [KEY], "values": [SENT]}
     ],
 )
 def test_a_body_that_cannot_be_answered_is_refused(
-    http: FeatureServer, body: object, said: str
+    http: Application, body: object, said: str
 ) -> None:
     answer = http.post(ROUTE, body)
 
@@ -435,14 +433,14 @@ def test_a_body_that_cannot_be_answered_is_refused(
 
 
 @pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"keys":' * 50_000, b"{", b"\xff", b"1" * 9999])
-def test_a_body_that_is_no_json_is_refused(http: FeatureServer, raw: bytes) -> None:
+def test_a_body_that_is_no_json_is_refused(http: Application, raw: bytes) -> None:
     answer = http.post(ROUTE, raw)
 
     assert (answer.status, answer.code) == (400, "bad_request")
     assert len(answer.message) < 200
 
 
-def test_a_message_does_not_repeat_a_long_name(http: FeatureServer) -> None:
+def test_a_message_does_not_repeat_a_long_name(http: Application) -> None:
     long = "x" * 100_000
     answers = [
         http.post(ROUTE, {**ONE, "version": long}),
@@ -456,7 +454,7 @@ def test_a_message_does_not_repeat_a_long_name(http: FeatureServer) -> None:
     assert max(len(answer.message) for answer in answers) < 500
 
 
-def test_a_number_beyond_64_bits_is_no_key_of_any_row(http: FeatureServer) -> None:
+def test_a_number_beyond_64_bits_is_no_key_of_any_row(http: Application) -> None:
     key = {**KEY, "device": 10**30}
 
     answers = [ask_many(http, key, as_of=as_of) for as_of in (None, NOW)]
@@ -470,7 +468,7 @@ def test_a_number_beyond_64_bits_is_no_key_of_any_row(http: FeatureServer) -> No
 @pytest.mark.parametrize(
     "name", ["nothing", f"{VIEW}:{FIRST}", "_meta", "a%20b", "%00", "%F0%9F%98%80", "payments%0A"]
 )
-def test_a_view_that_is_not_there_is_told(http: FeatureServer, name: str) -> None:
+def test_a_view_that_is_not_there_is_told(http: Application, name: str) -> None:
     answer = http.post(f"/feature-views/{name}/vector", ONE)
 
     assert (answer.status, answer.code) == (404, "unknown_view")
@@ -478,7 +476,7 @@ def test_a_view_that_is_not_there_is_told(http: FeatureServer, name: str) -> Non
 
 
 @pytest.mark.parametrize("wanted", ["00000000", "", "x:y", "\ud800", "*"])
-def test_a_version_that_is_not_there_is_a_conflict(http: FeatureServer, wanted: str) -> None:
+def test_a_version_that_is_not_there_is_a_conflict(http: Application, wanted: str) -> None:
     answer = http.post(ROUTE, {**ONE, "version": wanted})
 
     assert (answer.status, answer.code) == (409, "version_gone")
@@ -528,37 +526,36 @@ def test_a_version_that_is_forgotten_is_gone_at_once(
 
 
 def test_every_answer_is_of_one_version_while_it_changes(
-    own: tuple[redis.Redis, Application], payments: tuple[Path, Server], spare: Server
+    own: tuple[redis.Redis, Application],
 ) -> None:
-    client, _ = own
+    client, http = own
     # The shapes differ too, so that a mixture could not be missed.
     levels = {"categories": ["gold", "lead", "tin"]}
     wider = _with_step(SECOND_VERSION, "sender_level", "one_hot_encode", levels)
     vectors = {FIRST: VECTOR, wider.id: [0.0, 1, 0, *VECTOR[2:]]}
     put(client, FIRST_VERSION, wider)
-    seen: list[Answer] = []
+    seen: list[tuple[Answer, Answer]] = []
     ended = threading.Event()
 
-    with FeatureServer(payments[0], spare.url) as http:
+    def go_on_asking() -> None:
+        while not ended.is_set():
+            seen.append((ask(http), http.post(ROUTE, {**ONE, "version": FIRST})))
 
-        def go_on_asking() -> None:
-            while not ended.is_set():
-                seen.append(ask(http))
-                seen.append(http.post(ROUTE, {**ONE, "version": FIRST}))
+    askers = [threading.Thread(target=go_on_asking) for _ in range(4)]
+    for asker in askers:
+        asker.start()
+    for _ in range(8):
+        put(client, wider, FIRST_VERSION)
+        put(client, FIRST_VERSION, wider)
+    ended.set()
+    for asker in askers:
+        asker.join()
 
-        askers = [threading.Thread(target=go_on_asking) for _ in range(4)]
-        for asker in askers:
-            asker.start()
-        for _ in range(8):
-            put(client, wider, FIRST_VERSION)
-            put(client, FIRST_VERSION, wider)
-        ended.set()
-        for asker in askers:
-            asker.join()
-
-    assert {answer.status for answer in seen} == {200}
-    assert {answer.body["version"] for answer in seen[::2]} == set(vectors)
-    assert all(answer.body["vector"] == vectors[answer.body["version"]] for answer in seen)
+    answers = [answer for pair in seen for answer in pair]
+    assert {answer.status for answer in answers} == {200}
+    assert {newest.body["version"] for newest, _ in seen} == set(vectors)
+    assert {pinned.body["version"] for _, pinned in seen} == {FIRST}
+    assert all(answer.body["vector"] == vectors[answer.body["version"]] for answer in answers)
 
 
 def _with_step(
@@ -736,7 +733,7 @@ def test_a_value_that_its_column_cannot_have_is_told(
 
 def test_the_token_guards_vectors(payments: tuple[Path, Server]) -> None:
     home, running = payments
-    with FeatureServer(home, running.url, FEATURE_SERVER_TOKEN="s3cret") as http:
+    with Application(home, running.url, token="s3cret") as http:
         refused = [http.post(ROUTE, ONE), http.get("/feature-views"), http.get(ROUTE[:-7])]
 
     assert [(answer.status, answer.code) for answer in refused] == [(401, "unauthorized")] * 3
@@ -746,7 +743,7 @@ def test_requests_are_counted_by_route_and_missing_rows_by_group(
     payments: tuple[Path, Server],
 ) -> None:
     home, running = payments
-    with FeatureServer(home, running.url) as http:
+    with Application(home, running.url) as http:
         ask(http)
         ask(http, {**KEY, "device": 3})
         ask_many(http, KEY, {**KEY, "sender": "nobody", "device": 3})
@@ -754,7 +751,7 @@ def test_requests_are_counted_by_route_and_missing_rows_by_group(
         http.post("/feature-views/payments/vector", {**ONE, "version": "00000000"})
         http.post("/feature-views/nothing/vector", ONE)
         http.get("/feature-views/payments")
-        scraped = scrape(http.port)
+        scraped = scrape(http)
 
     # In order of the labels' names.
     route = "/feature-views/<view>/vector"
