@@ -24,7 +24,7 @@ from materializer.registry import FeatureGroup, Registry
 from materializer.training.publish import Publishing, publish_training_set
 from materializer.views.publish import publish_view
 from materializer.warehouse.gate import require_as_built, require_green
-from materializer.warehouse.reader import Warehouse, open_warehouse
+from materializer.warehouse.reader import open_warehouse
 from materializer.warehouse.records import BuiltDay
 
 
@@ -63,7 +63,7 @@ def publish(
     catalog = open_catalog(settings)
     refused: set[str] = set()
     outcomes: list[Outcome] = []
-    with open_warehouse(settings.warehouse, registry, wait=wait, on_wait=console.note) as warehouse:
+    with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
         work = Publishing(registry, warehouse, catalog, settings, console, project_dir, refused)
         for name, step in _steps(groups, work, allow_removals, training_sets):
             outcome = attempt("publish", name, console, step)
@@ -89,8 +89,8 @@ def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) 
     started = time.perf_counter()
     warehouse, console, name = work.warehouse, work.console, group.name
     require_green(name, group.unique_id, work.registry, warehouse)
-    group = _as_built(group, warehouse)
     built = warehouse.built_days(group.unique_id)
+    group = _as_built(group, built)
     warehouse_id = warehouse.warehouse_id()
     waiting = unpublished(built, last_published(work.catalog, name), warehouse_id)
     require_as_built(group, waiting, warehouse)
@@ -128,22 +128,20 @@ def unpublished(
     ]
 
 
-def _as_built(group: FeatureGroup, warehouse: Warehouse) -> FeatureGroup:
+def _as_built(group: FeatureGroup, days: Sequence[BuiltDay]) -> FeatureGroup:
     """
     Return the group with the lag that its rows have, which a var may have set.
 
     Raises:
         GateRed: The rows could be used before their day is over.
     """
-    hours = warehouse.lag_hours(group.unique_id)
-    if hours is None:
+    if not days:
         return group
+    hours = max(days, key=lambda built: built.sequence).lag_hours
     if hours < 0:
-        raise GateRed(
-            model=group.name,
-            reasons=[
-                f"availability_lag_hours is {hours}: its rows could be used before their day is "
-                "over; set the true lag and run: dbt build"
-            ],
+        reason = (
+            f"availability_lag_hours is {hours}: its rows could be used before their day is over; "
+            "set the true lag and run: dbt build"
         )
+        raise GateRed(model=group.name, reasons=[reason])
     return replace(group, availability_lag_hours=hours)

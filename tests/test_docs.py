@@ -14,11 +14,9 @@ import yaml
 
 from materializer.errors import EXIT_CODES
 from materializer.online import codec
-from materializer.registry import Contract, FeatureGroup, GateTest
+from materializer.registry import Contract, FeatureGroup
 from materializer.registry.meta import COLUMN_KEYS, TRAINING_KEYS, VIEW_KEYS
 from materializer.registry.types import published_type
-from materializer.warehouse.gate import objections
-from materializer.warehouse.records import Verdict
 from tests.support import oracle
 from tests.support.command_lines import OPTIONS, PROGRAMS, parse
 
@@ -280,13 +278,8 @@ def messages() -> list[str]:
 def source() -> str:
     """Return all source text, with the pieces of each literal joined."""
     text = re.sub(r'"\s*\n\s*f?"', "", read([*PYTHON, *SQL]))
-    text = re.sub(r'"\s*\n?\s*~ "', "", text).replace("''", "'").replace("{{{{", "{{")
-    test = GateTest("test", "test", ("model",))
-    said = [
-        objections("model", [test], [Verdict("test", "model", 1, status, None)], {"model": 1})
-        for status in ("fail", "error", "skipped")
-    ]
-    return text + str(said)
+    text = re.sub(r'"\s*\n?\s*~ "', "", text)
+    return text.replace("''", "'").replace("{{{{", "{{")
 
 
 @pytest.mark.parametrize("message", messages())

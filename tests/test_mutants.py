@@ -69,7 +69,7 @@ def test_the_page_has_every_mutant() -> None:
 # The judgement
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
-GATE = BY_NAME["unguarded_model_published"]
+KEY = BY_NAME["colon_in_an_id_not_encoded"]
 JOIN = BY_NAME["inner_for_left_join"]
 
 
@@ -77,11 +77,11 @@ def test_only_the_named_test_turned_red_by_what_it_checks_is_a_catch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mutants = [
-        GATE,
-        replace(GATE, name="changes_nothing", replace=f"{GATE.find}  # as before"),
-        replace(GATE, name="no_python", replace="if not guarding"),
-        replace(GATE, name="falls_over", replace="if not guarding.nothing:"),
-        replace(GATE, name="fits_nowhere", find=f"{GATE.find} at all"),
+        KEY,
+        replace(KEY, name="changes_nothing", replace=f"str({KEY.find})"),
+        replace(KEY, name="no_python", replace="quote(part"),
+        replace(KEY, name="falls_over", replace='quote(part.nothing, safe="")'),
+        replace(KEY, name="fits_nowhere", find=f"{KEY.find} at all"),
         JOIN,
         replace(JOIN, name="seen_by_another_test", caught_by="training_data_sees_no_future"),
         replace(JOIN, name="no_sql", replace="left join of any kind"),
@@ -92,7 +92,7 @@ def test_only_the_named_test_turned_red_by_what_it_checks_is_a_catch(
     lines = capsys.readouterr().out.splitlines()
     told = [re.match(r"(\w+) \d/8 (\w+) ", line) for line in lines]
     assert {found[2]: found[1] for found in told if found} == {
-        GATE.name: "caught",
+        KEY.name: "caught",
         "changes_nothing": "SURVIVED",
         "no_python": "BROKEN",
         "falls_over": "BROKEN",
@@ -103,12 +103,12 @@ def test_only_the_named_test_turned_red_by_what_it_checks_is_a_catch(
     }
     # In the end once more, what is to be looked at.
     [survivor] = [line for line in lines if re.match(r"SURVIVED \d/6 changes_nothing ", line)]
-    assert survivor.endswith(f" in {GATE.file}: {GATE.caught_by} stayed green")
+    assert survivor.endswith(f" in {KEY.file}: {KEY.caught_by} stayed green")
     assert code == 1
 
 
 def test_every_mutant_caught_is_a_success(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([GATE], jobs=1, as_json=True) == 0
+    assert run([KEY], jobs=1, as_json=True) == 0
 
     [document] = capsys.readouterr().out.splitlines()
     assert json.loads(document)["mutants"][0]["outcome"] == "caught"
@@ -117,7 +117,7 @@ def test_every_mutant_caught_is_a_success(capsys: pytest.CaptureFixture[str]) ->
 def test_nothing_is_proved_by_a_test_that_is_red_without_any_mutant(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    nowhere = replace(GATE, caught_by="tests/materializer/test_gate.py::test_that_is_not_there")
+    nowhere = replace(KEY, caught_by="tests/materializer/test_gate.py::test_that_is_not_there")
 
     assert run([nowhere], jobs=1, as_json=False) == 1
 

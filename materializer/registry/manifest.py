@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -26,9 +25,6 @@ Node = Mapping[str, Any]
 
 # What might be taken for a group; of these only models can be one.
 _TABLES = ("model", "seed", "snapshot")
-
-# A model that heals says it in the hook that plans its days.
-_WINDOW = re.compile(r"plan_days\(.*window_days\s*=\s*(\d+)")
 
 
 def read_manifest(path: Path) -> Registry:
@@ -78,7 +74,6 @@ def read_manifest(path: Path) -> Registry:
         views={view.name: view for view in read_views},
         gate=tuple(_gate_tests(nodes)),
         records={node["name"]: node["relation_name"] for node in records.values()},
-        windows=dict(_windows(nodes)),
         checksum=hashlib.sha256(raw).hexdigest(),
         place=next(((n["database"], n["schema"]) for n in records.values()), None),
         runs=read_runs(path.with_name("run_results.json")),
@@ -110,10 +105,3 @@ def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:
                     if ref.startswith(("model.", "seed."))
                 ),
             )
-
-
-def _windows(nodes: Mapping[str, Node]) -> Iterator[tuple[str, int]]:
-    for node in nodes.values():
-        for hook in node["config"].get("pre-hook", ()):
-            if (found := _WINDOW.search(hook["sql"])) is not None:
-                yield node["unique_id"], int(found[1])

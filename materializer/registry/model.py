@@ -298,8 +298,6 @@ class Registry:
         training_sets: Training sets by name.
         gate: Gate tests.
         records: Quoted relations of the record tables (`build_ledger`, `gate_verdicts`, ...).
-        windows: Of each model that heals, by dbt's id, how many days of events, its own included,
-            one day depends on.
         checksum: SHA-256 of the manifest file.
         place: Database and schema of the records, which are those of dbt's target; None without.
         runs: What the newest dbt command said, by dbt's id of the model.
@@ -312,7 +310,6 @@ class Registry:
     training_sets: Mapping[str, TrainingSet]
     gate: tuple[GateTest, ...]
     records: Mapping[str, str]
-    windows: Mapping[str, int]
     checksum: str
     place: tuple[str, str] | None = None
     runs: Mapping[str, LastRun] = field(default_factory=dict)

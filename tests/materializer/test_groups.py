@@ -81,7 +81,6 @@ REGISTRY = Registry(
     training_sets={},
     gate=(GateTest("test.shop.unique", "visits_are_unique", (NEW.unique_id,)),),
     records={},
-    windows={},
     checksum="",
     runs={NEW.unique_id: LastRun("success", "2025-12-31T01:02:03Z", 0.5)},
     warehouse_types={NEW.unique_id: {"spent": "DECIMAL(9,2)"}},

@@ -39,7 +39,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def registry(place: tuple[str, str] | None) -> Registry:
-    return Registry({}, {}, (), {}, {}, "", place)
+    return Registry({}, {}, (), {}, "", place)
 
 
 def test_the_target_is_the_profiles_own_unless_named(project: Path) -> None:

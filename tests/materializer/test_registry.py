@@ -285,8 +285,8 @@ def test_the_records_are_where_the_project_says(registry: Registry) -> None:
     assert dict(registry.records) == {
         name: f'"warehouse"."feature_store"."{name}"'
         for name in (
-            *("build_plan", "build_ledger", "built_sql", "gate_verdicts", "input_files"),
-            "warehouse",
+            *("build_plan", "build_ledger", "built_sql", "day_status", "gate_objections"),
+            *("gate_tests", "gate_verdicts", "input_files", "warehouse"),
         )
     }
 

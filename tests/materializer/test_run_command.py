@@ -111,7 +111,7 @@ def test_a_run_waits_for_a_build_that_holds_the_warehouse(store: Store) -> None:
     done.assert_code(3)
     assert "features_daily" in done.out
     assert "training_data: not published" in done.err
-    assert "spoke of an older build" in done.err
+    assert "last ran on an older build" in done.err
     assert store.online() == newest(expected())
 
 

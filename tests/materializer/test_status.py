@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from materializer.build_status import BuildStatus, frozen
 from materializer.offline.catalog import open_catalog, spans_name
 from materializer.offline.publish import last_published
 from materializer.offline.removals import least_losses
-from materializer.registry import read_manifest
-from materializer.warehouse.records import BuiltDay
 from tests.support.dbt import Project
 from tests.support.server import Server
 from tests.support.store import (
@@ -139,7 +136,7 @@ def test_a_red_gate_is_told_with_its_tests(store: Store) -> None:
     )
 
     test = "features_daily_is_unique"
-    reason = f"{test} said fail (2 rows); see: dbt test --select {test}"
+    reason = f"{test} failed (2 rows); see: dbt test --select {test}"
     assert _group(store)["gate"] == [reason]
     assert f"  gate       red\n    {reason}\n" in store.do("status").out
 
@@ -175,7 +172,7 @@ def test_a_publish_that_did_not_end_is_told(store: Store) -> None:
     catalog.close()
 
     assert _group(store)["published"]["problem"] == (
-        "a publish did not end; run: materializer publish"
+        "the last publish was interrupted; run: materializer publish"
     )
     store.do("publish").assert_code(0)
     assert _group(store)["published"] == FRESH
@@ -262,50 +259,6 @@ def test_days_of_a_range_and_of_a_plain_build_are_built_by_the_same_sql(
     sql = "select distinct model_checksum from feature_store.build_ledger where day is not null"
     assert len(built.query(sql)) == 1
     assert backfilled[0].query(sql) == built.query(sql)
-
-
-def _day(day: str, first_event: str | None, checksum: str = "new") -> BuiltDay:
-    at = datetime(2024, 3, 31, tzinfo=timezone.utc)
-    first = None if first_event is None else date.fromisoformat(first_event)
-    sequence = 2 if checksum == "new" else 1
-    return BuiltDay(date.fromisoformat(day), sequence, 8, checksum, "8:1", first, at)
-
-
-@pytest.mark.parametrize(
-    ("day", "then", "now", "is_frozen"),
-    [
-        # The window of 31 days reaches from 2024-02-24 to 2024-03-25.
-        ("2024-03-25", "2024-02-24", "2024-02-25", True),
-        ("2024-03-26", "2024-02-24", "2024-02-25", False),
-        ("2024-03-25", "2024-02-25", "2024-02-25", False),
-        ("2024-03-25", None, "2024-02-25", False),
-        ("2024-03-25", "2024-02-24", None, False),
-    ],
-)
-def test_a_day_is_frozen_when_its_window_reaches_before_the_events_that_are_kept(
-    day: str, then: str | None, now: str | None, is_frozen: bool
-) -> None:
-    built = _day(day, then)
-    first = None if now is None else date.fromisoformat(now)
-    assert frozen([built], first, 31) == ([built.day] if is_frozen else [])
-    assert frozen([built], first, None) == []
-
-
-def test_a_frozen_day_is_not_among_the_commands() -> None:
-    days = [
-        _day("2024-03-28", None, "old"),
-        _day("2024-03-29", None, "old"),
-        _day("2024-03-30", None),
-    ]
-    standing = BuildStatus(days=days, first_event=days[0].day, frozen=[days[0].day])
-
-    assert standing.commands(datetime(2024, 3, 31, tzinfo=timezone.utc)) == [
-        "dbt build --vars '{start_date: 2024-03-29, end_date: 2024-03-29}'  # built by older SQL"
-    ]
-
-
-def test_the_window_of_a_group_is_that_of_its_model(built: Project) -> None:
-    assert read_manifest(built.target / "manifest.json").windows == {MODEL: 31}
 
 
 @pytest.fixture(scope="module")
@@ -409,7 +362,7 @@ def test_a_training_set_with_a_red_gate_says_why(store: Store) -> None:
     )
 
     test = "training_data_is_covered"
-    reason = f"{test} said fail (1 row); see: dbt test --select {test}"
+    reason = f"{test} failed (1 row); see: dbt test --select {test}"
     assert f"  gate       red\n    {reason}\n  published  nothing yet\n" in store.do("status").out
     training = _training(store)
     assert (training["gate"], training["published"], training["receipt"]) == (

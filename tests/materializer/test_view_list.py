@@ -75,7 +75,6 @@ REGISTRY = Registry(
         GateTest("test.shop.b", "fraud_is_fitted", (FRAUD.parameters_id,)),
     ),
     records={},
-    windows={},
     checksum="",
     views={"fraud_v1": FRAUD, "plain": PLAIN},
 )

@@ -202,7 +202,7 @@ AGAIN = f"run: dbt build --select +{VIEW}"
         (
             _verdict(f"{PARAMETERS}_fitted_on_training_rows"),
             PARAMETERS,
-            f"{PARAMETERS}_fitted_on_training_rows said fail (3 rows); see: dbt test --select "
+            f"{PARAMETERS}_fitted_on_training_rows failed (3 rows); see: dbt test --select "
             f"{PARAMETERS}_fitted_on_training_rows",
         ),
         (_edit(VIEW, "amount = amount + 1 where label = 1"), VIEW, EDITED),
@@ -261,7 +261,7 @@ def test_a_red_test_of_the_view_holds_back_both_models_that_it_guards(store: Sto
     done = store.do("publish").assert_code(3)
 
     assert done.err.splitlines() == [
-        f"{model}: not published: {test} said fail (3 rows); see: dbt test --select {test}"
+        f"{model}: not published: {test} failed (3 rows); see: dbt test --select {test}"
         for model in ("training", VIEW)
     ]
 

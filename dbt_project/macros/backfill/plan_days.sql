@@ -1,6 +1,5 @@
 {#- A pre-hook inside the model's own transaction, so that plan, data and ledger change together or not at
-    all. A day whose window reaches before the first event still kept was built on more than there is
-    now: it is frozen, for retention is not deletion. -#}
+    all. -#}
 {% macro plan_days(events, window_days, files=none) %}
     {%- set reach = window_days - 1 -%}
     {%- set range = feature_store.requested_range() -%}
@@ -44,8 +43,7 @@
             built.day is not null as is_built,
             built.fingerprint as built_fingerprint,
             built.availability_lag_hours <> {{ lag }} as has_other_lag,
-            {{ feature_store.add_days('wanted.day', -reach) }} < first_event.day
-            and built.source_first_day < first_event.day as is_frozen,
+            {{ feature_store.is_frozen('wanted.day', 'built.source_first_day', 'first_event.day', window_days) }} as is_frozen,
             first_event.day as source_first_day
         from wanted
         cross join first_event
@@ -68,7 +66,7 @@
     ) }};
     {%- endif %}
     insert into {{ plan }} (
-        model, day, reason, rebuild, available_at, fingerprint, source_first_day, chunk
+        model, day, reason, rebuild, available_at, fingerprint, source_first_day, window_days, chunk
     )
     with
     {{ wanted_days }},
@@ -151,6 +149,7 @@
         {{ feature_store.add_hours(feature_store.add_days('day', 1), lag) }} as available_at,
         fingerprint,
         source_first_day,
+        {{ window_days }} as window_days,
         dense_rank() over (order by place) - 1 as chunk
     from placed
     {%- if noted %};

@@ -4,7 +4,7 @@
     {%- set plan = source('records', 'build_plan') -%}
     {%- set lag = feature_store.availability_lag_hours() -%}
     {%- set others -%}
-        select day, fingerprint, source_first_day, availability_lag_hours
+        select day, fingerprint, source_first_day, window_days, availability_lag_hours
         from ({{ feature_store.current_ledger(model.unique_id) }}) as built
         where
             availability_lag_hours <> {{ lag }}
@@ -12,7 +12,7 @@
     {%- endset -%}
     {%- if execute and feature_store.has_column(events, 'ingested_at') -%} {%- do feature_store._refuse_shorter_lag(others, lag) -%} {%- endif %}
     insert into {{ plan }} (
-        model, day, reason, rebuild, available_at, fingerprint, source_first_day
+        model, day, reason, rebuild, available_at, fingerprint, source_first_day, window_days
     )
     select
         '{{ model.unique_id }}' as model,
@@ -21,7 +21,8 @@
         false as rebuild,
         {{ feature_store.add_hours(feature_store.add_days('day', 1), lag) }} as available_at,
         fingerprint,
-        source_first_day
+        source_first_day,
+        window_days
     from ({{ others }}) as others
     {%- endif %}
 {% endmacro %}

@@ -5,7 +5,7 @@
     {%- if execute -%} {%- do feature_store._record_sql(checksum) -%} {%- endif %}
     insert into {{ ledger }} (
         "sequence", build_id, model, model_checksum, day, "rows", content, reason, fingerprint,
-        availability_lag_hours, source_first_day, built_at, vars
+        availability_lag_hours, source_first_day, window_days, built_at, vars
     )
     select
         (select coalesce(max("sequence"), 0) + 1 from {{ ledger }}) as "sequence",
@@ -20,6 +20,7 @@
         plan.fingerprint,
         {{ feature_store.availability_lag_hours() }} as availability_lag_hours,
         plan.source_first_day,
+        plan.window_days,
     {%- elif partition %}
         coalesce(stands.day, known.day) as day,
         coalesce(stands."rows", 0) as "rows",
@@ -32,6 +33,7 @@
         cast(null as varchar) as fingerprint,
         {{ feature_store.availability_lag_hours() }} as availability_lag_hours,
         cast(null as date) as source_first_day,
+        cast(null as integer) as window_days,
     {%- else %}
         cast(null as date) as day,
         counted."rows",
@@ -40,6 +42,7 @@
         cast(null as varchar) as fingerprint,
         cast(null as integer) as availability_lag_hours,
         cast(null as date) as source_first_day,
+        cast(null as integer) as window_days,
     {%- endif %}
         {{ feature_store._literal(run_started_at) }} as built_at,
         '{{ feature_store._vars() if execute }}' as vars

@@ -1,5 +1,4 @@
-{#- Runs after failures too, and tells of which build each test spoke: the materializer publishes a model
-    only while every gate test that refs it has passed on the build that stands. -#}
+{#- Runs after failures too, and records on which build each test ran; see `gate_objections`. -#}
 {% macro record_verdicts(results) %}
     {%- set rows = [] -%}
     {%- for result in results if feature_store._is_gate_test(result.node) -%}
@@ -10,7 +9,7 @@
         {%- endif -%}
         {%- for guarded in result.node.depends_on.nodes if guarded.startswith('model.') -%}
             {%- do rows.append(
-                "('" ~ result.node.unique_id | replace("'", "''") ~ "', '" ~ guarded ~ "', '" ~ status ~ "', "
+                "('" ~ result.node.unique_id | replace("'", "''") ~ "', '" ~ result.node.name ~ "', '" ~ guarded ~ "', '" ~ status ~ "', "
                 ~ ('null' if result.failures is none else result.failures) ~ ', ' ~ share ~ ')'
             ) -%}
         {%- endfor -%}
@@ -19,12 +18,13 @@
     {%- if rows -%}
         {%- set verdicts = source('records', 'gate_verdicts') %}
     insert into {{ verdicts }} (
-        "sequence", run_id, test, model, model_sequence, status, failures, sample_share, recorded_at
+        "sequence", run_id, test, name, model, model_sequence, status, failures, sample_share, recorded_at
     )
     select
         (select coalesce(max("sequence"), 0) + 1 from {{ verdicts }}) as "sequence",
         '{{ invocation_id }}' as run_id,
         said.test,
+        said.name,
         said.model,
         (
             select max(ledger."sequence")
@@ -35,7 +35,7 @@
         cast(said.failures as bigint) as failures,
         cast(said.sample_share as double) as sample_share,
         {{ feature_store._literal(run_started_at) }} as recorded_at
-    from (values {{ rows | join(', ') }}) as said (test, model, status, failures, sample_share)
+    from (values {{ rows | join(', ') }}) as said (test, name, model, status, failures, sample_share)
     {%- endif -%}
 {% endmacro %}
 

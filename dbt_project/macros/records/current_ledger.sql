@@ -1,12 +1,13 @@
-{% macro current_ledger(unique_id) -%}
+{% macro current_ledger(unique_id=none) -%}
     select
-        "sequence", model_checksum, day, "rows", content, fingerprint, availability_lag_hours, source_first_day
+        model, day, "sequence", model_checksum, "rows", content, reason, fingerprint,
+        availability_lag_hours, source_first_day, window_days, built_at
     from (
         select
             *,
-            row_number() over (partition by day order by "sequence" desc) as recency
+            row_number() over (partition by model, day order by "sequence" desc) as recency
         from {{ source('records', 'build_ledger') }}
-        where model = '{{ unique_id }}'
+        where day is not null {%- if unique_id %} and model = '{{ unique_id }}' {%- endif %}
     ) as entries
     where recency = 1
 {%- endmacro %}

@@ -1,0 +1,127 @@
+{#- A verdict counts for the build that was the model's newest when the test ran. Sequence numbers tell builds
+    apart; after the ledger was deleted they start over, and then the times do. -#}
+{% macro gate_objections() %}
+with
+
+tests as (
+    select test, name, model, is_published
+    from {{ source('records', 'gate_tests') }}
+),
+
+newest_builds as (
+    select model, "sequence", max(built_at) as built_at
+    from (
+        select model, "sequence", built_at, max("sequence") over (partition by model) as newest
+        from {{ source('records', 'build_ledger') }}
+    ) as builds
+    where "sequence" = newest
+    group by model, "sequence"
+),
+
+newest_runs as (
+    select test, max("sequence") as "sequence"
+    from {{ source('records', 'gate_verdicts') }}
+    group by test
+),
+
+-- One row per (test, model): the newest verdict. Of a view, which has no builds, it is always current.
+verdicts as (
+    select
+        verdicts.test,
+        verdicts.name,
+        verdicts.model,
+        verdicts.status in ('pass', 'warn') as is_good,
+        verdicts.model_sequence is not distinct from newest_builds."sequence"
+        and (newest_builds.model is null or verdicts.recorded_at >= newest_builds.built_at) as is_current,
+        case verdicts.status
+            when 'fail' then 'failed'
+            when 'error' then 'had an error'
+            when 'skipped' then 'was skipped'
+            else concat('ended as ', verdicts.status)
+        end as outcome,
+        case
+            when verdicts.failures = 1 then ' (1 row)'
+            when verdicts.failures > 1 then concat(' (', cast(verdicts.failures as varchar), ' rows)')
+            else ''
+        end as offending
+    from {{ source('records', 'gate_verdicts') }} as verdicts
+    inner join newest_runs
+        on verdicts.test = newest_runs.test and verdicts."sequence" = newest_runs."sequence"
+    left join newest_builds on verdicts.model = newest_builds.model
+),
+
+-- One row per test: a pass counts only while it is of the current build of every model that the test refs.
+findings as (
+    select
+        tests.test,
+        tests.name,
+        max(case when not verdicts.is_good then concat(verdicts.outcome, verdicts.offending) end) as failure,
+        count(case when verdicts.test is null and newest_builds.model is not null then 1 end) as missing,
+        count(case when not coalesce(verdicts.is_current, verdicts.test is null) then 1 end) as outdated
+    from tests
+    left join verdicts on tests.test = verdicts.test and tests.model = verdicts.model
+    left join newest_builds on tests.model = newest_builds.model
+    where tests.test is not null
+    group by tests.test, tests.name
+),
+
+objecting as (
+    select
+        test,
+        name,
+        concat(name, case
+            when failure is not null then concat(' ', failure, '; see: dbt test --select ', name)
+            when missing > 0 then ' has no verdict; run: dbt test'
+            else ' last ran on an older build; run: dbt test'
+        end) as reason
+    from findings
+    where failure is not null or missing > 0 or outdated > 0
+),
+
+published as (
+    select distinct
+        tests.model,
+        newest_builds.model is not null as is_built
+    from tests
+    left join newest_builds on tests.model = newest_builds.model
+    where tests.is_published
+)
+
+select
+    model,
+    cast(null as varchar) as test,
+    'it was never built, or the ledger was deleted; run: dbt build --full-refresh' as reason
+from published
+where not is_built
+
+union all
+
+select published.model, cast(null as varchar) as test, 'no gate test guards it; add one with the tag gate' as reason
+from published
+inner join tests on published.model = tests.model
+where published.is_built and tests.test is null
+
+union all
+
+select published.model, objecting.name as test, objecting.reason
+from published
+inner join tests on published.model = tests.model
+inner join objecting on tests.test = objecting.test
+where published.is_built
+
+union all
+
+-- A test that was red on this build does not become green by being removed. By name, for the id of a generic test
+-- changes with its arguments.
+select
+    published.model,
+    verdicts.name as test,
+    concat(
+        verdicts.name, ' ', verdicts.outcome, ' on this build', verdicts.offending,
+        ' and was then removed; restore the test or rebuild'
+    ) as reason
+from published
+inner join verdicts on published.model = verdicts.model
+left join tests on verdicts.model = tests.model and verdicts.name = tests.name
+where published.is_built and not verdicts.is_good and verdicts.is_current and tests.model is null
+{% endmacro %}

@@ -1,0 +1,91 @@
+{#- What `materializer status` and `publish` know of a day. Where a model has seen no event, such as one that is
+    built whole each time, a day without rows is one on which nothing changed: nothing is missing or of older SQL. -#}
+{% macro day_status() %}
+with
+
+entries as (
+    {{ feature_store.current_ledger() }}
+),
+
+models as (
+    select
+        model,
+        max("sequence") as newest_sequence,
+        min(source_first_day) as first_event_day,
+        case when min(source_first_day) < min(day) then min(source_first_day) else min(day) end as first_day
+    from {{ source('records', 'build_ledger') }}
+    where day is not null
+    group by model
+),
+
+newest_sql as (
+    select distinct entries.model, entries.model_checksum
+    from entries
+    inner join models on entries.model = models.model and entries."sequence" = models.newest_sequence
+),
+
+-- What the newest build of days saw. Days that are only stamped again keep what their own build saw.
+newest_plan as (
+    select model, source_first_day, window_days
+    from (
+        select
+            model,
+            source_first_day,
+            window_days,
+            row_number() over (partition by model order by "sequence" desc) as recency
+        from {{ source('records', 'build_ledger') }}
+        where source_first_day is not null and reason <> 'availability lag changed'
+    ) as plans
+    where recency = 1
+),
+
+days as (
+    select model, day from entries
+    union
+    select model, {{ feature_store.each_day('first_day', feature_store.reader_last_finished_day()) }} as day
+    from models
+    where first_event_day is not null
+),
+
+judged as (
+    select
+        days.model,
+        days.day,
+        entries."sequence",
+        entries."rows",
+        entries.content,
+        entries.model_checksum,
+        entries.reason,
+        entries.availability_lag_hours,
+        entries.source_first_day,
+        entries.built_at,
+        entries.day is null as is_missing,
+        coalesce({{ feature_store.is_frozen(
+            'entries.day', 'entries.source_first_day', 'newest_plan.source_first_day', 'newest_plan.window_days'
+        ) }}, false) as is_frozen,
+        models.first_event_day is not null
+        and entries.model_checksum <> newest_sql.model_checksum as has_older_sql
+    from days
+    inner join models on days.model = models.model
+    inner join newest_sql on days.model = newest_sql.model
+    left join entries on days.model = entries.model and days.day = entries.day
+    left join newest_plan on days.model = newest_plan.model
+)
+
+select
+    model,
+    day,
+    "sequence",
+    "rows",
+    content,
+    model_checksum,
+    reason,
+    availability_lag_hours,
+    source_first_day,
+    built_at,
+    is_missing,
+    is_frozen,
+    -- To build a frozen day again would take rows away.
+    coalesce(has_older_sql and not is_frozen, false) as is_older_sql
+from judged
+{% endmacro %}
