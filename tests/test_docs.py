@@ -17,6 +17,7 @@ from materializer.online import codec
 from materializer.registry import Contract, FeatureGroup
 from materializer.registry.meta import COLUMN_KEYS, TRAINING_KEYS, VIEW_KEYS
 from materializer.registry.types import published_type
+from materializer.training.receipt import Receipt
 from tests.support import oracle
 from tests.support.command_lines import OPTIONS, PROGRAMS, parse
 
@@ -170,6 +171,12 @@ def test_the_table_of_types_is_that_of_the_code() -> None:
     assert {
         declared: published_type(declared.replace("p,s", "10,2")) for declared in published
     } == {declared: kind.replace("p,s", "10,2") for declared, kind in published.items()}
+
+
+def test_the_table_of_a_receipt_is_that_of_the_code() -> None:
+    cells_of_fields = first_cells("reference/records.md", "field", "meaning")
+
+    assert re.findall(r"\w+", " ".join(cells_of_fields)) == list(Receipt.model_fields)
 
 
 # Macros and generic tests

@@ -13,7 +13,8 @@ PROGRAMS = ("materializer", "feature-server")
 
 
 def _names(command: click.Command) -> set[str]:
-    params = command.get_params(click.Context(command))
+    context = click.Context(command, help_option_names=["-h", "--help"])
+    params = command.get_params(context)
     return {
         name
         for one in params
