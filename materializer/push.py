@@ -38,7 +38,8 @@ from materializer.online.push import (
 from materializer.outcome import Outcome, attempt
 from materializer.registry import FeatureGroup, FeatureView
 from materializer.views.push import ViewReport, push_view
-from materializer.views.versions import PublishedVersion, versions
+from materializer.views.versions import PublishedVersion
+from materializer.views.versions import versions as read_versions
 
 
 def push(
@@ -70,38 +71,53 @@ def push(
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
     catalog = open_catalog(settings)
-    outcomes: list[Outcome] = []
-    snapshots: list[GroupSnapshot] = []
-    for group in groups:
-        try:
-            snapshots.append(_open(catalog, group.name))
-        except FeatureStoreError as error:
-            if not isinstance(error, NotPublished) or (group.online and not skip_unpublished):
-                console.error(str(error))
-                outcomes.append(Outcome("push", group.name, error.exit_code, str(error)))
-    view_versions = _published_versions(catalog, views)
+    snapshots, failed = _open(catalog, groups, console, skip_unpublished)
+    published = _published_versions(catalog, views)
     names = [snapshot.group.name for snapshot in snapshots if snapshot.group.online]
-    names += view_versions
+    names += published
     if not names and not (snapshots and may_exist(settings)):
-        return outcomes
+        return failed
     try:
         client = connect(settings, announce=console.note)
     except OnlineStoreUnavailable as error:
         # A store without a group or view that is online needs no server.
         report = console.error if names else console.note
         report(str(error))
-        return outcomes + [Outcome("push", name, error.exit_code, str(error)) for name in names]
-    run = _Run(settings, console, client, options)
+        return failed + [Outcome("push", name, error.exit_code, str(error)) for name in names]
+    run = _Run(settings, console, client, options, store_id(catalog) or "")
+    outcomes: list[Outcome | None] = [*failed]
     for snapshot in snapshots:
-        name = snapshot.group.name
-        outcome = attempt("push", name, console, partial(run.push_group, snapshot))
-        if outcome is not None:
-            outcomes.append(outcome)
-    owner = store_id(catalog) or ""
-    for name, published in view_versions.items():
-        work = partial(run.push_view, name, published, owner)
-        outcomes.append(attempt("push", name, console, work))
-    return outcomes
+        work = partial(run.push_group, snapshot)
+        outcomes.append(attempt("push", snapshot.group.name, console, work))
+    for name, versions in published.items():
+        outcomes.append(attempt("push", name, console, partial(run.push_view, name, versions)))
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _open(
+    catalog: Catalog, groups: Sequence[FeatureGroup], console: Console, skip_unpublished: bool
+) -> tuple[list[GroupSnapshot], list[Outcome]]:
+    """Open what is published of each group, and return the outcomes of those that fail."""
+    snapshots, failed = [], []
+    for group in groups:
+        try:
+            snapshots.append(open_snapshot(catalog, group.name))
+        except FeatureStoreError as error:
+            if isinstance(error, NotPublished | UnknownGroup):
+                if skip_unpublished or not group.online:
+                    continue
+                error = NotPublished(group.name)
+            console.error(str(error))
+            failed.append(Outcome("push", group.name, error.exit_code, str(error)))
+    return snapshots, failed
+
+
+def _published_versions(
+    catalog: Catalog, views: Sequence[FeatureView]
+) -> Mapping[str, Sequence[PublishedVersion]]:
+    versions = read_versions(catalog) if views else []
+    by_view = {view.name: [v for v in versions if v.view == view.name] for view in views}
+    return {name: published for name, published in by_view.items() if published}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +128,7 @@ class _Run:
     console: Console
     client: redis.Redis
     options: PushOptions
+    store_id: str
 
     def push_group(self, snapshot: GroupSnapshot) -> Outcome | None:
         name, now = snapshot.group.name, self.settings.now()
@@ -127,12 +144,12 @@ class _Run:
         )
         return self._outcome(name, report)
 
-    def push_view(self, name: str, published: Sequence[PublishedVersion], owner: str) -> Outcome:
+    def push_view(self, name: str, versions: Sequence[PublishedVersion]) -> Outcome:
         report = push_view(
             name,
-            published,
+            versions,
             self.client,
-            store_id=owner,
+            store_id=self.store_id,
             now=self.settings.now(),
             options=self.options,
         )
@@ -143,19 +160,3 @@ class _Run:
         self.console.print(f"pushed {name}: {report}{target}")
         status = "up to date" if report.up_to_date else "done"
         return Outcome("push", name, DONE, status, report.to_dict())
-
-
-def _open(catalog: Catalog, name: str) -> GroupSnapshot:
-    try:
-        return open_snapshot(catalog, name)
-    except UnknownGroup:
-        # The project declares it, so it is not an unknown name.
-        raise NotPublished(name) from None
-
-
-def _published_versions(
-    catalog: Catalog, views: Sequence[FeatureView]
-) -> Mapping[str, Sequence[PublishedVersion]]:
-    known = versions(catalog) if views else []
-    by_view = {view.name: [one for one in known if one.view == view.name] for view in views}
-    return {name: published for name, published in by_view.items() if published}

@@ -1,12 +1,12 @@
 """
 Sending many commands: a stream of encoded text in, one checked reply per command out.
 
-Owns the chunking and the overlap: while the server works on one chunk, the next is sent and the one
-after it encoded, and only then are the replies of the first read. The text goes from Arrow's buffer
-into the socket as it is, and replies that are nothing but OK are compared as bytes, so Python does
-nothing per row. It uses redis-py's own connection, so TLS, passwords and unix sockets work as for
-any other command. Refuses to go on after the first error, and to hand a connection with unread
-replies to anybody else.
+Responsible for the chunks and the overlap: while the server works on one chunk, the next is sent
+and the one after it encoded, and only then are the replies of the first read. The text goes from
+Arrow's buffer into the socket as it is, and replies that are nothing but OK are compared as bytes,
+so Python does nothing per row. It uses redis-py's own connection, so TLS, passwords and unix
+sockets work as for any other command. Does not go on after the first error, or give back a
+connection with unread replies.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _OKS = _OK * (_READ_BYTES // len(_OK) + 1)
 @dataclass(frozen=True, slots=True)
 class Sent:
     """
-    What the replies said.
+    Counts from the replies.
 
     Attributes:
-        written: Replies that said OK: rows written.
-        removed: Sum of the replies that were numbers: keys removed.
+        written: Rows written: replies that were OK.
+        removed: Keys removed: sum of the replies that were numbers.
     """
 
     written: int = 0
@@ -74,7 +74,7 @@ def send(
         try:
             sent = Sent()
             waiting = 0
-            with closing(ahead(batches)) as encoded:
+            with closing(encode_ahead(batches)) as encoded:
                 for batch in encoded:
                     for chunk, commands in chunks(batch):
                         # A health check would read one of our replies as its own.
@@ -90,18 +90,18 @@ def send(
             client.connection_pool.release(connection)
 
 
-def ahead(batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
+def encode_ahead(batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
     """
     Let a thread make the next batch while the caller is busy with this one.
 
     A chunk is longer than a socket's buffer, so the sender waits until the server has taken most of
-    it: without the thread nobody would encode meanwhile, and the server would wait afterwards.
+    it: without the thread nothing is encoded meanwhile, and the server waits afterwards.
 
     Args:
         batches: Taken by the thread alone, and not after this is closed.
     """
     rest = iter(batches)
-    # Its end waits for a batch that nobody wants any more: the engine is not free before.
+    # Its end waits for the batch that is being made, used or not: the engine is not free before.
     with ThreadPoolExecutor(1, "encode") as thread:
         coming = thread.submit(next, rest, None)
         while (batch := coming.result()) is not None:
@@ -111,7 +111,7 @@ def ahead(batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, 
 
 def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[memoryview, int]]:
     """
-    Cut a batch into pieces of whole commands, without copying.
+    Cut a batch into pieces of complete commands, without copying.
 
     Args:
         batch: One string column.

@@ -1,11 +1,11 @@
 """
 The embedded online store: a Valkey server that is started on demand and stays.
 
-Owns one folder, `<home>/redis`: the server's configuration, append-only file and log, and the lock
-that says a server lives. The server belongs to no command: it outlives the one that started it and
-is shared by all. It listens on a unix socket only, which none but the owner may open. Refuses to
-start a second server on the same folder, to touch a server that is not the one of this folder, and
-to end any by its process id.
+Responsible for one folder, `<home>/redis`: the server's configuration, append-only file and log,
+and the lock that a living server holds. The server belongs to no command: it outlives the one that
+started it and is shared by all. It listens on a unix socket only, which only the owner can open.
+Does not start a second server on the same folder, or touch a server of another folder; it ends
+none by its process id.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _PAUSE_S = 0.02
 
 
 def folder(settings: Settings) -> Path:
-    """Tell the folder that belongs to the server."""
+    """Return the folder that belongs to the server."""
     return settings.home / "redis"
 
 
 def socket_path(settings: Settings) -> Path:
     """
-    Tell where the server listens: in its folder, or in a temporary one when that path is too long.
+    Return where the server listens: in its folder, or a temporary one when that path is too long.
 
     The same for every process of the user, so not taken from `TMPDIR`, which cron does not set.
     """
@@ -59,7 +59,7 @@ def socket_path(settings: Settings) -> Path:
 
 def ensure(settings: Settings) -> tuple[Path, bool]:
     """
-    Make sure that the server runs.
+    Start the server unless it runs.
 
     Safe when several processes call it at once: one starts the server, the others wait for it.
 
@@ -88,7 +88,7 @@ def stop(settings: Settings) -> bool:
     """
     Stop the server of this home, after it wrote everything.
 
-    It is asked over our socket, and only when it says itself that it works in our folder.
+    The command goes over our socket, and only to a server that reports our folder as its own.
 
     Returns:
         Whether there was one.
@@ -129,7 +129,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 def _answers(settings: Settings) -> bool:
     """
-    Ask the server whether it is there.
+    Return whether the server answers.
 
     Raises:
         OnlineStoreUnavailable: It is there, but paused, or for minutes still reading its data.
@@ -147,7 +147,7 @@ def _answers(settings: Settings) -> bool:
         except redis.ConnectionError:
             return False
         except RedisError as error:
-            # A second server on the same files would be worse than none.
+            # A second server on the same files would be worse than no server.
             raise _unavailable(settings, str(error)) from error
 
 
@@ -162,7 +162,7 @@ def _client(settings: Settings) -> redis.Redis:
 
 
 def _start(settings: Settings, binary: str) -> None:
-    # One that was killed a moment ago may still be on its way out.
+    # A server that was killed a moment ago may still be ending.
     lock = _take_lock(settings, patience=_ANSWER_S)
     try:
         # The server keeps this descriptor as long as it lives, and with it the lock, so a server
@@ -227,7 +227,7 @@ def _write_configuration(settings: Settings) -> str:
 
 
 def _in_quotes(value: str) -> str:
-    """Write a value so that spaces, quotes and other bytes of a path survive."""
+    """Return a value quoted so that spaces, quotes and other bytes of a path survive."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in os.fsencode(value)) + '"'
 
 
@@ -262,7 +262,7 @@ def _take_lock(settings: Settings, patience: float) -> int:
 
 
 def _lives(settings: Settings) -> bool:
-    """Tell whether a server holds the lock of the folder."""
+    """Return whether a server holds the lock of the folder."""
     try:
         os.close(_take_lock(settings, patience=0))
     except OnlineStoreUnavailable:
@@ -275,15 +275,15 @@ def _make_private(path: Path, settings: Settings) -> None:
     Make a folder that only its owner can enter.
 
     Raises:
-        OnlineStoreUnavailable: It cannot be made, or is somebody else's.
+        OnlineStoreUnavailable: It cannot be made, or belongs to another user.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.lstat()
+        status = path.lstat()
     except OSError as error:
         raise _unavailable(settings, f"{path}: {error.strerror}") from error
-    # In the shared temporary folder anybody could have made it first.
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    # In the shared temporary folder another user could have made it first.
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise _unavailable(settings, f"{path} is not a folder of this user")
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timezone
 from typing import ClassVar, cast
 
@@ -90,17 +90,9 @@ class PushReport:
 
     def to_dict(self) -> dict[str, object]:
         """Return the figures for a machine."""
-        if self.up_to_date:
-            return {"day": self.day}
-        return {
-            "rows": self.rows,
-            "deleted": self.deleted,
-            "day": self.day,
-            "snapshot_id": self.snapshot_id,
-            "full": self.full,
-            "seconds": round(self.seconds, 3),
-            "rows_per_second": round(self._rate),
-        }
+        figures = {**asdict(self), "rows_per_second": round(self._rate)}
+        del figures["up_to_date"]
+        return figures | {"seconds": round(self.seconds, 3)}
 
     @property
     def _rate(self) -> float:

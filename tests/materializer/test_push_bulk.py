@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from materializer.errors import NullKey, OnlineStoreUnavailable, OnlineWriteFailed
-from materializer.online.bulk import CHUNK_BYTES, Sent, ahead, chunks, send
+from materializer.online.bulk import CHUNK_BYTES, Sent, chunks, encode_ahead, send
 
 
 def batch(commands: Sequence[str | None]) -> pa.RecordBatch:
@@ -130,7 +130,7 @@ def test_a_batch_is_made_while_the_one_before_it_is_in_use() -> None:
         made.set()
         yield batch([])
 
-    with closing(ahead(batches())) as coming:
+    with closing(encode_ahead(batches())) as coming:
         assert next(coming).num_rows == 1
         assert made.wait(10)
 
