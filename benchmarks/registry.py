@@ -31,7 +31,7 @@ from benchmarks.report import Bar, print_bars
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
-from materializer.registry import read_manifest
+from materializer.registry.manifest import read_manifest
 from serve import create_app
 from serve.stores.stores import Stores
 
@@ -194,7 +194,7 @@ def _read(manifest: Path) -> float:
     """Read a manifest in a process of its own, as a command does, and return the time [ms]."""
     script = (
         "import sys, time; from pathlib import Path; "
-        "from materializer.registry import read_manifest; "
+        "from materializer.registry.manifest import read_manifest; "
         "began = time.perf_counter(); read_manifest(Path(sys.argv[1])); "
         "print(1000 * (time.perf_counter() - began))"
     )

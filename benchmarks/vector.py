@@ -36,7 +36,8 @@ from materializer.offline.snapshot import open_snapshot
 from materializer.online import codec, embedded
 from materializer.online.connection import connect
 from materializer.online.push import push_group
-from materializer.registry import Column, Feature, FeatureGroup, FittedStep, Join, ViewVersion
+from materializer.registry import Column, FeatureGroup
+from materializer.views.definition import Feature, FittedStep, Join, ViewVersion
 from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion
 from tests.support.group import GROUP
@@ -116,7 +117,7 @@ def version() -> ViewVersion:
         fitted_on_rows=1,
         keys=(Column("user_id", "string"), Column("item_id", "string")),
         joins=tuple(
-            Join(one.name, one.name, ((one.entity[0], one.entity[0]),), "null") for one in GROUPS
+            Join(one.name, one.name, {one.entity[0]: one.entity[0]}, "null") for one in GROUPS
         ),
         features=tuple(features),
     )

@@ -147,9 +147,9 @@ def status(call: Call, groups: Sequence[str], wait: float, max_age: timedelta | 
 @common
 def groups(call: Call, name: str | None) -> int:
     """List the feature groups, or describe one."""
-    from materializer.describe import groups
+    from materializer.describe import describe_groups
 
-    return groups(call.registry(), name, call.console, call.settings.now())
+    return describe_groups(call.registry(), name, call.console, call.settings.now())
 
 
 @program.command()
@@ -157,12 +157,12 @@ def groups(call: Call, name: str | None) -> int:
 @common
 def views(call: Call, name: str | None) -> int:
     """List the feature views, or describe one."""
-    from materializer.describe_views import list_views
+    from materializer.describe import describe_views
     from materializer.offline.catalog import open_catalog
     from materializer.views.versions import versions
 
     registry = call.registry()
-    return list_views(registry, name, versions(open_catalog(call.settings)), call.console)
+    return describe_views(registry, name, versions(open_catalog(call.settings)), call.console)
 
 
 @program.command()

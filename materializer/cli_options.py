@@ -22,7 +22,7 @@ import click
 from materializer.config import Settings
 from materializer.console import Console
 from materializer.errors import FAILED, INTERRUPTED, FeatureStoreError
-from materializer.registry import Registry, read_manifest
+from materializer.registry import Registry
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -52,6 +52,8 @@ class Call:
             UsageError: There is no manifest, or it was parsed for another target.
             BadRegistry: A model's meta or contract cannot make a feature group.
         """
+        from materializer.registry.manifest import read_manifest
+
         # dbt's own variable names another target folder.
         folder = os.environ.get("DBT_TARGET_PATH") or "target"
         registry = read_manifest(self.project_dir / folder / "manifest.json")

@@ -1,104 +1,175 @@
 """
-`materializer groups`: what the registry holds, as a table for people and a document for machines.
+`materializer groups` and `materializer views`: what is declared, and what of it is published.
 
-Owns the words and the columns. Reads dbt's artifacts and nothing else: no store, no engine.
+Responsible for the words and the columns, for people and as a document for machines. Of a view,
+what is declared is the project's; keys, groups and features are those of the newest published
+version, since only dbt works out what a declaration means. Does not open a store: the versions are
+handed in.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from materializer.aligned import aligned
-from materializer.config import parse_time
-from materializer.console import Console
-from materializer.errors import DONE, UnknownGroup
-from materializer.registry import Column, FeatureGroup, Registry
+from materializer.config import format_time, parse_time
+from materializer.console import Console, table
+from materializer.errors import DONE, UnknownGroup, UnknownView
+from materializer.registry import Column, FeatureGroup, FeatureView, Registry
+from materializer.views.definition import Feature, ViewVersion
+from materializer.views.vector import outputs, outputs_of
+
+if TYPE_CHECKING:
+    from materializer.views.versions import PublishedVersion
+
+    Versions: TypeAlias = Sequence[PublishedVersion]
+
+Row: TypeAlias = tuple[str, ...]
+Step: TypeAlias = dict[str, Any]
 
 _NONE = "-"
 _LABEL = 14
+# Longer values of parameters are for machines.
+_WIDTH = 60
 
 
-def groups(registry: Registry, name: str | None, console: Console, now: datetime) -> int:
+def describe_groups(registry: Registry, name: str | None, console: Console, now: datetime) -> int:
     """
-    Tell every group, or one of them whole.
+    List every group, or describe one.
 
     Args:
         registry: The project.
-        name: The group to tell whole, None for a list.
-        console: Told the table and the document.
-        now: The time, which tells what is deprecated already [aware, UTC].
+        name: The group to describe, None for a list.
+        console: Where it is printed.
+        now: The time, which decides what is deprecated already [aware, UTC].
 
     Raises:
         UnknownGroup: There is no group of that name.
     """
-    if name is None:
-        for line in _list(registry, now):
-            console.print(line)
-        console.result({"groups": [_document(g, registry) for g in registry.groups.values()]})
-        return DONE
-    if name not in registry.groups:
+    if name is not None and name not in registry.groups:
         raise UnknownGroup(name, list(registry.groups))
-    group = registry.groups[name]
-    for line in [*_head(group, registry, now), "", *_columns(group)]:
+    groups = [group for group in registry.groups.values() if name in (None, group.name)]
+    lines = _group_list(groups, now) if name is None else _group_page(groups[0], registry, now)
+    documents = [_group_document(group, registry) for group in groups]
+    return _print(console, "group", name, lines, documents)
+
+
+def describe_views(
+    registry: Registry, name: str | None, published: Sequence[PublishedVersion], console: Console
+) -> int:
+    """
+    List every view, or describe one.
+
+    Args:
+        registry: The project.
+        name: The view to describe, None for a list.
+        published: Every published version of every view, the newest of a view last.
+        console: Where it is printed.
+
+    Raises:
+        UnknownView: There is no view of that name.
+    """
+    if name is not None and name not in registry.views:
+        raise UnknownView(name, list(registry.views))
+    views = [view for view in registry.views.values() if name in (None, view.name)]
+    versions = {
+        view.name: [version for version in published if version.view == view.name] for view in views
+    }
+    documents = [_view_document(view, versions[view.name], registry) for view in views]
+    if name is None:
+        lines = _view_list(views, versions)
+    else:
+        lines = _view_page(views[0], versions[name], registry)
+    return _print(console, "view", name, lines, documents)
+
+
+def _print(
+    console: Console,
+    kind: str,
+    name: str | None,
+    lines: Sequence[str],
+    documents: Sequence[Mapping[str, object]],
+) -> int:
+    for line in lines:
         console.print(line)
-    console.result({"group": _document(group, registry)})
+    console.result({f"{kind}s": documents} if name is None else {kind: documents[0]})
     return DONE
 
 
-def _list(registry: Registry, now: datetime) -> list[str]:
-    if not registry.groups:
+def _page(
+    name: str, description: str, facts: Sequence[tuple[str, str]], *tables: Sequence[Row]
+) -> list[str]:
+    lines = [name, *description.splitlines(), ""]
+    lines += [f"{label:<{_LABEL}}{text}" for label, text in facts if text]
+    for rows in tables:
+        lines += ["", *table(rows)]
+    return lines
+
+
+def _gate(registry: Registry, *models: str) -> str:
+    tests = [test.name for model in models for test in registry.gate_tests_of(model)]
+    return ", ".join(tests) or "no test, so it is not published"
+
+
+def _columns(columns: Sequence[Column]) -> str:
+    return ", ".join(f"{column.name} ({column.type})" for column in columns)
+
+
+# Groups
+
+
+def _group_list(groups: Sequence[FeatureGroup], now: datetime) -> list[str]:
+    if not groups:
         return ["no feature group; a model becomes one by meta.feature_group"]
-    header = ("name", "version", "key", "features", "online", "ttl", "owner", "description")
-    rows = [
+    rows: list[Row] = [
+        ("name", "version", "key", "features", "online", "ttl", "owner", "description")
+    ]
+    rows += [
         (
             group.name,
             group.version or _NONE,
-            _key(group),
+            _columns(group.keys),
             str(len(group.features)),
-            _yes(group.online),
+            "yes" if group.online else "no",
             f"{group.ttl_days} d" if group.ttl_days else _NONE,
             group.owner or _NONE,
-            " ".join([*_deprecation(group, now), group.summary]).strip() or _NONE,
+            f"{_deprecation(group, now)} {group.summary}".strip() or _NONE,
         )
-        for group in registry.groups.values()
+        for group in groups
     ]
-    return aligned([header, *rows])
+    return table(rows)
 
 
-def _head(group: FeatureGroup, registry: Registry, now: datetime) -> list[str]:
-    parts = ":".join([group.key_prefix, *(f"<{name}>" for name in group.entity)])
+def _group_page(group: FeatureGroup, registry: Registry, now: datetime) -> list[str]:
+    key = ":".join([group.key_prefix, *(f"<{name}>" for name in group.entity)])
+    latest = "" if group.version == group.latest_version else f", latest is {group.latest_version}"
     run = registry.runs.get(group.unique_id)
-    tests = [test.name for test in registry.guarding(group.unique_id)]
     facts = [
-        ("key", _key(group)),
-        ("version", _version(group)),
-        ("", " ".join(_deprecation(group, now))),
+        ("key", _columns(group.keys)),
+        ("version", f"{group.version}{latest}" if group.version else ""),
+        ("", _deprecation(group, now)),
         ("owner", group.owner or _NONE),
         ("tags", ", ".join(group.tags)),
-        ("online", f"yes, {parts}" if group.online else "no"),
+        ("online", f"yes, {key}" if group.online else "no"),
         ("fresh", _fresh(group)),
         ("ttl", f"{group.ttl_days} days" if group.ttl_days else ""),
         ("stale", f"after {group.max_age_hours} h" if group.max_age_hours else "never"),
         ("available at", f"{group.available_at}, {group.availability_lag_hours} h after the day"),
         ("partition", group.partition),
         ("relation", group.relation_name),
-        *(("comes from", f"{o.kind} {o.name}") for o in group.lineage),
-        ("gate", ", ".join(tests) or "no test, so it is not published"),
+        *(("comes from", f"{origin.kind} {origin.name}") for origin in group.lineage),
+        ("gate", _gate(registry, group.unique_id)),
         ("last dbt run", f"{run.status}, {run.completed_at or _NONE}" if run else ""),
     ]
-    told = [f"{label:<{_LABEL}}{text}" for label, text in facts if text]
-    return [group.name, *group.description.splitlines(), "", *told]
-
-
-def _columns(group: FeatureGroup) -> list[str]:
-    header = ("column", "type", "online", "unit", "window", "null", "description")
-    rows = [
+    rows: list[Row] = [("column", "type", "online", "unit", "window", "null", "description")]
+    rows += [
         (
             column.name,
             column.type,
-            "key" if column.name in group.entity else _yes(column.online),
+            "key" if column.name in group.entity else "yes" if column.online else "no",
             column.unit or _NONE,
             f"{column.window_days} d" if column.window_days else _NONE,
             column.null_means or _NONE,
@@ -106,37 +177,22 @@ def _columns(group: FeatureGroup) -> list[str]:
         )
         for column in group.columns
     ]
-    return aligned([header, *rows])
+    return _page(group.name, group.description, facts, rows)
 
 
-def _document(group: FeatureGroup, registry: Registry) -> dict[str, object]:
+def _group_document(group: FeatureGroup, registry: Registry) -> dict[str, object]:
     run = registry.runs.get(group.unique_id)
     types = registry.warehouse_types.get(group.unique_id, {})
-    body: dict[str, Any] = asdict(group)
-    body["columns"] = [
-        {**asdict(column), "warehouse_type": types.get(column.name)} for column in group.columns
-    ]
     return {
-        **body,
+        **asdict(group),
+        "columns": [
+            {**asdict(column), "warehouse_type": types.get(column.name)} for column in group.columns
+        ],
         "features": list(group.features),
         "contract": group.contract.id,
-        "gate": [test.name for test in registry.guarding(group.unique_id)],
+        "gate": [test.name for test in registry.gate_tests_of(group.unique_id)],
         "last_run": asdict(run) if run else None,
     }
-
-
-def _key(group: FeatureGroup) -> str:
-    def told(column: Column) -> str:
-        return f"{column.name} ({column.type})"
-
-    return ", ".join(told(column) for column in group.keys)
-
-
-def _version(group: FeatureGroup) -> str:
-    if group.version is None:
-        return ""
-    is_latest = group.version == group.latest_version
-    return group.version if is_latest else f"{group.version}, latest is {group.latest_version}"
 
 
 def _fresh(group: FeatureGroup) -> str:
@@ -146,12 +202,154 @@ def _fresh(group: FeatureGroup) -> str:
     return f"for {group.fresh_hours} h{longer}"
 
 
-def _deprecation(group: FeatureGroup, now: datetime) -> list[str]:
+def _deprecation(group: FeatureGroup, now: datetime) -> str:
     if group.deprecation_date is None:
-        return []
+        return ""
     past = parse_time(group.deprecation_date) <= now
-    return [f"deprecated {'since' if past else 'from'} {group.deprecation_date[:10]}."]
+    return f"deprecated {'since' if past else 'from'} {group.deprecation_date[:10]}."
 
 
-def _yes(true: bool) -> str:
-    return "yes" if true else "no"
+# Views
+
+
+def _view_list(views: Sequence[FeatureView], versions: Mapping[str, Versions]) -> list[str]:
+    if not views:
+        return ["no feature view; a model becomes one by meta.feature_view"]
+    header = ("name", "training set", "label", "key", "features", "columns", "version", "versions")
+    rows: list[Row] = [(*header, "train until", "owner")]
+    for view in views:
+        newest = _newest(versions[view.name])
+        rows.append(
+            (
+                view.name,
+                view.training_set,
+                view.label,
+                _columns(newest.keys) if newest else _NONE,
+                str(len(newest.features)) if newest else _NONE,
+                str(len(outputs(newest))) if newest else _NONE,
+                newest.id if newest else _NONE,
+                str(len(versions[view.name])),
+                view.train_until,
+                view.owner or _NONE,
+            )
+        )
+    return table(rows)
+
+
+def _view_page(view: FeatureView, versions: Versions, registry: Registry) -> list[str]:
+    newest = _newest(versions)
+    facts = [
+        ("training set", view.training_set),
+        ("label", f"{view.label} ({_label_type(view, registry)})"),
+        ("key", _columns(newest.keys) if newest else ""),
+        ("time", view.time),
+        ("train until", view.train_until),
+        ("owner", view.owner or _NONE),
+        ("keeps", f"{view.keep_versions} versions" if view.keep_versions else "every version"),
+        ("relation", view.relation_name),
+        ("gate", _gate(registry, view.unique_id, view.parameters_id)),
+    ]
+    if newest is None:
+        told = "none is published; keys, groups and features are known once one is"
+        return _page(view.name, view.description, [*facts, ("version", told)])
+    last, *earlier = reversed(versions)
+    fitted_on = f"{newest.fitted_on_rows:,} rows of {last.training_tag}"
+    facts += [
+        ("version", f"{last.version}, fitted on {fitted_on}"),
+        ("", f"at {_fitted_at(last)}, before {newest.train_until}"),
+        *(("before it", f"{version.version}, at {_fitted_at(version)}") for version in earlier),
+    ]
+    joins: list[Row] = [("group", "found by", "missing")]
+    for join in newest.joins:
+        matches = ", ".join(f"{column} = {key}" for column, key in join.on.items())
+        joins.append((join.name, f"{join.group}: {matches}", join.missing))
+    features: list[Row] = [("feature", "type", "comes from", "step", "fitted to", "columns")]
+    for feature in newest.features:
+        features += _feature_rows(feature, _declared_steps(view, feature.name))
+    return _page(view.name, view.description, facts, joins, features)
+
+
+def _feature_rows(feature: Feature, declared: Sequence[Step]) -> list[Row]:
+    """Return a line for each declared step, with what it was fitted to."""
+    source = f"{feature.join}.{feature.column}" if feature.join else "the request"
+    names = ", ".join(_printable(column.name) for column in outputs_of(feature))
+    rows: list[Row] = []
+    for number, step in enumerate(declared or [{}]):
+        first = (feature.name, feature.type, source) if number == 0 else ("", "", "")
+        text = f"{step['transform']} {_values(step['parameters'])}".strip() if step else _NONE
+        fitted = next(iter(feature.steps[number : number + 1]), None)
+        is_same = fitted is not None and fitted.transform == step.get("transform")
+        parameters = _values(fitted.parameters) if fitted and is_same else ""
+        columns = (_shorten(names) or _NONE) if number == 0 else ""
+        rows.append((*first, text, parameters or _NONE, columns))
+    return rows
+
+
+def _declared_steps(view: FeatureView, feature: str) -> list[Step]:
+    return [
+        {
+            "transform": step.get("type"),
+            "parameters": {k: v for k, v in step.items() if k not in ("type", "column")},
+        }
+        for step in view.declared.get("transforms") or ()
+        if step.get("column") == feature
+    ]
+
+
+def _view_document(view: FeatureView, versions: Versions, registry: Registry) -> dict[str, Any]:
+    newest = _newest(versions)
+    published: dict[str, Any] = {} if newest is None else json.loads(newest.text)
+    features = [
+        {**feature, "steps": _declared_steps(view, feature["name"])}
+        for feature in published.get("features", ())
+    ]
+    return {
+        **asdict(view),
+        "label_type": _label_type(view, registry),
+        "keys": published.get("keys"),
+        "joins": published.get("joins"),
+        "features": features if published else None,
+        "gate": [test.name for test in registry.gate_tests_of(view.unique_id)],
+        "gate_of_parameters": [test.name for test in registry.gate_tests_of(view.parameters_id)],
+        "version": versions[-1].version if versions else None,
+        "versions": [
+            {
+                "version": version.version,
+                "fitted_at": _fitted_at(version),
+                "training_tag": version.training_tag,
+            }
+            for version in versions
+        ],
+        "published": published or None,
+        "columns": [
+            {"name": column.name, "type": column.type}
+            for column in (outputs(newest) if newest else ())
+        ],
+    }
+
+
+def _newest(versions: Versions) -> ViewVersion | None:
+    return ViewVersion.from_text(versions[-1].document) if versions else None
+
+
+def _label_type(view: FeatureView, registry: Registry) -> str | None:
+    columns = registry.training_sets[view.training_set].columns
+    return next((column.type for column in columns if column.name == view.label), None)
+
+
+def _fitted_at(version: PublishedVersion) -> str:
+    return format_time(parse_time(version.fitted_at.isoformat()))
+
+
+def _values(parameters: Mapping[str, Any]) -> str:
+    parts = [f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in parameters.items()]
+    return _shorten(", ".join(parts))
+
+
+def _printable(name: str) -> str:
+    # A category may hold anything, a line break too.
+    return name if name.isprintable() else json.dumps(name)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."

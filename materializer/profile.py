@@ -102,10 +102,10 @@ def require_target(
         OtherTarget: The manifest was parsed for another target.
     """
     output = read_target(project_dir, target, os.environ if environ is None else environ)
-    if output is None or registry.place is None:
+    if output is None or registry.records_schema is None:
         return output
-    if registry.place != (output.database, output.schema):
-        raise OtherTarget(output.name, (output.database, output.schema), registry.place)
+    if registry.records_schema != (output.database, output.schema):
+        raise OtherTarget(output.name, (output.database, output.schema), registry.records_schema)
     return output
 
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
 from materializer.online import codec
-from materializer.registry import FeatureGroup, Join
+from materializer.registry import FeatureGroup
+from materializer.views.definition import Join
 from materializer.views.vector import Vectors
 from serve.errors import ApiError, quoted
 from serve.requests.batch import Key
@@ -134,8 +135,7 @@ def _join_keys(
     joins = []
     for join in version.joins:
         group = stores.directory.named(join.group)
-        view_columns = dict(join.on)
-        indexes = [columns.index(view_columns[name]) for name in group.entity]
+        indexes = [columns.index(join.on[name]) for name in group.entity]
         keys = [tuple([key[index] for index in indexes]) for key in sent]
         joins.append((join, group, keys))
     return joins

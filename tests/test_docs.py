@@ -15,7 +15,7 @@ import yaml
 from materializer.errors import EXIT_CODES
 from materializer.online import codec
 from materializer.registry import Contract, FeatureGroup
-from materializer.registry.meta import COLUMN_KEYS, TRAINING_KEYS, VIEW_KEYS
+from materializer.registry.meta import ColumnMeta, TrainingSetMeta, ViewMeta
 from materializer.registry.types import published_type
 from materializer.training.receipt import Receipt
 from tests.support import oracle
@@ -153,9 +153,9 @@ def test_the_tables_of_meta_keys_are_those_of_the_code() -> None:
     }
 
     assert set(documented[""]) == group_keys
-    assert documented["column "] == list(COLUMN_KEYS)
-    assert documented["training set "] == list(TRAINING_KEYS)
-    assert documented["view "] == list(VIEW_KEYS)
+    assert documented["column "] == list(ColumnMeta.model_fields)
+    assert documented["training set "] == list(TrainingSetMeta.model_fields)
+    assert documented["view "] == list(ViewMeta.model_fields)
 
 
 def test_the_table_of_types_is_that_of_the_code() -> None:

@@ -1,8 +1,8 @@
 """
 A whole project, read from dbt's manifest.
 
-Owns how the manifest is opened and walked: models in the order of their files and names, so that
-the first problem told is the same one each time.
+Responsible for opening and walking the manifest: models in the order of their files and names, so
+that of several problems the same one is reported each time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from materializer.errors import UsageError
 from materializer.registry.artifacts import read_runs, read_types
 from materializer.registry.groups import read_group, read_training_set, refuse_collisions
 from materializer.registry.lineage import RECORDS
-from materializer.registry.meta import FEATURE_GROUP, FEATURE_VIEW, TRAINING_SET, Place, kinds
+from materializer.registry.meta import (
+    FEATURE_GROUP,
+    FEATURE_VIEW,
+    TRAINING_SET,
+    Declaration,
+    declared_kinds,
+)
 from materializer.registry.model import GateTest, Registry
 from materializer.registry.views import read_view
 
@@ -37,7 +43,7 @@ def read_manifest(path: Path) -> Registry:
 
     Raises:
         UsageError: There is no manifest.
-        BadRegistry: A model's meta or contract cannot make a feature group.
+        BadRegistry: A model is not what its meta declares.
     """
     if not path.is_file():
         raise UsageError(f"{path} does not exist; run: dbt build (or dbt parse)")
@@ -52,45 +58,49 @@ def read_manifest(path: Path) -> Registry:
         ) from None
     graph = {**nodes, **sources}
     groups, training_sets, views = [], [], []
-    for node, place in _declaring(nodes):
-        declared = kinds(node)
-        _refuse_no_model(node, declared, place)
+    for node, declaration in _declarations(nodes):
+        declared = declared_kinds(node)
+        _require_model(node, declared, declaration)
         if len(declared) > 1:
-            raise place.bad(list(declared)[1], f"a model cannot be a {' and a '.join(declared)}")
+            problem = f"a model cannot be a {' and a '.join(declared)}"
+            raise declaration.error(list(declared)[1], problem)
         if FEATURE_GROUP in declared:
-            groups.append((read_group(node, declared[FEATURE_GROUP], graph), place))
+            groups.append((read_group(node, declared[FEATURE_GROUP], graph), declaration))
         if TRAINING_SET in declared:
             training_sets.append(read_training_set(node, declared[TRAINING_SET], graph))
         if FEATURE_VIEW in declared:
             views.append((node, declared[FEATURE_VIEW]))
     refuse_collisions(groups)
-    by_id = {group.unique_id: group for group, _ in groups}
-    sets = {one.name: one for one in training_sets}
-    read_views = [read_view(node, given, graph, by_id, sets) for node, given in views]
+    by_name = {training_set.name: training_set for training_set in training_sets}
+    read_views = [read_view(node, given, graph, by_name) for node, given in views]
     records = {name: node for name, node in sources.items() if node["source_name"] == RECORDS}
     return Registry(
         groups={group.name: group for group, _ in groups},
-        training_sets=sets,
+        training_sets=by_name,
         views={view.name: view for view in read_views},
         gate=tuple(_gate_tests(nodes)),
         records={node["name"]: node["relation_name"] for node in records.values()},
         checksum=hashlib.sha256(raw).hexdigest(),
-        place=next(((n["database"], n["schema"]) for n in records.values()), None),
+        records_schema=next(((n["database"], n["schema"]) for n in records.values()), None),
         runs=read_runs(path.with_name("run_results.json")),
         warehouse_types=read_types(path.with_name("catalog.json")),
     )
 
 
-def _declaring(nodes: Mapping[str, Node]) -> list[tuple[Node, Place]]:
-    found = [(node, Place.of(node)) for node in nodes.values() if node["resource_type"] in _TABLES]
-    return sorted(found, key=lambda one: (one[1].file, one[1].model))
+def _declarations(nodes: Mapping[str, Node]) -> list[tuple[Node, Declaration]]:
+    pairs = [
+        (node, Declaration.of_node(node))
+        for node in nodes.values()
+        if node["resource_type"] in _TABLES
+    ]
+    return sorted(pairs, key=lambda pair: (pair[1].file, pair[1].model))
 
 
-def _refuse_no_model(node: Node, declared: Mapping[str, Any], place: Place) -> None:
+def _require_model(node: Node, declared: Mapping[str, Any], declaration: Declaration) -> None:
     kind = node["resource_type"]
     if declared and kind != "model":
         problem = f"a {kind} keeps no contract; declare a model that selects from it"
-        raise place.bad(next(iter(declared)), problem)
+        raise declaration.error(next(iter(declared)), problem)
 
 
 def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:

@@ -1,19 +1,20 @@
 """
-The keys that `meta` may have, and what each may hold.
+The keys that `meta` may have, and what each may hold: one class per thing that can be declared.
 
-Owns the list of known keys and their types. Refuses a key it does not know: a typo would silently
-leave a default in its place. Columns carry the meta of other tools too, so there only a key that
-looks like a misspelt one of ours is refused.
+Responsible for reading them, and for the one line that says what is wrong. Refuses an unknown key:
+a typo would silently leave a default in its place. Does not refuse a key of another tool in the
+meta of a column, unless it looks like a misspelt one of ours.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from materializer.errors import BadRegistry
 
@@ -27,9 +28,65 @@ KINDS = (FEATURE_GROUP, TRAINING_SET, FEATURE_VIEW)
 # As far from a known key as a slip of the finger.
 _LIKENESS = 0.8
 
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Meta(BaseModel):
+    """What every meta of ours has in common: no other keys, and no value of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class GroupMeta(Meta):
+    """`meta.feature_group` of a model."""
+
+    entity: list[str] = []
+    available_at: Text = "available_at"
+    availability_lag_hours: int = 0
+    partition: Text = "day"
+    online: bool = False
+    key_prefix: Text | None = None
+    fresh_hours: Positive | None = None
+    closing_row: Text | None = None
+    ttl_days: Positive | None = None
+    max_age_hours: Positive | None = None
+    owner: Text | None = None
+
+
+class TrainingSetMeta(Meta):
+    """`meta.training_set` of a model."""
+
+    labels: Text
+
+
+class ViewMeta(Meta):
+    """`meta.feature_view` of a model; dbt works out what it means when it builds the view."""
+
+    training_set: Text
+    label: Text
+    train_until: Text
+    features: list[str] | None = None
+    transforms: list[dict[str, Any]] = []
+    missing: dict[str, Text | None] = {}
+    keep_versions: Positive | None = None
+    owner: Text | None = None
+
+
+class ColumnMeta(Meta, extra="ignore"):
+    """Our keys in the meta of a column."""
+
+    online: bool = True
+    unit: Text | None = None
+    window_days: int | None = None
+    null_means: Text | None = None
+
+
+MetaType = TypeVar("MetaType", bound=Meta)
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Declaration:
     """
     Where something is declared.
 
@@ -42,19 +99,19 @@ class Place:
     model: str
 
     @classmethod
-    def of(cls, node: Node) -> Place:
-        """Tell where a node is declared: its YAML, or its SQL when it has none."""
+    def of_node(cls, node: Node) -> Declaration:
+        """Return where a node is declared: its YAML, or its SQL when it has none."""
         patch = node.get("patch_path")
         file = patch.split("://", 1)[-1] if patch else node["original_file_path"]
-        return cls(file, name_of(node))
+        return cls(file, registry_name(node))
 
-    def bad(self, key: str, problem: str) -> BadRegistry:
-        """Make the error of one key."""
+    def error(self, key: str, problem: str) -> BadRegistry:
+        """Return the error of one key."""
         return BadRegistry(file=self.file, model=self.model, key=key, problem=problem)
 
 
-def name_of(node: Node) -> str:
-    """Name a node as the registry does: a version of a model has a name of its own."""
+def registry_name(node: Node) -> str:
+    """Return the name of a node in the registry: a version of a model has a name of its own."""
     version = node.get("version")
     if version is None:
         return str(node["name"])
@@ -62,154 +119,92 @@ def name_of(node: Node) -> str:
     return f"{node['name']}_v{str(version).replace('.', '_')}"
 
 
-def _text(value: object) -> str | None:
-    return None if isinstance(value, str) and value.strip() else "is not a text"
-
-
-def _boolean(value: object) -> str | None:
-    return None if isinstance(value, bool) else "is not true or false"
-
-
-def _whole(value: object) -> str | None:
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    return None if is_whole else "is not a whole number"
-
-
-def _counted(value: object) -> str | None:
-    if problem := _whole(value):
-        return problem
-    return None if isinstance(value, int) and value > 0 else "is not above 0"
-
-
-def _names(value: object) -> str | None:
-    if isinstance(value, str):
-        return f"is not a list of columns; write [{value}]"
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return None
-    return "is not a list of columns"
-
-
-def _moment(value: object) -> str | None:
-    # Whether it is one is for the view to say; YAML makes a date of an unquoted one.
-    return None if isinstance(value, str | date) else "is no date or time; write 2024-02-15"
-
-
-def _mapping(value: object) -> str | None:
-    return None if isinstance(value, Mapping) else "is not a mapping"
-
-
-def _steps(value: object) -> str | None:
-    if isinstance(value, list) and all(isinstance(step, Mapping) for step in value):
-        return None
-    return "is not a list; write - {type: scale, column: <name>}"
-
-
-Check = Callable[[object], "str | None"]
-
-GROUP_KEYS: Mapping[str, Check] = {
-    "entity": _names,
-    "available_at": _text,
-    "availability_lag_hours": _whole,
-    "partition": _text,
-    "online": _boolean,
-    "key_prefix": _text,
-    "fresh_hours": _counted,
-    "closing_row": _text,
-    "ttl_days": _counted,
-    "max_age_hours": _counted,
-    "owner": _text,
-}
-TRAINING_KEYS: Mapping[str, Check] = {"labels": _text}
-VIEW_KEYS: Mapping[str, Check] = {
-    "training_set": _text,
-    "label": _text,
-    "train_until": _moment,
-    "features": _names,
-    "transforms": _steps,
-    "missing": _mapping,
-    "keep_versions": _counted,
-    "owner": _text,
-}
-# Of a step, beside the options of its type.
-TRANSFORM = ("type", "column")
-COLUMN_KEYS: Mapping[str, Check] = {
-    "online": _boolean,
-    "unit": _text,
-    "window_days": _counted,
-    "null_means": _text,
-}
-
-
-def kinds(node: Node) -> Mapping[str, Any]:
+def declared_kinds(node: Node) -> Mapping[str, Any]:
     """
-    Tell what a model declares itself to be, with the keys of each.
+    Return what a model declares itself to be, with the keys of each.
 
     Raises:
         BadRegistry: A key of `meta` is a misspelt kind.
     """
     meta = node["config"].get("meta") or {}
-    _refuse_misspelt(meta, KINDS, Place.of(node), "")
+    _refuse_misspelt(meta, KINDS, Declaration.of_node(node), "")
     return {kind: meta[kind] for kind in KINDS if kind in meta}
 
 
-def read_keys(
-    kind: str, given: object, known: Mapping[str, Check], place: Place, prefix: str = ""
-) -> dict[str, Any]:
+def read_meta(
+    meta: type[MetaType], given: object, declaration: Declaration, kind: str, prefix: str = ""
+) -> MetaType:
     """
-    Check the keys of one kind.
+    Read the keys of one kind.
 
     Args:
+        meta: The class of it.
+        given: What is written under it; a null is as good as none.
+        declaration: Where it is declared.
         kind: `feature_group`, `training_set` or `feature_view`.
-        given: What stands under it.
-        known: Its keys.
-        place: Where it is declared.
         prefix: Written before each key in a message.
 
-    Returns:
-        The keys that have a value; a null is as good as none.
-
     Raises:
-        BadRegistry: A key is unknown, or holds what it cannot.
+        BadRegistry: A key is unknown, missing, or holds what it cannot.
     """
+    known = ", ".join(meta.model_fields)
     if not isinstance(given, Mapping):
-        raise place.bad(kind, f"{given!r} is not a mapping; known keys: {', '.join(known)}")
-    for key in given:
-        if key not in known:
-            raise place.bad(f"{prefix}{key}", f"unknown key; known: {', '.join(known)}")
-    return _checked(given, known, place, prefix)
+        raise declaration.error(kind, f"should be a mapping, not {given!r}; known keys: {known}")
+    try:
+        return meta.model_validate(_without_nulls(given))
+    except ValidationError as error:
+        raise _first_problem(error, meta, declaration, prefix) from None
 
 
-def read_column_keys(column: Node, place: Place) -> dict[str, Any]:
+def read_column_meta(column: Node, declaration: Declaration) -> ColumnMeta:
     """
-    Check the meta of one column.
+    Read the meta of one column.
 
     Raises:
         BadRegistry: One of our keys is misspelt, or holds what it cannot.
     """
-    meta = (column.get("config") or {}).get("meta") or column.get("meta") or {}
+    given = (column.get("config") or {}).get("meta") or column.get("meta") or {}
     prefix = f"{column['name']}."
-    _refuse_misspelt(meta, tuple(COLUMN_KEYS), place, prefix)
-    ours = {key: value for key, value in meta.items() if key in COLUMN_KEYS}
-    return _checked(ours, COLUMN_KEYS, place, prefix)
+    _refuse_misspelt(given, ColumnMeta.model_fields, declaration, prefix)
+    try:
+        return ColumnMeta.model_validate(_without_nulls(given))
+    except ValidationError as error:
+        raise _first_problem(error, ColumnMeta, declaration, prefix) from None
 
 
-def _checked(
-    given: Mapping[str, Any], known: Mapping[str, Check], place: Place, prefix: str
-) -> dict[str, Any]:
-    values = {key: value for key, value in given.items() if value is not None}
-    for key, value in values.items():
-        if problem := known[key](value):
-            raise place.bad(f"{prefix}{key}", f"{value!r} {problem}")
-    return values
+def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _first_problem(
+    error: ValidationError, meta: type[Meta], declaration: Declaration, prefix: str
+) -> BadRegistry:
+    # A misspelt key first: it is why another one is missing.
+    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    first, *inner = problem["loc"]
+    key = f"{prefix}{first}{''.join(f'[{index}]' for index in inner)}"
+    if problem["type"] == "extra_forbidden":
+        near = _closest(str(first), meta.model_fields)
+        guess = f" did you mean {near}?" if near else ""
+        known = ", ".join(meta.model_fields)
+        return declaration.error(key, f"unknown key;{guess} known: {known}")
+    if problem["type"] == "missing":
+        return declaration.error(key, "is missing")
+    # "Input should be a valid string", of any type.
+    rule = problem["msg"].partition(" should ")[2]
+    return declaration.error(key, f"should {rule}, not {problem['input']!r}")
 
 
 def _refuse_misspelt(
-    meta: Mapping[str, Any], known: tuple[str, ...], place: Place, prefix: str
+    meta: Mapping[str, Any], known: Iterable[str], declaration: Declaration, prefix: str
 ) -> None:
     for key in meta:
-        if key in known:
-            continue
-        # `Window-Days` is as near as `window_day`.
-        plain = re.sub(r"\W", "_", str(key)).lower()
-        if near := difflib.get_close_matches(plain, known, 1, _LIKENESS):
-            raise place.bad(f"{prefix}{key}", f"unknown key; did you mean {near[0]}?")
+        near = None if key in known else _closest(str(key), known)
+        if near:
+            raise declaration.error(f"{prefix}{key}", f"unknown key; did you mean {near}?")
+
+
+def _closest(key: str, known: Iterable[str]) -> str | None:
+    # `Window-Days` is as near as `window_day`.
+    plain = re.sub(r"\W", "_", key).lower()
+    return next(iter(difflib.get_close_matches(plain, known, 1, _LIKENESS)), None)

@@ -1,8 +1,8 @@
 """
 The values of the registry, and the form in which a group is published.
 
-Owns the types that everything else asks, and the JSON that lies beside the published data, which is
-all the server reads. Refuses to read a file.
+Responsible for the types that everything else uses, and for the JSON that is published with the
+data, which is all the server reads. Does not read a file.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from materializer.registry.view import FeatureView
+from typing import Any
 
 _ID_LENGTH = 6
 _DAY_US = 24 * 3600 * 1_000_000
@@ -32,10 +29,10 @@ class Column:
         name: Column name.
         type: `string`, `int64`, `double`, `boolean`, `date`, `timestamp` or `decimal(p,s)`.
         online: Pushed to the online store.
-        description: What it means, whole.
+        description: What it means.
         unit: Unit of the value, e.g. `EUR`, or None where it has none.
         window_days: How many days of input one value looks at, its own included, or None.
-        null_means: What a null says, or None where nobody said it.
+        null_means: What a null means, or None where that is not declared.
     """
 
     name: str
@@ -124,7 +121,7 @@ class FeatureGroup:
         name: Model name; of a model with versions `<model>_v<version>`.
         unique_id: dbt's id of the model.
         relation_name: Quoted relation in the warehouse.
-        description: The model's description, whole.
+        description: The model's description.
         entity: Key columns.
         available_at: Column that says when a row may be used.
         availability_lag_hours: Hours between the end of the day and `available_at`.
@@ -159,7 +156,6 @@ class FeatureGroup:
     max_age_hours: int | None
     owner: str | None
     columns: tuple[Column, ...]
-    # What came later has a default: groups published before it are read without.
     tags: tuple[str, ...] = ()
     version: str | None = None
     latest_version: str | None = None
@@ -212,23 +208,16 @@ class FeatureGroup:
         return self.description.split("\n", 1)[0]
 
     def to_json(self) -> str:
-        """Write the form that is published with the data."""
+        """Return the form that is published with the data."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> FeatureGroup:
-        """Read what `to_json` wrote, in this version, an earlier or a later one."""
-        body = _known(cls, json.loads(text))
-        for name in ("entity", "tags"):
-            body[name] = tuple(body.get(name, ()))
-        body["columns"] = tuple(Column(**_known(Column, c)) for c in body["columns"])
-        body["lineage"] = tuple(Origin(**_known(Origin, o)) for o in body.get("lineage", ()))
-        return cls(**body)
+        """Read what `to_json` returned, also in a later version, which may have more keys."""
+        # Imported here: commands that read no published group start faster without it.
+        from pydantic import TypeAdapter
 
-
-def _known(cls: type, body: dict[str, object]) -> dict[str, Any]:
-    names = {one.name for one in fields(cls)}
-    return {name: value for name, value in body.items() if name in names}
+        return TypeAdapter(cls).validate_json(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +250,7 @@ class TrainingSet:
         labels_relation: Quoted relation of the labels in the warehouse, None for one that its SQL
             holds in itself.
         groups: Names of the feature groups it refs.
+        time: Column with the time of a row, None for one that `point_in_time_join` did not build.
     """
 
     name: str
@@ -270,12 +260,54 @@ class TrainingSet:
     labels: tuple[str, ...]
     labels_relation: str | None
     groups: tuple[str, ...]
+    time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """
+    A model with `meta.feature_view`: a training set, transformed for one model.
+
+    What that means for each column is worked out by dbt, and is in the rows of the view's
+    parameters, see `materializer.views.definition`.
+
+    Attributes:
+        name: Model name.
+        unique_id: dbt's id of the model.
+        relation_name: Quoted relation in the warehouse.
+        description: The model's description.
+        owner: Who answers for it, or None.
+        training_set: Name of the training set whose rows it transforms.
+        label: Column with the label.
+        time: Column with the time of a row.
+        train_until: UTC time before which a row is for training; later rows are held out.
+        declared: Its meta, as dbt has it.
+        parameters: Name of the model with the fitted parameters.
+        parameters_id: dbt's id of it.
+        parameters_relation: Its quoted relation in the warehouse.
+        keep_versions: How many versions stay, the newest; None keeps all.
+    """
+
+    name: str
+    unique_id: str
+    relation_name: str
+    description: str
+    owner: str | None
+    training_set: str
+    label: str
+    time: str
+    train_until: str
+    declared: Mapping[str, Any]
+    parameters: str
+    parameters_id: str
+    parameters_relation: str
+    keep_versions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
     """
-    What the newest dbt command said of a model, if that command ran it.
+    How the newest dbt command ran a model, if it did.
 
     Attributes:
         status: `success`, `error` or `skipped`.
@@ -299,8 +331,9 @@ class Registry:
         gate: Gate tests.
         records: Quoted relations of the record tables (`build_ledger`, `gate_verdicts`, ...).
         checksum: SHA-256 of the manifest file.
-        place: Database and schema of the records, which are those of dbt's target; None without.
-        runs: What the newest dbt command said, by dbt's id of the model.
+        records_schema: Database and schema of the records, which are those of dbt's target; None
+            without records.
+        runs: How the newest dbt command ran a model, by dbt's id of it.
         warehouse_types: Type of each column as `dbt docs generate` found it, by dbt's id of the
             model and column name.
         views: Feature views by name.
@@ -311,11 +344,11 @@ class Registry:
     gate: tuple[GateTest, ...]
     records: Mapping[str, str]
     checksum: str
-    place: tuple[str, str] | None = None
+    records_schema: tuple[str, str] | None = None
     runs: Mapping[str, LastRun] = field(default_factory=dict)
     warehouse_types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     views: Mapping[str, FeatureView] = field(default_factory=dict)
 
-    def guarding(self, unique_id: str) -> tuple[GateTest, ...]:
+    def gate_tests_of(self, unique_id: str) -> tuple[GateTest, ...]:
         """Return the gate tests that guard a model."""
         return tuple(test for test in self.gate if unique_id in test.guards)

@@ -1,9 +1,9 @@
 """
 Publishing a feature view: its rows, and the version of its parameters that made them.
 
-Owns the proof that a vector will be made as these rows were: a sample of them is made again by the
-code that serves, and compared. Refuses a view whose training set was not published, and one whose
-rows differ from that code's.
+Responsible for the proof that a vector will be made as these rows were: a sample of them is made
+again by the code that serves, and compared. Refuses a view whose training set was not published,
+one whose groups are not served, and one whose rows differ from that code's.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import pyarrow as pa
 from materializer.errors import NotPublished
 from materializer.offline.publish import last_published
 from materializer.outcome import Outcome
-from materializer.registry import Column, FeatureView, ViewVersion
-from materializer.registry.view import SPLIT as SPLIT_NAME
+from materializer.registry import Column, FeatureView, Registry
 from materializer.sql import quoted
 from materializer.training.publish import (
     DerivedTable,
@@ -28,15 +27,14 @@ from materializer.training.publish import (
     refuse,
 )
 from materializer.training.receipt import InputTable, column_types
-from materializer.views.vector import Vectors, fitted
+from materializer.views.definition import SPLIT, ViewVersion, built_version
+from materializer.views.vector import Vectors
 from materializer.views.versions import PublishedVersion, record_version
 from materializer.warehouse.checksum import checksum_of_rows
 from materializer.warehouse.gate import require_green, require_whole_as_built
 
 # About so many rows are made again at each publish: some 10 ms of work.
 _COMPARED = 2_000
-
-SPLIT = Column(SPLIT_NAME, "string")
 
 # As the macro makes them.
 _PARAMETERS = (
@@ -55,18 +53,21 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     Publish one feature view, if there is a newer build than the published one.
 
     Raises:
-        GateRed: See `publish_derived_table`; or the gate of its parameters is not green, or its
-            rows are not those that serving makes.
+        GateRed: See `publish_derived_table`; or the gate of its parameters is not green, it was
+            declared otherwise when it was built, or its rows are not those that serving makes.
         NotPublished: Its training set never was.
         OfflineStoreUnavailable: The store cannot be written.
     """
     _require_parameters(view, work)
-    version = _version(view, work)
+    version = _built_version(view, work)
+    refuse(view.name, _not_served(version, work.registry))
     vectors = Vectors(version)
     training_set = work.registry.training_sets[view.training_set]
+    types = {column.name: column for column in training_set.columns}
+    carried = (*version.keys, types[view.time], types[view.label])
 
     def publish_inputs(rows: pa.Table, properties: Mapping[str, str]) -> Sequence[InputTable]:
-        _compare(view, vectors, work)
+        _compare(view, vectors, [column.name for column in carried], work)
         rows_input = _training_input(view, work)
         receipt = work.files(view.training_set).read()
         published = PublishedVersion(
@@ -80,18 +81,11 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
             work.console.note(f"{view.name}: version {old.version} is forgotten")
         return [rows_input]
 
-    types = {column.name: column for column in training_set.columns}
     table = DerivedTable(
         name=view.name,
         unique_id=view.unique_id,
         relation_name=view.relation_name,
-        columns=(
-            *view.keys,
-            types[view.time],
-            types[view.label],
-            SPLIT,
-            *vectors.columns,
-        ),
+        columns=(*carried, Column(SPLIT, "string"), *vectors.columns),
         built_on={
             training_set.name: training_set.unique_id,
             view.parameters: view.parameters_id,
@@ -105,7 +99,7 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
 
 def _require_parameters(view: FeatureView, work: Publishing) -> None:
     """
-    Stop unless the parameters are those that a green build fitted, on the rows that stand.
+    Check that the parameters are those that a green build fitted, on the current rows.
 
     Raises:
         GateRed: They are not.
@@ -125,16 +119,30 @@ def _require_parameters(view: FeatureView, work: Publishing) -> None:
         )
 
 
-def _version(view: FeatureView, work: Publishing) -> ViewVersion:
+def _built_version(view: FeatureView, work: Publishing) -> ViewVersion:
     rows = work.warehouse.table(view.parameters_relation, _PARAMETERS).to_pylist()
     rows.sort(key=lambda row: (row["position"], row["step"]))
     for row in rows:
         row["parameters"] = json.loads(row["parameters"])
     try:
-        return fitted(view, rows)
+        return built_version(view, rows)
     except ValueError as error:
         refuse(view.name, [f"{error}; run: dbt build --select +{view.name}"])
         raise
+
+
+def _not_served(version: ViewVersion, registry: Registry) -> list[str]:
+    """List the features that no online group has, since the groups were changed."""
+    groups = {join.name: registry.groups.get(join.group) for join in version.joins}
+    reasons = []
+    for feature in version.features:
+        group = groups.get(feature.join or "")
+        if feature.join and not (group and group.online and feature.column in group.features):
+            reasons.append(
+                f"{feature.join} does not serve {feature.column} any more; "
+                f"run: dbt build --select +{version.view}"
+            )
+    return reasons[:1]
 
 
 def _training_input(view: FeatureView, work: Publishing) -> InputTable:
@@ -153,7 +161,7 @@ def _training_input(view: FeatureView, work: Publishing) -> InputTable:
     )
 
 
-def _compare(view: FeatureView, vectors: Vectors, work: Publishing) -> None:
+def _compare(view: FeatureView, vectors: Vectors, carried: Sequence[str], work: Publishing) -> None:
     """
     Make a sample of the training set into vectors; they must be the rows of the view.
 
@@ -161,14 +169,12 @@ def _compare(view: FeatureView, vectors: Vectors, work: Publishing) -> None:
         GateRed: They are not.
     """
     training_set = work.registry.training_sets[view.training_set]
-    carried = [*(key.name for key in view.keys), view.time, view.label]
-    features = [feature.name for feature in view.features]
-    outputs = [column.name for column in vectors.columns]
-    given = _sample(work, training_set.relation_name, carried, features)
-    made = [(*row[: len(carried)], *vectors.make(row[len(carried) :])) for row in given]
-    stands = _sample(work, view.relation_name, carried, outputs)
-    differing = Counter(map(repr, made)) - Counter(map(repr, stands))
-    if differing or len(made) != len(stands):
+    features = [feature.name for feature in vectors.version.features]
+    inputs = _sample(work, training_set.relation_name, carried, features)
+    made = [(*row[: len(carried)], *vectors.make(row[len(carried) :])) for row in inputs]
+    built = _sample(work, view.relation_name, carried, vectors.names)
+    differing = Counter(map(repr, made)) - Counter(map(repr, built))
+    if differing or len(made) != len(built):
         example = f", such as {next(iter(differing))}" if differing else ""
         refuse(
             view.name,

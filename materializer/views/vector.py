@@ -1,25 +1,23 @@
 """
 Vectors: what a model is given, made of a view's features by one version of its parameters.
 
-Owns the names, types and order of what comes out, and the way of a row through its chains. Pure:
-values in, values out. Refuses a value it cannot read.
+Responsible for the names, types and order of what comes out, and for passing a row through its
+chains. Does no input or output. Refuses a value it cannot read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from functools import reduce
-from itertools import zip_longest
 from typing import Any, TypeAlias
 
-from materializer.registry import Column, Feature, FeatureView, FittedStep, ViewVersion
+from materializer.registry import Column
+from materializer.views.definition import Feature, ViewVersion
 from materializer.views.transforms import (
     ONE_HOT,
     TRANSFORMS,
     Step,
-    category_text,
     finite,
     kind_for,
     reader,
@@ -174,57 +172,3 @@ def _as_is(value: Any) -> Part:
 
 def _finite_or_as_is(value: Any) -> Part:
     return (None if value is None else finite(value),)
-
-
-def fitted(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
-    """
-    Put the parameters that the warehouse holds into a declared view.
-
-    Args:
-        view: The view.
-        rows: The model of its parameters: `feature`, `transform`, `parameters` (read from JSON),
-            `fitted_on_rows` and `train_until`, in the order of position and step.
-
-    Raises:
-        ValueError: They are not those of this view; it was not built since it was changed.
-    """
-    steps: dict[str, list[FittedStep]] = {}
-    for row in rows:
-        chain = steps.setdefault(row["feature"], [])
-        if row["transform"] is not None:
-            chain.append(FittedStep(row["transform"], row["parameters"]))
-    names = [feature.name for feature in view.features]
-    if list(steps) != names:
-        raise ValueError(f"its parameters are of {', '.join(steps) or 'nothing'}")
-    for feature in view.features:
-        for declared, built in zip_longest(feature.steps, steps[feature.name]):
-            if declared is None or built is None or not _is_of(declared, built):
-                raise ValueError(f"its parameters of {feature.name} are those of other transforms")
-    if rows[0]["train_until"] != datetime.fromisoformat(view.train_until):
-        raise ValueError(f"its parameters were fitted on the rows before {rows[0]['train_until']}")
-    return ViewVersion(
-        view=view.name,
-        description=view.description,
-        owner=view.owner,
-        training_set=view.training_set,
-        label=view.label,
-        train_until=view.train_until,
-        fitted_on_rows=rows[0]["fitted_on_rows"],
-        keys=view.keys,
-        joins=view.joins,
-        features=tuple(
-            replace(feature, steps=tuple(steps[feature.name])) for feature in view.features
-        ),
-    )
-
-
-def _is_of(declared: FittedStep, built: FittedStep) -> bool:
-    """Tell whether a step was built as it is declared; what it was fitted to may be anything."""
-    options = {
-        name: [category_text(one) for one in value] if name == "categories" else value
-        for name, value in declared.parameters.items()
-        if name in built.parameters and value is not None
-    }
-    return declared.transform == built.transform and all(
-        built.parameters[name] == value for name, value in options.items()
-    )

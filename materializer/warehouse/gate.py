@@ -31,7 +31,7 @@ def objections(model: str, registry: Registry, warehouse: Warehouse) -> list[str
         warehouse: Open.
     """
     declared: dict[str | None, str]
-    declared = {test.unique_id: test.name for test in registry.guarding(model)}
+    declared = {test.unique_id: test.name for test in registry.gate_tests_of(model)}
     recorded = warehouse.gate_tests(model)
     unrecorded = [
         name for test, name in (declared or {None: "its gate"}).items() if test not in recorded

@@ -15,8 +15,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from materializer.errors import LookupMiss, UnknownEntity
-from materializer.registry import Column, FeatureGroup, ViewVersion
+from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
+from materializer.views.definition import ViewVersion
 from materializer.views.vector import outputs
 from serve.errors import codes_of
 from serve.openapi.operations import Operation, Schema

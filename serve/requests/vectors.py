@@ -19,8 +19,8 @@ from flask import Request
 from pydantic import AfterValidator, AllowInfNan, PlainValidator, Strict, TypeAdapter
 
 from materializer.config import format_time, parse_time
-from materializer.registry import ViewVersion
 from materializer.registry.types import element_type
+from materializer.views.definition import ViewVersion
 from serve.errors import ApiError, quoted
 from serve.requests.as_of import AS_OF, read_body_time
 from serve.requests.batch import KEYS, Key, check_fields, check_size, read_body, read_keys

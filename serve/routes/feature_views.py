@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 
 from materializer.config import format_time
 from materializer.errors import StoreUnavailable
-from materializer.registry import ViewVersion
+from materializer.views.definition import ViewVersion
 from materializer.views.vector import outputs
 from materializer.views.versions import PublishedVersion
 from serve.errors import ApiError, quoted

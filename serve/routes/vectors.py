@@ -14,7 +14,7 @@ from flask import Blueprint, current_app, request
 
 from materializer.config import format_time
 from materializer.errors import LookupMiss, StoreUnavailable, UnreadableValue
-from materializer.registry.view import ERROR
+from materializer.views.definition import ERROR
 from materializer.views.vector import Part, Vectors, Way
 from serve.errors import ApiError, translate
 from serve.openapi import schemas

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from materializer.errors import UnreadableValue
 from materializer.online import codec
 from materializer.online.state import ViewMeta
-from materializer.registry import ViewVersion
+from materializer.views.definition import ViewVersion
 from materializer.views.vector import Vectors
 from serve.errors import ApiError, quoted
 from serve.stores.online import OnlineStore

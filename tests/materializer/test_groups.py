@@ -13,16 +13,9 @@ from typing import Any
 import pytest
 
 from materializer.console import Console
-from materializer.describe import groups
+from materializer.describe import describe_groups
 from materializer.errors import UnknownGroup
-from materializer.registry import (
-    Column,
-    FeatureGroup,
-    GateTest,
-    LastRun,
-    Origin,
-    Registry,
-)
+from materializer.registry import Column, FeatureGroup, GateTest, LastRun, Origin, Registry
 from tests.support.dbt import python
 from tests.support.store import Store
 
@@ -89,13 +82,13 @@ REGISTRY = Registry(
 
 def told(name: str | None = None, registry: Registry = REGISTRY, now: datetime = NOW) -> list[str]:
     out = io.StringIO()
-    assert groups(registry, name, Console(out=out), now) == 0
+    assert describe_groups(registry, name, Console(out=out), now) == 0
     return out.getvalue().splitlines()
 
 
 def document(name: str | None = None) -> Any:
     out = io.StringIO()
-    groups(REGISTRY, name, Console(as_json=True, out=out), NOW)
+    describe_groups(REGISTRY, name, Console(as_json=True, out=out), NOW)
     return json.loads(out.getvalue())
 
 

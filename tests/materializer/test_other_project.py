@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from materializer.registry import read_manifest
+from materializer.registry.manifest import read_manifest
 from tests.support import pages
 from tests.support.dbt import ROOT, Project
 from tests.support.server import SERVERS, Server

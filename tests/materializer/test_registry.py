@@ -15,14 +15,8 @@ from typing import Any
 import pytest
 
 from materializer.errors import BadRegistry, UsageError
-from materializer.registry import (
-    Column,
-    Contract,
-    FeatureGroup,
-    Origin,
-    Registry,
-    read_manifest,
-)
+from materializer.registry import Column, Contract, FeatureGroup, Origin, Registry
+from materializer.registry.manifest import read_manifest
 from tests.support.dbt import ROOT, Project
 from tests.support.store import MODEL, TRAINING
 
@@ -267,7 +261,7 @@ def test_each_gate_test_guards_the_models_it_refs(registry: Registry) -> None:
         "training_data_is_covered": {TRAINING, events},
         "training_data_sees_no_future": {TRAINING, events},
     }
-    assert {test.name for test in registry.guarding(MODEL)} == {
+    assert {test.name for test in registry.gate_tests_of(MODEL)} == {
         name for name in guarded if name.startswith("features_daily")
     }
 
@@ -363,47 +357,50 @@ KNOWN = (
     [
         (
             _kind("feature_group", "yes"),
-            f"feature_group: 'yes' is not a mapping; known keys: {KNOWN}",
+            f"feature_group: should be a mapping, not 'yes'; known keys: {KNOWN}",
         ),
         (_kind("feature_groups", {}), "feature_groups: unknown key; did you mean feature_group?"),
         (
             _kind("training_set", {}),
             "training_set: a model cannot be a feature_group and a training_set",
         ),
-        (_set("entitiy", ["user_id"]), f"entitiy: unknown key; known: {KNOWN}"),
+        (
+            _set("entitiy", ["user_id"]),
+            f"entitiy: unknown key; did you mean entity? known: {KNOWN}",
+        ),
         (_set("entity", []), "entity: name at least one key column"),
         (_set("entity", ["user"]), "entity: 'user' is not a column of the contract"),
-        (_set("entity", "user_id"), "entity: 'user_id' is not a list of columns; write [user_id]"),
-        (_set("entity", [7]), "entity: [7] is not a list of columns"),
+        (_set("entity", "user_id"), "entity: should be a valid list, not 'user_id'"),
+        (_set("entity", [7]), "entity[0]: should be a valid string, not 7"),
         (_set("entity", ["user_id", "user_id"]), "entity: 'user_id' is named twice"),
         (_type("user_id", "double"), "entity: 'user_id' is double; a key is string, int64, date"),
         (_set("available_at", "then"), "available_at: 'then' is not a column of the contract"),
         (_set("available_at", "day"), "available_at: 'day' is date, and must be timestamp"),
-        (_set("available_at", True), "available_at: True is not a text"),
+        (_set("available_at", True), "available_at: should be a valid string, not True"),
         (_set("partition", "month"), "partition: 'month' is not a column of the contract"),
         (_set("partition", "user_id"), "partition: 'user_id' is string, and must be date"),
-        (_set("online", "yes"), "online: 'yes' is not true or false"),
-        (_set("owner", ["a"]), "owner: ['a'] is not a text"),
-        (_set("ttl_days", "7"), "ttl_days: '7' is not a whole number"),
-        (_set("ttl_days", 0), "ttl_days: 0 is not above 0"),
-        (_set("max_age_hours", 1.5), "max_age_hours: 1.5 is not a whole number"),
-        (_set("max_age_hours", "30"), "max_age_hours: '30' is not a whole number"),
+        (_set("online", "yes"), "online: should be a valid boolean, not 'yes'"),
+        (_set("owner", ["a"]), "owner: should be a valid string, not ['a']"),
+        (_set("ttl_days", "7"), "ttl_days: should be a valid integer, not '7'"),
+        (_set("ttl_days", 0), "ttl_days: should be greater than 0, not 0"),
+        (_set("max_age_hours", 1.5), "max_age_hours: should be a valid integer, not 1.5"),
+        (_set("max_age_hours", "30"), "max_age_hours: should be a valid integer, not '30'"),
         (
             _set("availability_lag_hours", "soon"),
-            "availability_lag_hours: 'soon' is not a whole number",
+            "availability_lag_hours: should be a valid integer, not 'soon'",
         ),
         (
             _set("availability_lag_hours", True),
-            "availability_lag_hours: True is not a whole number",
+            "availability_lag_hours: should be a valid integer, not True",
         ),
         (
             _set("key_prefix", "features:a b"),
-            "key_prefix: 'features:a b' can have letters, digits and -._~ alone, in parts that "
+            "key_prefix: 'features:a b' can have only letters, digits and -._~, in parts that "
             "colons divide",
         ),
         (
             _set("key_prefix", "features:"),
-            "key_prefix: 'features:' can have letters, digits and -._~ alone, in parts that "
+            "key_prefix: 'features:' can have only letters, digits and -._~, in parts that "
             "colons divide",
         ),
         (
@@ -418,10 +415,10 @@ KNOWN = (
         (_type("day", None), "day: type '' has no published form"),
         (_column("onlin", False), "day.onlin: unknown key; did you mean online?"),
         (_column("Window-Days", 7), "day.Window-Days: unknown key; did you mean window_days?"),
-        (_column("online", "no"), "day.online: 'no' is not true or false"),
-        (_column("window_days", "7d"), "day.window_days: '7d' is not a whole number"),
-        (_column("unit", 7), "day.unit: 7 is not a text"),
-        (_column("null_means", ""), "day.null_means: '' is not a text"),
+        (_column("online", "no"), "day.online: should be a valid boolean, not 'no'"),
+        (_column("window_days", "7d"), "day.window_days: should be a valid integer, not '7d'"),
+        (_column("unit", 7), "day.unit: should be a valid string, not 7"),
+        (_column("null_means", ""), "day.null_means: should have at least 1 character, not ''"),
     ],
 )
 def test_a_group_that_cannot_be_is_told_with_file_model_and_key(
@@ -436,7 +433,7 @@ def test_a_group_that_cannot_be_is_told_with_file_model_and_key(
     ("name", "told"),
     [
         ("_hidden", "a group name cannot begin with an underscore"),
-        ("clicks.daily", "a group name has letters, digits and underscores alone"),
+        ("clicks.daily", "a group name has only letters, digits and underscores"),
         ("labels", "'labels' is the published table of the labels"),
     ],
 )
@@ -540,7 +537,7 @@ def test_of_several_problems_the_first_by_file_is_told(changed: Read) -> None:
 
     with pytest.raises(BadRegistry) as refused:
         changed(both)
-    assert str(refused.value) == "a.yml: model clicks: ttl_days: 0 is not above 0"
+    assert str(refused.value) == "a.yml: model clicks: ttl_days: should be greater than 0, not 0"
 
 
 def test_a_training_set_whose_labels_are_no_model_is_told(changed: Read) -> None:
@@ -559,7 +556,7 @@ def test_an_unknown_key_of_a_training_set_is_told(changed: Read) -> None:
         changed(add)
     assert str(refused.value) == (
         "dbt_project/models/training/training_data.yml: model training_data: training_set.label: "
-        "unknown key; known: labels"
+        "unknown key; did you mean labels? known: labels"
     )
 
 
@@ -690,4 +687,4 @@ def test_extras_that_are_not_there_say_nothing(
 
 
 def test_where_the_records_lie_is_known(registry: Registry) -> None:
-    assert registry.place == ("warehouse", "feature_store")
+    assert registry.records_schema == ("warehouse", "feature_store")

@@ -19,7 +19,8 @@ import redis
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.online.push import PushOptions
-from materializer.registry import Column, Feature, FittedStep, Join, ViewVersion
+from materializer.registry import Column
+from materializer.views.definition import Feature, FittedStep, Join, ViewVersion
 from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion, record_version
 from tests.serve.support import NOW, publish, push_all
@@ -83,9 +84,9 @@ def device(number: int, day: date, **changed: object) -> dict[str, object]:
 
 SENDER, RECEIVER = "sender_accounts", "receiver_accounts"
 JOINS = (
-    Join(SENDER, "accounts", (("account", "sender"),), "null"),
-    Join(RECEIVER, "accounts", (("account", "receiver"),), "impute"),
-    Join("devices", "devices", (("device", "device"),), "error"),
+    Join(SENDER, "accounts", {"account": "sender"}, "null"),
+    Join(RECEIVER, "accounts", {"account": "receiver"}, "impute"),
+    Join("devices", "devices", {"device": "device"}, "error"),
 )
 # What only a request can bring, and a value of each.
 SENT: Mapping[str, Any] = {

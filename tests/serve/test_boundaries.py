@@ -23,7 +23,7 @@ ALLOWED = {
     "materializer.views.versions",
     "materializer.online.connection",
     "materializer.registry",
-    "materializer.registry.view",
+    "materializer.views.definition",
     "materializer.registry.types",
     "materializer.views.vector",
 }

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from materializer.online import codec
-from materializer.registry import FittedStep, Join, ViewVersion
+from materializer.views.definition import FittedStep, Join, ViewVersion
 from serve.requests.batch import MOST_ROWS
 from tests.serve.payments import (
     ACCOUNTS,
@@ -620,7 +620,7 @@ def test_a_group_whose_first_push_did_not_end_is_never_null(
 
 def test_a_group_that_was_never_published_is_told(own: tuple[redis.Redis, Application]) -> None:
     client, http = own
-    other = Join("ghosts", "ghosts", (("device", "device"),), "null")
+    other = Join("ghosts", "ghosts", {"device": "device"}, "null")
     put(client, replace(FIRST_VERSION, joins=(*JOINS, other)))
 
     answer = ask(http)

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from materializer.registry import FeatureView, read_manifest
+from materializer.registry import FeatureView
+from materializer.registry.manifest import read_manifest
 from tests.support.dbt import ROOT, Project
 
 VIEW = "measured"
@@ -132,11 +133,11 @@ class ViewProject(Project):
         """Read the view as the materializer does."""
         return read_manifest(self.target / "manifest.json").views[VIEW]
 
-    def parameters(self) -> list[dict[str, Any]]:
-        """Read what the view was fitted to."""
+    def parameters(self, view: str = VIEW) -> list[dict[str, Any]]:
+        """Read what a view was fitted to, its definition first."""
         names = ("feature", "transform", "parameters", "fitted_on_rows", "train_until")
         found = self.query(
-            f"select {', '.join(names)} from feature_store.{VIEW}_parameters "
+            f"select {', '.join(names)} from feature_store.{view}_parameters "
             "order by position, step"
         )
         rows = [dict(zip(names, row, strict=True)) for row in found]

@@ -51,7 +51,7 @@ from outputs
     {%- set known = {} -%}
     {%- if load_relation(parameters) is none -%} {{ return(known) }} {%- endif -%}
     {%- set rows = run_query(
-        'select feature, step, transform, parameters, fitted_on_rows from ' ~ parameters ~ ' order by position, step'
+        'select feature, step, transform, parameters, fitted_on_rows from ' ~ parameters ~ ' where position > 0 order by position, step'
     ).rows -%}
     {%- for row in rows -%}
         {%- if not row[4] -%}

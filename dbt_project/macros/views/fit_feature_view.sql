@@ -39,6 +39,7 @@ level_{{ level }} as (
 ),
 {% endif %}
 {%- endfor %}
+-- The view itself first, then its features.
 fitted as (
     {%- for feature in features %}
     {%- for step in feature['steps'] %}
@@ -67,9 +68,8 @@ fitted as (
         cast(null as varchar) as feature,
         0 as step,
         cast(null as varchar) as transform,
-        '{}' as parameters,
-        cast(0 as bigint) as fitted_on_rows
-    where false
+        {{ feature_store._recorded_definition(definition) }} as parameters,
+        (select count(*) from level_0) as fitted_on_rows
 )
 
 select
@@ -97,7 +97,7 @@ from fitted
     {%- if feature['steps'] -%}
         {{ return(feature_store.read_as(column, feature['type'], feature['steps'][0]['kind'])) }}
     {%- endif -%}
-    {{ return(feature_store.finite(column) if feature['type'] | lower == 'double' else column) }}
+    {{ return(feature_store.finite(column) if feature['type'] == 'double' else column) }}
 {% endmacro %}
 
 {#- SQL of each parameter, an aggregate over the rows of one level. -#}
@@ -118,7 +118,7 @@ from fitted
 
 {#- The first step is given what was read; a later one the whole number or the finite double of the one before. -#}
 {% macro _given(step, column) %}
-    {{ return(feature_store.read_as(column, 'bigint', step['kind']) if step['given'] == 'bigint' else column) }}
+    {{ return(feature_store.read_as(column, 'int64', step['kind']) if step['given'] == 'int64' else column) }}
 {% endmacro %}
 
 {% macro _parameters_json(step, column) %}

@@ -1,24 +1,29 @@
 """
-The values of a feature view: which model is served what, and how it was trained.
+One version of a feature view: what it is served from, and what its transforms were fitted to.
 
-Owns two of them. A `FeatureView` is what a project declares. A `ViewVersion` is that with fitted
-parameters, whole in itself: whoever has its text can make vectors, whatever the project says by
-then. Refuses to read a file, and to compute.
+Responsible for its values and for their JSON. Whoever has a version's text can make its vectors,
+whatever the project declares by then. Reads what dbt recorded when it built the parameters; does
+not work out, or check, what a view's meta means.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from materializer.registry.model import Column
+from pydantic import TypeAdapter
+
+from materializer.registry import Column, FeatureView
 
 IMPUTE, NULL, ERROR = "impute", "null", "error"
 # A view's own column: train or holdout.
 SPLIT = "split"
+
+# Keys of a view's meta that change neither its rows nor its vectors.
+_ABOUT = ("owner", "keep_versions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class Join:
 
     name: str
     group: str
-    on: tuple[tuple[str, str], ...]
+    on: Mapping[str, str]
     missing: str
 
 
@@ -48,7 +53,7 @@ class FittedStep:
 
     Attributes:
         transform: Its type.
-        parameters: What it was fitted to; in a view that is only declared, its options.
+        parameters: What it was fitted to.
     """
 
     transform: str
@@ -76,51 +81,6 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureView:
-    """
-    A model with `meta.feature_view`: a training set, transformed for one model.
-
-    Attributes:
-        name: Model name.
-        unique_id: dbt's id of the model.
-        relation_name: Quoted relation in the warehouse.
-        description: The model's description, whole.
-        owner: Who answers for it, or None.
-        training_set: Name of the training set whose rows it transforms.
-        label: Column with the label.
-        label_type: Its type.
-        time: Column with the time of a row.
-        train_until: UTC time before which a row is for training; those from it on are held out.
-        keys: What a vector is asked for by.
-        joins: The groups that have a feature of it, in the order of the training set; its own
-            group first, when it is one.
-        features: What goes in, in the order in which it comes out.
-        parameters: Name of the model with the fitted parameters.
-        parameters_id: dbt's id of it.
-        parameters_relation: Its quoted relation in the warehouse.
-        keep_versions: How many versions stay, the newest; None keeps all.
-    """
-
-    name: str
-    unique_id: str
-    relation_name: str
-    description: str
-    owner: str | None
-    training_set: str
-    label: str
-    label_type: str
-    time: str
-    train_until: str
-    keys: tuple[Column, ...]
-    joins: tuple[Join, ...]
-    features: tuple[Feature, ...]
-    parameters: str
-    parameters_id: str
-    parameters_relation: str
-    keep_versions: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ViewVersion:
     """
     One version of a view: all that is needed to make its vectors, for good.
@@ -133,9 +93,10 @@ class ViewVersion:
         label: Column with the label.
         train_until: UTC time before which the rows were fitted on.
         fitted_on_rows: How many these were.
-        keys: What a vector is asked for by; name and type.
-        joins: The groups.
-        features: What goes in, with fitted steps.
+        keys: The keys of a vector; name and type.
+        joins: The groups that have a feature of it, in the order of the training set; its own
+            group first, when it is one.
+        features: What goes in, with fitted steps, in the order in which it comes out.
     """
 
     view: str
@@ -152,16 +113,14 @@ class ViewVersion:
     @property
     def text(self) -> str:
         """The JSON in which a version is kept, pushed and read."""
-        body = asdict(self)
-        body["keys"] = [{"name": key.name, "type": key.type} for key in self.keys]
-        for join in body["joins"]:
-            join["on"] = dict(join["on"])
+        keys = [{"name": key.name, "type": key.type} for key in self.keys]
+        body = {**asdict(self), "keys": keys}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
     @property
     def id(self) -> str:
         """
-        Name the version: eight hexadecimal digits of the SHA-256 of what makes its vectors.
+        The name of the version: eight hexadecimal digits of the SHA-256 of what makes its vectors.
 
         So the same parameters have the same name whenever they are fitted, and a better
         description does not make another version.
@@ -175,18 +134,53 @@ class ViewVersion:
     @classmethod
     def from_text(cls, text: str) -> ViewVersion:
         """
-        Read what `text` wrote.
+        Read what `text` returned.
 
         Raises:
-            ValueError, KeyError, TypeError: It is something else.
+            ValueError: It is something else.
         """
-        body = json.loads(text)
-        body["keys"] = tuple(Column(**key) for key in body["keys"])
-        body["joins"] = tuple(
-            Join(**{**join, "on": tuple(join["on"].items())}) for join in body["joins"]
-        )
-        body["features"] = tuple(
-            Feature(**{**feature, "steps": tuple(FittedStep(**s) for s in feature["steps"])})
-            for feature in body["features"]
-        )
-        return cls(**body)
+        # By Python's reader, which takes each number to the nearest double, as DuckDB wrote it.
+        return _VERSION.validate_python(json.loads(text))
+
+
+_VERSION = TypeAdapter(ViewVersion)
+
+
+def built_version(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
+    """
+    Return the version that dbt built.
+
+    Args:
+        view: The view.
+        rows: The model of its parameters, `feature`, `transform`, `parameters` (read from JSON) and
+            `fitted_on_rows`, in the order of position and step. The first row is the view itself:
+            its parameters are its definition.
+
+    Raises:
+        ValueError: The view was declared otherwise when it was built.
+    """
+    itself, *fitted = rows
+    definition = dict(itself["parameters"])
+    if definition.pop("declared") != _without(view.declared, _ABOUT):
+        raise ValueError("its meta was changed since it was built")
+    steps: dict[str, list[dict[str, Any]]] = {}
+    for row in fitted:
+        chain = steps.setdefault(row["feature"], [])
+        if row["transform"] is not None:
+            chain.append({"transform": row["transform"], "parameters": row["parameters"]})
+    return _VERSION.validate_python(
+        {
+            **definition,
+            "view": view.name,
+            "description": view.description,
+            "owner": view.owner,
+            "fitted_on_rows": itself["fitted_on_rows"],
+            "features": [
+                {**feature, "steps": steps[feature["name"]]} for feature in definition["features"]
+            ],
+        }
+    )
+
+
+def _without(meta: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in meta.items() if name not in names}
