@@ -87,8 +87,8 @@ exit codes: 0 stopped by SIGTERM or Ctrl-C, 1 the server cannot start, 2 usage
 """
 
 
-class CannotListen(FeatureStoreError):
-    """The port is taken, or not allowed."""
+class CannotStart(FeatureStoreError):
+    """The port is taken or not allowed, or there is no room."""
 
     exit_code = FAILED
 
@@ -181,8 +181,8 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((address, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise CannotListen(f"port {port} is taken; choose another with --port") from None
-            raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}") from None
+                raise CannotStart(f"port {port} is taken; choose another with --port") from None
+            raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 def _wake_online_store(settings: Settings) -> None:
@@ -209,11 +209,7 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
         log_level=LogLevels.error,
     )
     first = multiprocessing.Lock()
-    try:
-        folder = _counts_folder()
-    except OSError as error:
-        _print_error(f"no folder for the workers' counts can be made: {error}; make room in TMPDIR")
-        return FAILED
+    folder = _counts_folder()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
     try:
         server.serve(
@@ -234,7 +230,14 @@ def _counts_folder() -> tempfile.TemporaryDirectory[str]:
     """Make the folder for the counts of all workers, so that any of them can report the sum."""
     # The files are mapped into memory, and a disk that fills up would end a worker that counts.
     folder = MEMORY if os.access(MEMORY, os.W_OK) else None
-    return tempfile.TemporaryDirectory(prefix=f"{NAME}-", dir=folder, ignore_cleanup_errors=True)
+    try:
+        return tempfile.TemporaryDirectory(
+            prefix=f"{NAME}-", dir=folder, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise CannotStart(
+            f"no folder for the workers' counts can be made: {error}; make room in TMPDIR"
+        ) from None
 
 
 def _load(

@@ -30,9 +30,6 @@ def read_token(environ: Mapping[str, str] | None = None) -> str | None:
     """
     Return the token that clients must send, or None when none is set.
 
-    Args:
-        environ: The environment; None takes that of the process.
-
     Raises:
         UsageError: It is empty, or holds what a header cannot carry.
     """
@@ -67,13 +64,7 @@ def init_app(app: Flask, token: str | None) -> None:
 
 
 def has_token(header: str, token: str | None) -> bool:
-    """
-    Return whether a request carries the token.
-
-    Args:
-        header: Its `Authorization`, '' for none.
-        token: What clients must send; None serves everybody.
-    """
+    """Return whether an `Authorization` header carries the token, if one is needed."""
     if token is None:
         return True
     scheme, _, sent = header.partition(" ")

@@ -108,16 +108,10 @@ def lookup_answer(
     features: Sequence[str] | None = None,
 ) -> Answer:
     """
-    Write the answer of a lookup.
+    Return the answer of a lookup from the online columns of a row of either store.
 
-    Args:
-        group: The group.
-        key: The entity's key, in key order.
-        row: Online columns by name; times and dates as values or as text.
-        as_of: The time the answer is true for [aware].
-        source: The store it came from.
-        features: The requested features, in their order; None for all that the row has. One that a
-            row of an older contract lacks is null.
+    It has the requested features in their order, None standing for all that the row has; one that a
+    row of an older contract lacks is null.
     """
     names = features or [name for name in row if name != group.available_at]
     available_at, stale, _ = Freshness(group, as_of).read(row[group.available_at])

@@ -102,12 +102,7 @@ def read_online(
 def read_offline(
     stores: Stores, view: str, request: VectorRequest, as_of: datetime
 ) -> tuple[Vectors, list[JoinedRows]]:
-    """
-    Read the version online, and in the offline store the rows that were available then.
-
-    Raises:
-        ApiError, StoreUnavailable, UnreadableValue: See `read_online`.
-    """
+    """Read the version online, and offline the rows that were available then; see `read_online`."""
     read = stores.versions.read(view, request.version, lambda vectors: [])
     if read is None:
         raise _unknown_view(stores, view)

@@ -7,7 +7,7 @@ of an older contract are still there, and fields may come besides those that are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal
@@ -325,14 +325,14 @@ def _vectors_answer(view: PublishedView) -> Schema:
         "columns": list_of({"enum": list(columns)}),
         "dtypes": list_of(TEXT),
     }
-    one = {"vector": vector, "groups": _joins(joins, object_of(facts))}
+    lists = {name: list_of(fact) for name, fact in facts.items()}
+    one = {
+        "vector": vector,
+        "groups": object_of(dict.fromkeys(joins, object_of(facts)), optional=joins),
+    }
     many = {
         "vectors": list_of(or_null(vector)),
         "missing": list_of(missing),
-        "groups": _joins(joins, object_of({name: list_of(fact) for name, fact in facts.items()})),
+        "groups": object_of(dict.fromkeys(joins, object_of(lists)), optional=joins),
     }
     return {**object_of(fields), "oneOf": [object_of(one), object_of(many)]}
-
-
-def _joins(names: Sequence[str], schema: Schema) -> Schema:
-    return {"type": "object", "properties": dict.fromkeys(names, schema)}

@@ -24,11 +24,7 @@ _LOST_PLUS = re.compile(r"[T ]\S+ \d\d:?(\d\d)?$")
 
 def read_query_time(sent: Sequence[str], *, now: datetime) -> datetime:
     """
-    Read the `as_of` of a query string.
-
-    Args:
-        sent: Every `as_of` of the query, percent-decoded.
-        now: The clock [aware].
+    Read the `as_of` of a query string, given every one that was sent, percent-decoded.
 
     Raises:
         ApiError: `missing_as_of`, `bad_as_of`, `as_of_in_future`.
@@ -48,12 +44,7 @@ def read_query_time(sent: Sequence[str], *, now: datetime) -> datetime:
 
 def read_body_time(sent: object, *, now: datetime, where: str = "") -> datetime:
     """
-    Read an `as_of` of a JSON body.
-
-    Args:
-        sent: Its value.
-        now: The clock [aware].
-        where: What holds it, in front of a message.
+    Read an `as_of` of a JSON body; *where* names its row at the front of a message.
 
     Raises:
         ApiError: `bad_as_of`, `as_of_in_future`.

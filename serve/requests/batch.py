@@ -87,12 +87,7 @@ def read_batch(
     group: FeatureGroup, body: Mapping[str, Any], *, now: datetime | None = None
 ) -> BatchRequest:
     """
-    Read a batch of rows of *group*.
-
-    Args:
-        group: The group.
-        body: The JSON object.
-        now: The clock [aware], for a batch whose rows have an `as_of`; None for one without.
+    Read a batch of rows of *group*; with a clock [aware], each row has an `as_of`.
 
     Raises:
         ApiError: `too_many_rows`; `bad_request`; with a clock also `missing_as_of`, `bad_as_of` and
@@ -120,12 +115,7 @@ def read_batch(
 
 
 def check_fields(body: Mapping[str, Any], known: Sequence[str]) -> None:
-    """
-    Check that a body has no unknown field.
-
-    Raises:
-        ApiError: `bad_request`.
-    """
+    """Raise `bad_request` if a body has an unknown field."""
     for name in body:
         if name not in known:
             raise ApiError(
@@ -134,12 +124,7 @@ def check_fields(body: Mapping[str, Any], known: Sequence[str]) -> None:
 
 
 def check_size(keys: Sequence[object]) -> None:
-    """
-    Check that a body has no more keys than one may have.
-
-    Raises:
-        ApiError: `too_many_rows`.
-    """
+    """Raise `too_many_rows` if a body has more keys than one may have."""
     if len(keys) > MOST_ROWS:
         raise ApiError("too_many_rows", f"{len(keys)} keys; send {MOST_ROWS} at most in one batch")
 

@@ -75,11 +75,7 @@ def read_id(request: Request, entity_id: str) -> LookupRequest:
 
 def read_query(group: FeatureGroup, raw: bytes) -> LookupRequest:
     """
-    Read a lookup by the key columns of *group*.
-
-    Args:
-        group: The group.
-        raw: The query string as it was sent, percent-encoded.
+    Read a lookup by the key columns of *group*, from a query string as it was sent.
 
     Raises:
         ApiError: `bad_request`: a key column is missing, empty or given twice, a parameter or a

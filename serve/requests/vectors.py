@@ -86,10 +86,6 @@ def read_vectors(request: Request, *, now: datetime) -> VectorRequest:
     """
     Read the body of a request for vectors.
 
-    Args:
-        request: The request.
-        now: The clock [aware].
-
     Raises:
         ApiError: `bad_request`, `too_many_rows`, `bad_as_of`, `as_of_in_future`.
     """

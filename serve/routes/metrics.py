@@ -14,8 +14,8 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Flask, Response, current_app, request
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -29,7 +29,6 @@ from materializer.offline.lookup import State
 from serve.errors import ApiError
 from serve.openapi.operations import Operation, described
 from serve.responses import Source, as_time
-from serve.stores.directory import Groups
 from serve.stores.stores import Stores
 
 UNMATCHED = "unmatched"
@@ -42,15 +41,9 @@ _STARTED = "feature_server.started"
 # A converter names what the page calls the part: the id of `<id:user_id>`.
 _CONVERTER = re.compile(r"<(\w+):\w+>")
 
+T = TypeVar("T")
+
 blueprint = Blueprint("metrics", __name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _RouteMetrics:
-    """The metrics of one route, method and status, looked up by their labels once."""
-
-    requests: Counter
-    seconds: Histogram
 
 
 class Metrics:
@@ -89,29 +82,23 @@ class Metrics:
             ["view", "version", "source"],
             registry=self._registry,
         )
-        self._routes: dict[tuple[str | None, str, int], _RouteMetrics] = {}
+        # By route, method and status: the metrics of these labels, looked up once.
+        self._labelled: dict[tuple[str | None, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, rule: str | None, method: str, status: int, seconds: float) -> None:
-        """
-        Count one answer.
-
-        Args:
-            rule: The route's template, None when no route fits.
-            method: HTTP method, any text.
-            status: HTTP status.
-            seconds: Time it took [s].
-        """
+        """Count one answer of a route, given by its template; None when no route fits."""
         if method not in _METHODS:
             method = OTHER
-        known = self._routes.get((rule, method, status))
-        if known is None:
+        labelled = self._labelled.get((rule, method, status))
+        if labelled is None:
             route = UNMATCHED if rule is None else _CONVERTER.sub(r"<\1>", rule)
-            known = self._routes[rule, method, status] = _RouteMetrics(
+            labelled = self._labelled[rule, method, status] = (
                 self._requests.labels(route, method, str(status)),
                 self._seconds.labels(route, method),
             )
-        known.requests.inc()
-        known.seconds.observe(seconds)
+        requests, duration = labelled
+        requests.inc()
+        duration.observe(seconds)
 
     def missed(self, group: str, source: Source, reasons: Iterable[str | None]) -> None:
         """Count rows that are not there, by the code of the reason; None is a row that is there."""
@@ -211,40 +198,30 @@ class Ages(Collector):
         up = GaugeMetricFamily(
             "feature_store_up", "1 when the store can be reached, else 0.", labels=["store"]
         )
-        groups = self._groups()
+        groups = _if_up(self._stores.directory.refresh)
         up.add_metric(["offline"], groups is not None)
-        up.add_metric(["online"], self._is_online_up())
+        up.add_metric(["online"], _if_up(self._stores.online.ping) is not None)
         for name, group in sorted((groups or {}).items()):
-            self._add(published, name, self._stores.offline.state)
+            self._add(published, name, partial(self._stores.offline.state, name))
             if group.online:
-                self._add(pushed, name, self._online_state)
+                self._add(pushed, name, partial(self._online_state, name))
         return published, pushed, up
-
-    def _groups(self) -> Groups | None:
-        try:
-            return self._stores.directory.refresh()
-        except (ApiError, FeatureStoreError):
-            return None
-
-    def _is_online_up(self) -> bool:
-        try:
-            self._stores.online.ping()
-        except (ApiError, FeatureStoreError):
-            return False
-        return True
 
     def _online_state(self, name: str) -> State | None:
         day = self._stores.online.newest_day(name)
         # When the rows of a day became available is known offline only.
         return None if day is None else self._stores.offline.state(name, day)
 
-    def _add(
-        self, gauge: GaugeMetricFamily, name: str, read: Callable[[str], State | None]
-    ) -> None:
-        try:
-            state = read(name)
-        except (ApiError, FeatureStoreError):
-            return
+    def _add(self, gauge: GaugeMetricFamily, name: str, read: Callable[[], State | None]) -> None:
+        state = _if_up(read)
         if state is not None and state.available_at is not None:
             age = self._stores.settings.now() - as_time(state.available_at)
             gauge.add_metric([name], age.total_seconds())
+
+
+def _if_up(read: Callable[[], T]) -> T | None:
+    """Return what is read from a store; None when the store is away."""
+    try:
+        return read()
+    except (ApiError, FeatureStoreError):
+        return None

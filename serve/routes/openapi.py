@@ -46,18 +46,7 @@ def openapi() -> dict[str, Any]:
 
 
 def document(app: Flask, stores: Stores) -> dict[str, Any]:
-    """
-    Return the document of a server.
-
-    Args:
-        app: Its application.
-        stores: Its stores.
-
-    Raises:
-        ApiError: `store_unavailable`.
-        LookupError: A route has no description.
-        StoreUnavailable: The groups were never read, and cannot be.
-    """
+    """Return the document of a server; a route without a description is a `LookupError`."""
     paths: dict[str, Schema] = {}
     components: dict[str, Schema] = {"schemas": {}, "responses": {}}
     has_token = auth.needs_token(app)

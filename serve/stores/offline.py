@@ -68,12 +68,7 @@ class OfflineStore:
 
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
-        Read the newest row that was available at *as_of*.
-
-        Args:
-            group: Group name.
-            key: The entity's key as text, in key order.
-            as_of: The time [aware].
+        Read the newest row of a key that was available at *as_of* [aware].
 
         Returns:
             Every column of the group by name, as Python values.

@@ -68,11 +68,7 @@ class OnlineStore:
         self, group: FeatureGroup, keys: Sequence[Sequence[str]]
     ) -> tuple[list[list[Any] | None], Mapping[str, Contract], bool]:
         """
-        Read many entities' rows, in one round trip once their contract is known.
-
-        Args:
-            group: The group.
-            keys: n keys.
+        Read the rows of many keys, in one round trip once their contract is known.
 
         Returns:
             For each key, in their order, the id of the row's contract and then its values, or None
@@ -111,9 +107,9 @@ class OnlineStore:
         raw = self._get(codec.meta_key(group))
         return None if raw is None else Meta.from_json(raw).day
 
-    def ping(self) -> None:
+    def ping(self) -> bytes:
         """Check that the server answers."""
-        self._execute("PING")
+        return cast("bytes", self._execute("PING"))
 
     def close(self) -> None:
         """Close the connections; the next command opens one again."""

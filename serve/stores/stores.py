@@ -7,8 +7,6 @@ store is there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import cast
 
 from flask import current_app
@@ -20,36 +18,24 @@ from serve.stores.online import OnlineStore
 from serve.stores.view_versions import ViewVersions
 
 
-@dataclass(frozen=True)
 class Stores:
     """
     The stores of one process.
 
     Attributes:
         settings: Where the stores are, and the clock.
+        online: The Redis side.
+        offline: The Iceberg side.
+        versions: The pushed versions of the feature views.
+        directory: The published groups.
     """
 
-    settings: Settings
-
-    @cached_property
-    def online(self) -> OnlineStore:
-        """The Redis side."""
-        return OnlineStore(self.settings)
-
-    @cached_property
-    def offline(self) -> OfflineStore:
-        """The Iceberg side."""
-        return OfflineStore(self.settings)
-
-    @cached_property
-    def versions(self) -> ViewVersions:
-        """The pushed versions of the feature views."""
-        return ViewVersions(self.online)
-
-    @cached_property
-    def directory(self) -> Directory:
-        """The published groups."""
-        return Directory(self.offline.groups)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.online = OnlineStore(settings)
+        self.offline = OfflineStore(settings)
+        self.versions = ViewVersions(self.online)
+        self.directory = Directory(self.offline.groups)
 
     def close(self) -> None:
         """Close both sides."""

@@ -45,12 +45,7 @@ class ViewVersions:
         self, view: str, version: str | None, row_keys: Callable[[Vectors], Sequence[str]]
     ) -> tuple[Vectors, list[bytes | None]] | None:
         """
-        Read a version, and the rows that it needs; in one round trip once it is known.
-
-        Args:
-            view: Name of the view.
-            version: Id of the version; None takes the newest.
-            row_keys: Returns the online keys of the rows that a version needs.
+        Read a version, None for the newest, and its rows; in one round trip once it is known.
 
         Returns:
             The version, and the value of each key, None where there is none; None when no version
