@@ -8,7 +8,7 @@ Does not know the rules of a push, see `materializer.online.push` and `materiali
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -63,8 +63,8 @@ def push(
         skip_unpublished: Leave out groups that were never published, too.
 
     Returns:
-        One outcome for each group and view that is, or was, online. A server that cannot be reached
-        is the outcome of each of them, so that what was published before is still reported.
+        One outcome for each group and view that is, or was, online; also when the server cannot be
+        reached.
 
     Raises:
         UsageError: `REDIS_URL` is not the address of a Redis server.
@@ -81,17 +81,15 @@ def push(
         client = connect(settings, announce=console.note)
     except OnlineStoreUnavailable as error:
         # A store without a group or view that is online needs no server.
-        report = console.error if names else console.note
-        report(str(error))
+        (console.error if names else console.note)(str(error))
         return failed + [Outcome("push", name, error.exit_code, str(error)) for name in names]
     run = _Run(settings, console, client, options, store_id(catalog) or "")
-    outcomes: list[Outcome | None] = [*failed]
-    for snapshot in snapshots:
-        work = partial(run.push_group, snapshot)
-        outcomes.append(attempt("push", snapshot.group.name, console, work))
-    for name, versions in published.items():
-        outcomes.append(attempt("push", name, console, partial(run.push_view, name, versions)))
-    return [outcome for outcome in outcomes if outcome is not None]
+    work: list[tuple[str, Callable[[], Outcome | None]]] = [
+        *((one.group.name, partial(run.push_group, one)) for one in snapshots),
+        *((name, partial(run.push_view, name, versions)) for name, versions in published.items()),
+    ]
+    outcomes = [attempt("push", name, console, task) for name, task in work]
+    return failed + [outcome for outcome in outcomes if outcome is not None]
 
 
 def _open(

@@ -140,43 +140,30 @@ def push_group(
 
     Raises:
         PushRefused: It would go backwards, or over another store's rows.
-        NullKey: A row has no key.
-        ContractMismatch: The published table lacks a column of the group.
-        ContractCollision: Another contract has the same id.
+        NullKey, ContractMismatch, ContractCollision: A row has no key, the table lacks a column, or
+            another contract has the same id.
         UnreadableValue: `_meta` is not ours, and not everything is to be written.
-        OfflineStoreUnavailable: The table cannot be read.
-        OnlineStoreUnavailable: The server is not there, or went away.
-        OnlineWriteFailed: The server refuses a write.
+        OfflineStoreUnavailable, OnlineStoreUnavailable, OnlineWriteFailed: A store fails.
     """
     started = time.perf_counter()
-    group, until = snapshot.group, micros(now)
-    selection = Selection(snapshot, until)
+    selection = Selection(snapshot, micros(now))
     with translate_errors(address(client)), selection.opened():
-        known = _read_meta(client, group.name, options)
-        day = _newest_day(selection)
-        state = Meta(
-            store_id=_owner(snapshot),
-            snapshot_id=str(snapshot.snapshot_id),
-            day=day,
-            rows=known.rows if known else 0,
-            contract=group.contract.id,
-            pushed_at=now.astimezone(timezone.utc),
-            key_prefix=group.key_prefix,
-            ttl_days=group.ttl_days,
-        )
+        known = _read_meta(client, snapshot.group.name, options)
+        meta = _new_meta(selection, now)
         if known is not None:
-            _refuse_loss(known, state, snapshot, address(client), options)
-        changed = None if options.everything else _changed(known, state, snapshot, until)
-        sent = Sent()
-        if changed != []:
+            _refuse_loss(known, meta, snapshot, address(client), options)
+        changed = None if options.everything else _changed(known, meta, selection)
+        if changed == [] and known is not None:
+            sent, meta = Sent(), meta.model_copy(update={"rows": known.rows})
+        else:
             sent = _write(client, selection, known, changed, progress)
-            state = state.model_copy(update={"rows": sent.written})
-        write_meta(client, group.name, state)
+            meta = meta.model_copy(update={"rows": sent.written})
+        write_meta(client, snapshot.group.name, meta)
     return PushReport(
         rows=sent.written,
         deleted=sent.removed,
-        day=day.isoformat() if day else None,
-        snapshot_id=state.snapshot_id,
+        day=meta.day.isoformat() if meta.day else None,
+        snapshot_id=meta.snapshot_id,
         full=changed is None,
         seconds=time.perf_counter() - started,
         up_to_date=changed == [],
@@ -246,6 +233,20 @@ def _prefixes(group: FeatureGroup, known: Meta | None) -> set[str]:
     return {group.key_prefix, known.key_prefix if known else group.key_prefix}
 
 
+def _new_meta(selection: Selection, now: datetime) -> Meta:
+    group = selection.snapshot.group
+    return Meta(
+        store_id=_owner(selection.snapshot),
+        snapshot_id=str(selection.snapshot.snapshot_id),
+        day=_newest_day(selection),
+        rows=0,
+        contract=group.contract.id,
+        pushed_at=now.astimezone(timezone.utc),
+        key_prefix=group.key_prefix,
+        ttl_days=group.ttl_days,
+    )
+
+
 def _newest_day(selection: Selection) -> date | None:
     for file in reversed(selection.snapshot.files):
         if not file.may_hold(None, selection.until):
@@ -287,19 +288,17 @@ def _refuse_loss(
         )
 
 
-def _changed(
-    known: Meta | None, new: Meta, snapshot: GroupSnapshot, until: int
-) -> list[SnapshotFile] | None:
+def _changed(known: Meta | None, new: Meta, selection: Selection) -> list[SnapshotFile] | None:
     """List the files whose entities have to be looked at; None means every file."""
     if known is None or known.unfinished:
         return None
     form = ("store_id", "contract", "key_prefix", "ttl_days")
     if any(getattr(known, name) != getattr(new, name) for name in form):
         return None
-    base = snapshot.files_at(int(known.snapshot_id))
+    base = selection.snapshot.files_at(int(known.snapshot_id))
     if base is None:
         return None
-    return changed_files(snapshot, base, micros(known.pushed_at), until)
+    return changed_files(selection.snapshot, base, micros(known.pushed_at), selection.until)
 
 
 def _write(

@@ -149,11 +149,11 @@ class Selection:
 
     def drop_found(self, wave: Sequence[SnapshotFile]) -> None:
         """Stop looking for the entities that have a usable row in a wave."""
-        nobody = f"select {self._keys} from {self._spans.sql([])}"
+        empty = f"select {self._keys} from {self._spans.sql([])}"
         found = f"select {self._keys} from {self._scan(wave)} where {self._usable}"
         if self._entities is None:
             self._run("alter table remaining rename to candidates")
-            self._keep_remaining(nobody)
+            self._keep_remaining(empty)
             self._add_missing(found)
             return
         entities = f"select {self._keys} from {self._entities}"
@@ -164,7 +164,7 @@ class Selection:
             present = f"{FIRST_DAY} <= date '{day}' and {LAST_DAY} >= date '{day}'"
             found = f"{entities} where {present}"
             entities = f"{entities} where not ({present})"
-        self._keep_remaining(nobody)
+        self._keep_remaining(empty)
         [(count,)] = self._run(f"select count(*) from ({entities})")
         parts = -(-int(count) // PART_ROWS)
         for part in range(parts):
