@@ -1,8 +1,9 @@
 """
 What became of one model in one step of a command.
 
-Owns how a step's errors become an outcome, so that one model's red gate does not keep another from
-being published, and how outcomes become an exit code.
+Responsible for turning the error of a step into its outcome, so that one model's red gate does not
+keep another from being published, and for the exit code of several outcomes. Does not print what
+was done: each step does.
 """
 
 from __future__ import annotations
@@ -48,12 +49,12 @@ class Outcome:
     facts: dict[str, object] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
-        """The form that `--json` prints."""
+        """Return the form that `--json` prints."""
         return {"step": self.step, "model": self.model, "status": self.status, **self.facts}
 
 
 def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> _T | Outcome:
-    """Do one step; an error of ours becomes its outcome, and is said."""
+    """Do one step; an error of this project is printed, and becomes its outcome."""
     try:
         return work()
     except FeatureStoreError as error:
@@ -62,6 +63,6 @@ def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> 
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
-    """Tell the gravest exit code of several outcomes."""
+    """Return the gravest exit code of several outcomes."""
     codes = {outcome.code for outcome in outcomes}
     return next((code for code in _GRAVITY if code in codes), DONE)

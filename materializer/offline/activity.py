@@ -1,9 +1,9 @@
 """
 Activity spans: per entity the maximal runs of consecutive days on which it has a row.
 
-Owns the table `_spans_<group>`, which is committed last and names the group's snapshot it
-describes: a publish becomes visible by it. Refuses to read days that did not change: old spans are
-cut around the changed days, and only those days' rows are read.
+Responsible for the table `_spans_<group>`, which is committed last and names the group's snapshot
+that it describes: that makes a publish visible. Does not read days that did not change: old spans
+are cut around the changed days, and only those days' rows are read.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ _CHUNK = 4_000_000
 # Handed to the writer at once [rows].
 _BATCH = 200_000
 
-# Each publish writes the spans anew. A reader is at most a second behind the newest.
+# Each publish writes all spans again. A reader is at most a second behind the newest.
 _KEPT = 3
+
+_ONE_DAY = timedelta(days=1)
 
 DayFiles = Mapping[date, Sequence[DataFile]]
 
@@ -52,7 +54,7 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> bool:
 
     Args:
         catalog: Holds both tables.
-        group: PublishedVersion with the spans, so that readers take both from one commit.
+        group: Published with the spans, so that readers take both from one commit.
         table: The group's table at its current state, with a snapshot.
 
     Returns:
@@ -74,23 +76,23 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> bool:
         return False
     with translate_errors(spans_name(group.name)):
         now = files_by_day(table)
-        # A snapshot that was expired tells nothing: then every day is new.
+        # Of a snapshot that was expired nothing is known: then every day is new.
         known = described is not None and table.snapshot_by_id(described) is not None
         before = files_by_day(table, described) if known else {}
         changed = changed_days(before, now)
         spans = open_table(catalog, spans_name(group.name), _schema(group, table))
         old = data_files(spans)
-        if changed or not known:
-            # Another day than one after all that the old spans know cuts them.
-            newest = known and len(changed) == 1 and changed[0] > max(before, default=date.min)
-            write = _extend if newest else _rewrite
-            added = write(spans, group, table, old if known else [], changed, now)
+        if known and not changed:
+            added, removed = [], []
         else:
-            added, old = [], []
+            valid = old if known else []
+            # Only a day after all that the old spans know does not cut them.
+            appended = known and len(changed) == 1 and changed[0] > max(before, default=date.min)
+            added, removed = _write(spans, group, table, valid, changed, now, appended), old
     commit(
         spans,
         add=added,
-        remove=old,
+        remove=removed,
         snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot.snapshot_id)},
         properties={REGISTRY: registry},
     )
@@ -120,37 +122,30 @@ def _schema(group: FeatureGroup, table: Table) -> Schema:
     )
 
 
-def _rewrite(
+def _write(
     spans: Table,
     group: FeatureGroup,
     table: Table,
     old: Sequence[DataFile],
     changed: Sequence[date],
     now: DayFiles,
+    appended: bool,
 ) -> list[DataFile]:
-    columns = [*group.entity, group.partition]
+    """Write files of all spans, from the old ones and the rows of the changed days."""
     schema = spans.schema().as_arrow()
     with open_engine(SORTER_MEMORY) as (connection, _):
-        merger = SpanMerger(connection, group.entity, schema)
-        merger.keep(read_files(spans, old, schema.names), changed)
-        for files in _chunks(now[day] for day in changed if day in now):
-            merger.add(read_files(table, files, columns), group.partition)
-        return write_files(spans, merger.merged(), keys=group.entity)
-
-
-def _extend(
-    spans: Table,
-    group: FeatureGroup,
-    table: Table,
-    old: Sequence[DataFile],
-    changed: Sequence[date],
-    now: DayFiles,
-) -> list[DataFile]:
-    [day] = changed
-    with open_engine(SORTER_MEMORY) as (connection, _):
-        before = read_files(spans, old, spans.schema().as_arrow().names)
-        rows = read_files(table, now[day], group.entity)
-        batches = extended(connection, group.entity, before, rows, day)
+        before = read_files(spans, old, schema.names)
+        if appended:
+            [day] = changed
+            rows = read_files(table, now[day], group.entity)
+            batches = extended(connection, group.entity, before, rows, day)
+        else:
+            merger = SpanMerger(connection, group.entity, schema)
+            merger.keep(before, changed)
+            for files in _chunks(now[day] for day in changed if day in now):
+                rows = read_files(table, files, [*group.entity, group.partition])
+                merger.add(rows, group.partition)
+            batches = merger.merged()
         return write_files(spans, batches, keys=group.entity)
 
 
@@ -174,13 +169,12 @@ def kept_intervals(changed: Sequence[date]) -> list[tuple[date, date]]:
     Args:
         changed: In order, without duplicates.
     """
-    one = timedelta(days=1)
     intervals = []
     start = date.min
     for day in changed:
         if start < day:
-            intervals.append((start, day - one))
-        start = day + one
+            intervals.append((start, day - _ONE_DAY))
+        start = day + _ONE_DAY
     return [*intervals, (start, date.max)]
 
 
@@ -192,7 +186,7 @@ def extended(
     day: date,
 ) -> Iterator[pa.RecordBatch]:
     """
-    Add one day, later than all that spans know, to them: what a night brings, in one join.
+    Yield spans with one later day added, in one join: what a night brings.
 
     Args:
         connection: From `sql.open_engine`, used by nothing else.
@@ -212,10 +206,10 @@ def extended(
         select
             {keys},
             coalesce(first_day, date '{day}') as first_day,
-            case when _here then date '{day}' else last_day end as last_day
+            case when _has_row then date '{day}' else last_day end as last_day
         from spans
         full join (
-            select distinct {keys}, date '{day - timedelta(days=1)}' as last_day, true as _here
+            select distinct {keys}, date '{day - _ONE_DAY}' as last_day, true as _has_row
             from rows
         ) using ({keys}, last_day)
         order by {keys}, first_day
@@ -247,7 +241,7 @@ class SpanMerger:
         connection.execute("create table pieces as select * from nothing")
 
     def keep(self, spans: pa.RecordBatchReader, changed: Sequence[date]) -> None:
-        """Add what old spans say about the days that did not change."""
+        """Add the old spans, without the days that changed."""
         kept = kept_intervals(changed)
         self._connection.register(
             "kept",

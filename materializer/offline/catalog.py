@@ -1,8 +1,9 @@
 """
 The Iceberg catalog: where it is, what it is called, and the names of everything in it.
 
-Owns the layout that publish, push and serve share: the namespace, the table names, the property
-names, and the store id. Refuses to know any column: tables are made by `publish`, read by `reader`.
+Responsible for the layout that publish, push and serve share: the namespace, the names of tables
+and of properties, the store id, and what the properties of a snapshot say. Does not know the
+columns of any group.
 """
 
 from __future__ import annotations
@@ -54,17 +55,17 @@ _ENV = "PYICEBERG_CATALOG__"
 
 
 def table_name(group: str) -> str:
-    """Name the Iceberg table of a group, or of `labels` and the training sets."""
+    """Return the Iceberg table of a group, or of `labels` and the training sets."""
     return f"{NAMESPACE}.{group}"
 
 
 def labels_name(training_set: str) -> str:
-    """Name the table of a training set's labels, without the namespace."""
+    """Return the table of a training set's labels, without the namespace."""
     return LABELS if training_set == TRAINING_DATA else f"_{LABELS}_{training_set}"
 
 
 def spans_name(group: str) -> str:
-    """Name the table of a group's activity spans."""
+    """Return the table of a group's activity spans."""
     return f"{NAMESPACE}.{_SPANS}{group}"
 
 
@@ -127,7 +128,7 @@ def full_name(table: Table) -> str:
 
 
 @contextmanager
-def translate_errors(where: str) -> Iterator[None]:
+def translate_errors(address: str) -> Iterator[None]:
     """
     Turn every failure of a store inside the block into ours.
 
@@ -139,12 +140,12 @@ def translate_errors(where: str) -> Iterator[None]:
     except FeatureStoreError:
         raise
     except SQLAlchemyError as error:
-        # The whole text carries the statement and a link; the database's own words are enough.
+        # The whole text has the statement and a link; the database's own message is enough.
         raise OfflineStoreUnavailable(
-            where, _first_line(getattr(error, "orig", None) or error)
+            address, _first_line(getattr(error, "orig", None) or error)
         ) from error
     except _FAILURES as error:
-        raise OfflineStoreUnavailable(where, _first_line(error)) from error
+        raise OfflineStoreUnavailable(address, _first_line(error)) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -167,7 +168,7 @@ def find_table(catalog: Catalog, name: str) -> Table | None:
 
 def metadata_location(catalog: Catalog, name: str) -> str | None:
     """
-    Tell where a table's current metadata is: it changes with every commit, and only then.
+    Return where a table's current metadata is: it changes with every commit, and only then.
 
     One short query on an SQL catalog; others load the table.
 
@@ -223,7 +224,7 @@ def published_groups(catalog: Catalog) -> tuple[str, ...]:
 
 def store_id(catalog: Catalog) -> str | None:
     """
-    Tell the store's id, or None before the first publish.
+    Return the store's id, or None before the first publish.
 
     Raises:
         OfflineStoreUnavailable: The catalog cannot be read.
@@ -237,7 +238,7 @@ def store_id(catalog: Catalog) -> str | None:
 
 def ensure_store(catalog: Catalog) -> str:
     """
-    Tell the store's id, and make namespace and id when there is none. Call it under the run lock.
+    Return the store's id, made when there is none. Call it under the run lock.
 
     Returns:
         A UUID as text; it names this store for good.

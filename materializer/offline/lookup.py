@@ -203,7 +203,7 @@ class OfflineReader:
         while True:
             rows = self._finder.find(snapshot.table.io, paths, snapshot.group.entity, parts)
             try:
-                paths = running.send([] if rows is None else rows.to_pylist())
+                paths = running.send(rows)
             except StopIteration as end:
                 row: Row = end.value
                 return row

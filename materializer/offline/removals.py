@@ -1,9 +1,9 @@
 """
 Removals: what a publish would take away.
 
-Owns the guard against a truncated input, which looks just like users who left. Refuses a publish
-that would empty a day, or take more than the tolerated share of its entities. Exact: ids are
-compared, not counts, so that a hundred gone behind a hundred new ones are seen.
+Responsible for the guard against a truncated input, which looks just like users who left: it stops
+a publish that would empty a day, or take more than the tolerated share of its entities. Exact: ids
+are compared, not counts, so that a hundred lost behind a hundred new ones are seen.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def check_removals(
     new: DayFiles,
 ) -> None:
     """
-    Refuse files that would take too much away.
+    Check that files would not take too much away.
 
     Args:
         connection: From `sql.open_engine`.
@@ -52,20 +52,16 @@ def check_removals(
     """
     losses = []
     for day in sorted(set(published) & set(new)):
-        had = count_rows(published[day])
         with translate_errors(full_name(table)):
             lost = _count_lost(connection, group, table, published[day], new[day])
-        if not new[day]:
-            losses.append(f"the whole of {day} ({had} rows)")
-        elif lost > TOLERATED_LOSS * had:
-            losses.append(f"{lost} of {had} rows of {day}")
+        losses += _loss(day, count_rows(published[day]), lost, emptied=not new[day])
     if losses:
         raise RemovalsRefused(group=group.name, losses=_shortened(losses))
 
 
 def least_losses(published: Mapping[date, int], new: Mapping[date, int]) -> list[str]:
     """
-    Foresee what the guard would object to, from counts alone.
+    Return what the guard would object to, from counts alone.
 
     A lower bound: as many new entities may hide that others are gone.
 
@@ -78,11 +74,8 @@ def least_losses(published: Mapping[date, int], new: Mapping[date, int]) -> list
     """
     losses = []
     for day in sorted(set(published) & set(new)):
-        had, has = published[day], new[day]
-        if not has:
-            losses.append(f"the whole of {day} ({had} rows)")
-        elif had - has > TOLERATED_LOSS * had:
-            losses.append(f"{had - has} of {had} rows of {day}")
+        lost = published[day] - new[day]
+        losses += _loss(day, published[day], lost, emptied=not new[day])
     return _shortened(losses)
 
 
@@ -95,6 +88,12 @@ def published_rows(table: Table) -> dict[date, int]:
     """
     with translate_errors(full_name(table)):
         return {day: count_rows(files) for day, files in files_by_day(table).items()}
+
+
+def _loss(day: date, had: int, lost: int, *, emptied: bool) -> list[str]:
+    if emptied:
+        return [f"the whole of {day} ({had} rows)"]
+    return [f"{lost} of {had} rows of {day}"] if lost > TOLERATED_LOSS * had else []
 
 
 def _shortened(losses: list[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """
-One entity's rows, or those of many, out of sorted Parquet files, one row group at a time.
+The rows of one entity, or of many, out of sorted Parquet files, one row group at a time.
 
-Owns the cache of footers, bounded in bytes: what lies where in a file never changes. Refuses to
-keep rows: memory does not grow with the number of entities that were asked for.
+Responsible for the cache of footers, bounded in bytes: what lies where in a file never changes.
+Does not keep rows: memory does not grow with the number of entities that are looked up.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class RowFinder:
 
     def find(
         self, io: FileIO, paths: Sequence[str], columns: Sequence[str], key: Sequence[KeyPart]
-    ) -> pa.Table | None:
+    ) -> list[dict[str, Any]]:
         """
         Read the rows of one entity.
 
@@ -79,12 +79,12 @@ class RowFinder:
             key: Their values, see `KeyPart`.
 
         Returns:
-            Its rows in file order, or None when there are none.
+            Its rows in file order, as Python values.
 
         Raises:
             OSError: A file cannot be read.
         """
-        found = []
+        found: list[dict[str, Any]] = []
         for path in paths:
             footer = self._footer(io, path, columns)
             groups = footer.candidates(key)
@@ -94,9 +94,8 @@ class RowFinder:
                 file = pq.ParquetFile(source, metadata=footer.metadata)
                 for group in groups:
                     rows = file.read_row_group(group, use_threads=False)
-                    found.append(rows.filter(_mask(rows, columns, key)))
-        rows = pa.concat_tables(found) if found else None
-        return rows if rows is not None and rows.num_rows else None
+                    found += rows.filter(_mask(rows, columns, key)).to_pylist()
+        return found
 
     def find_many(
         self,
@@ -184,9 +183,9 @@ def _gather(
         column = rows.column(name)
         values = pa.array([_value(part) for part in set(parts)], column.type)
         rows = rows.filter(pc.is_in(column, values))
-    wanted = {tuple(_value(part) for part in key): key for key in keys}
+    by_values = {tuple(_value(part) for part in key): key for key in keys}
     for row in rows.to_pylist():
-        key = wanted.get(tuple(row[name] for name in columns))
+        key = by_values.get(tuple(row[name] for name in columns))
         if key is not None:
             found.setdefault(key, []).append(row)
 
