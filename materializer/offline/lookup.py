@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from math import inf
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -37,8 +37,6 @@ from materializer.offline.rows import FOOTER_BYTES, KeyPart, RowFinder
 from materializer.offline.search import LookupIndex, Row, Search, index_snapshot, search, typed_key
 from materializer.offline.snapshot import open_snapshot
 from materializer.registry import FeatureGroup
-
-T = TypeVar("T")
 
 # A key, its values as text in key order, and a time [aware].
 LookupRequest: TypeAlias = "tuple[Sequence[str], datetime]"
@@ -130,15 +128,6 @@ class OfflineReader:
         latest = None if newest.last_available == datetime.max else newest.last_available
         return State(index.snapshot.snapshot_id, newest.day, latest)
 
-    def snapshot_id(self, group: str) -> int:
-        """
-        Return which snapshot of a group lookups answer from.
-
-        Raises:
-            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
-        """
-        return self._index(group).snapshot.snapshot_id
-
     def lookup(self, group: str, key: Sequence[str], as_of: datetime) -> Row:
         """
         Find the newest row of an entity that was available at a time.
@@ -159,8 +148,10 @@ class OfflineReader:
             NotPublished: The store has no group yet, or not the whole of this one.
             OfflineStoreUnavailable: The store cannot be read.
         """
-        key = tuple(key)
-        return self._answer(group, lambda index: self._find(index, key, as_of))
+        [answer] = self.lookup_many(group, [(key, as_of)])
+        if isinstance(answer, LookupMiss):
+            raise answer
+        return answer
 
     def lookup_many(self, group: str, requests: Sequence[LookupRequest]) -> list[Row | LookupMiss]:
         """
@@ -180,35 +171,16 @@ class OfflineReader:
         Raises:
             UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
         """
-        return self._answer(group, lambda index: self._find_many(index, requests))
-
-    def _answer(self, group: str, find: Callable[[LookupIndex], T]) -> T:
-        index = self._index(group)
         try:
-            return find(index)
+            return self._find(self._index(group), requests)
         except FileNotFoundError:
             # Old spans are deleted; a state that old has been replaced since.
             with translate_errors(table_name(group)):
-                return find(self._index(group, refresh=True))
+                return self._find(self._index(group, refresh=True), requests)
         except (OSError, pa.ArrowException) as error:
             raise OfflineStoreUnavailable(table_name(group), str(error)) from error
 
-    def _find(self, index: LookupIndex, key: tuple[str, ...], as_of: datetime) -> Row:
-        snapshot = index.snapshot
-        parts = typed_key(snapshot.group, key)
-        if parts is None:
-            raise UnknownEntity(snapshot.group.name, key)
-        running = search(index, key, as_of)
-        paths = next(running)
-        while True:
-            rows = self._finder.find(snapshot.table.io, paths, snapshot.group.entity, parts)
-            try:
-                paths = running.send(rows)
-            except StopIteration as end:
-                row: Row = end.value
-                return row
-
-    def _find_many(
+    def _find(
         self, index: LookupIndex, requests: Sequence[LookupRequest]
     ) -> list[Row | LookupMiss]:
         snapshot, group = index.snapshot, index.snapshot.group
@@ -226,7 +198,7 @@ class OfflineReader:
         while waiting:
             paths, numbers = waiting.popitem()
             requested = {keys[number] for number in numbers}
-            rows = self._finder.find_many(snapshot.table.io, paths, group.entity, requested)
+            rows = self._finder.find(snapshot.table.io, paths, group.entity, requested)
             for number in numbers:
                 try:
                     more = tuple(searches[number].send(rows.get(keys[number], [])))

@@ -52,7 +52,7 @@ class Footer:
 
 
 class RowFinder:
-    """Finds one entity's rows in data files. Safe for threads."""
+    """Finds the rows of entities in data files. Safe for threads."""
 
     def __init__(self, *, footer_bytes: int = FOOTER_BYTES) -> None:
         """
@@ -67,37 +67,6 @@ class RowFinder:
         self._lock = threading.Lock()
 
     def find(
-        self, io: FileIO, paths: Sequence[str], columns: Sequence[str], key: Sequence[KeyPart]
-    ) -> list[dict[str, Any]]:
-        """
-        Read the rows of one entity.
-
-        Args:
-            io: Opens the files.
-            paths: Files of one schema.
-            columns: The key columns.
-            key: Their values, see `KeyPart`.
-
-        Returns:
-            Its rows in file order, as Python values.
-
-        Raises:
-            OSError: A file cannot be read.
-        """
-        found: list[dict[str, Any]] = []
-        for path in paths:
-            footer = self._footer(io, path, columns)
-            groups = footer.candidates(key)
-            if not groups:
-                continue
-            with io.new_input(path).open() as source:
-                file = pq.ParquetFile(source, metadata=footer.metadata)
-                for group in groups:
-                    rows = file.read_row_group(group, use_threads=False)
-                    found += rows.filter(_mask(rows, columns, key)).to_pylist()
-        return found
-
-    def find_many(
         self,
         io: FileIO,
         paths: Sequence[str],
@@ -105,7 +74,7 @@ class RowFinder:
         keys: Collection[tuple[KeyPart, ...]],
     ) -> dict[tuple[KeyPart, ...], list[dict[str, Any]]]:
         """
-        Read the rows of many entities; each file is opened once, each row group read once.
+        Read the rows of entities; each file is opened once, each row group read once.
 
         Args:
             io: Opens the files.
@@ -182,7 +151,9 @@ def _gather(
     for name, parts in zip(columns, zip(*keys, strict=True), strict=True):
         column = rows.column(name)
         values = pa.array([_value(part) for part in set(parts)], column.type)
-        rows = rows.filter(pc.is_in(column, values))
+        # Of one value, as in a single lookup, this is the faster way.
+        same = pc.equal(column, values[0]) if len(values) == 1 else pc.is_in(column, values)
+        rows = rows.filter(same)
     by_values = {tuple(_value(part) for part in key): key for key in keys}
     for row in rows.to_pylist():
         key = by_values.get(tuple(row[name] for name in columns))
@@ -192,12 +163,3 @@ def _gather(
 
 def _value(part: KeyPart) -> str | int | date:
     return part.decode() if isinstance(part, bytes) else part
-
-
-def _mask(rows: pa.Table, columns: Sequence[str], key: Sequence[KeyPart]) -> Any:
-    mask = None
-    for name, part in zip(columns, key, strict=True):
-        column = rows.column(name)
-        same = pc.equal(column, pa.scalar(_value(part), column.type))
-        mask = same if mask is None else pc.and_(mask, same)
-    return mask

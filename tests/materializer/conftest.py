@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pyiceberg.catalog import Catalog
 
+from materializer.config import Settings
+from materializer.offline.catalog import open_catalog
 from tests.support.dbt import Project
 from tests.support.server import SERVERS, Server
 from tests.support.store import LABELS, Store, built_project, copy, history, write_inputs
@@ -17,6 +20,12 @@ from tests.support.store import LABELS, Store, built_project, copy, history, wri
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Give a project that was built and passed its gate. Only copy it."""
     return built_project(tmp_path_factory)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    """Give the catalog of an empty offline store in `tmp_path`."""
+    return open_catalog(Settings(tmp_path), environ={})
 
 
 @pytest.fixture(scope="session")

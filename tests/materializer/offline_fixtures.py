@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.publish import PublishReport, publish_days
-from materializer.registry import Column, FeatureGroup
-from tests.support.group import GROUP as FEATURES_DAILY
+from materializer.registry import FeatureGroup
+from tests.support.group import make_group
 
 EPOCH_DAY = date(2024, 1, 1)
 
-GROUP = replace(
-    FEATURES_DAILY,
-    columns=(
-        Column("user_id", "string"),
-        Column("day", "date"),
-        Column("event_count_7d", "int64"),
-        Column("last_event_days_ago", "int64"),
-        Column("event_type_counts", "string"),
-        Column("available_at", "timestamp"),
-    ),
+GROUP = make_group(
+    columns={
+        "user_id": "string",
+        "day": "date",
+        "event_count_7d": "int64",
+        "last_event_days_ago": "int64",
+        "event_type_counts": "string",
+        "available_at": "timestamp",
+    }
 )
 
 SCHEMA = pa.schema(
@@ -108,6 +107,21 @@ def publish(
     )
 
 
+def publish_rows(
+    catalog: Catalog, rows: pa.Table, group: FeatureGroup = GROUP, *, day: date | None = None
+) -> PublishReport:
+    """Publish the days of a table, or all of it as one day."""
+    days = rows.column(group.partition)
+    return publish_days(
+        catalog,
+        group,
+        days=days.unique().to_pylist() if day is None else [day],
+        rows=lambda each: rows.filter(pc.equal(days, each)) if day is None else rows,
+        warehouse_id="warehouse-1",
+        ledger_sequence=1,
+    )
+
+
 def published_rows(catalog: Catalog, group: FeatureGroup = GROUP) -> list[dict[str, object]]:
     """Read the whole group as any Iceberg reader does, in key order."""
     rows = catalog.load_table(table_name(group.name)).scan().to_arrow().to_pylist()
@@ -121,10 +135,6 @@ def expected_rows(history: History) -> list[dict[str, object]]:
         for entity, value in sorted(entities.items())
     ).to_pylist()
     return rows
-
-
-def with_ttl(days: int) -> FeatureGroup:
-    return replace(GROUP, ttl_days=days)
 
 
 # What a publish finds, and what it brings: one day stays, others change, go and come.

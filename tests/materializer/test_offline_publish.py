@@ -38,12 +38,14 @@ from tests.materializer.offline_fixtures import (
     day_of,
     expected_rows,
     publish,
+    publish_rows,
     published_rows,
     row_of,
     rows_of,
     store,
     table_of,
 )
+from tests.support.group import make_group
 from tests.support.offline import Offline, rows
 
 HISTORY = {day_of(n): {f"u{i}": 10 * n + i for i in range(5)} for n in range(3)}
@@ -69,9 +71,7 @@ def snapshot_count(catalog: Catalog) -> int:
 # What a publish writes
 
 
-def test_a_first_publish_holds_exactly_the_rows(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
-
+def test_a_first_publish_holds_exactly_the_rows(catalog: Catalog) -> None:
     report = publish(catalog, HISTORY)
 
     current = group_table(catalog).current_snapshot()
@@ -80,9 +80,7 @@ def test_a_first_publish_holds_exactly_the_rows(tmp_path: Path) -> None:
     assert published_rows(catalog) == expected_rows(HISTORY)
 
 
-def test_a_publish_is_one_snapshot_that_says_where_it_came_from(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
-
+def test_a_publish_is_one_snapshot_that_says_where_it_came_from(catalog: Catalog) -> None:
     publish(catalog, HISTORY, sequence=41, warehouse="w")
 
     (snapshot,) = group_table(catalog).snapshots()
@@ -91,8 +89,7 @@ def test_a_publish_is_one_snapshot_that_says_where_it_came_from(tmp_path: Path) 
     assert FeatureGroup.from_json(group_table(catalog).properties[REGISTRY]) == GROUP
 
 
-def test_a_32_bit_integer_stays_one_and_the_table_is_partitioned_by_day(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_32_bit_integer_stays_one_and_the_table_is_partitioned_by_day(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
 
     table = group_table(catalog)
@@ -108,8 +105,7 @@ def test_a_32_bit_integer_stays_one_and_the_table_is_partitioned_by_day(tmp_path
     assert [(f.name, str(f.transform)) for f in table.spec().fields] == [("day", "identity")]
 
 
-def test_replacing_a_day_leaves_the_others_files_alone(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_replacing_a_day_leaves_the_others_files_alone(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
     before = paths(catalog)
     new = {day_of(1): {"u1": 7, "new": 8}}
@@ -123,8 +119,7 @@ def test_replacing_a_day_leaves_the_others_files_alone(tmp_path: Path) -> None:
     assert snapshot_count(catalog) == 2
 
 
-def test_a_day_that_became_empty_is_removed(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_day_that_became_empty_is_removed(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
 
     report = publish(catalog, {}, [day_of(0), day_of(1), day_of(9)], sequence=2)
@@ -133,8 +128,7 @@ def test_a_day_that_became_empty_is_removed(tmp_path: Path) -> None:
     assert published_rows(catalog) == expected_rows({day_of(2): HISTORY[day_of(2)]})
 
 
-def test_days_of_another_warehouse_that_were_not_passed_are_removed(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_days_of_another_warehouse_that_were_not_passed_are_removed(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
 
     report = publish(catalog, {day_of(2): {"u1": 1}}, warehouse="another")
@@ -143,9 +137,7 @@ def test_days_of_another_warehouse_that_were_not_passed_are_removed(tmp_path: Pa
     assert published_rows(catalog) == expected_rows({day_of(2): {"u1": 1}})
 
 
-def test_rows_may_come_as_a_stream_in_any_column_order(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
-
+def test_rows_may_come_as_a_stream_in_any_column_order(catalog: Catalog) -> None:
     def rows(day: date) -> pa.RecordBatchReader:
         table = rows_of(HISTORY)(day)
         return table.select(sorted(table.column_names)).to_reader(max_chunksize=2)
@@ -172,12 +164,10 @@ def test_progress_is_reported_after_each_day(tmp_path: Path) -> None:
 
 
 def test_files_are_sorted_by_entity_in_small_row_groups(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write, "ROW_GROUP", 7)
     monkeypatch.setattr(write, "_PIECE", 14)
-    catalog = store(tmp_path)
-
     publish(catalog, {day_of(0): HUNDRED})
 
     (path,) = parquet_files(tmp_path)
@@ -188,11 +178,10 @@ def test_files_are_sorted_by_entity_in_small_row_groups(
 
 
 def test_a_very_large_day_becomes_several_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write, "_PIECE", 10)
     monkeypatch.setattr(write, "FILE_ROWS", 30)
-    catalog = store(tmp_path)
     history = {day_of(0): {f"u{i:05d}": i for i in range(5000)}}
 
     publish(catalog, history)
@@ -202,11 +191,10 @@ def test_a_very_large_day_becomes_several_files(
 
 
 def test_ids_too_long_for_statistics_are_still_found_by_a_reader_that_prunes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One row group with bounds, one without: the file must not get the bounds of the first.
     monkeypatch.setattr(write, "ROW_GROUP", 2)
-    catalog = store(tmp_path)
     long = "z" * 10_000
     publish(catalog, {day_of(0): {"a": 1, "b": 2, "c": 3, long: 4}})
 
@@ -215,24 +203,12 @@ def test_ids_too_long_for_statistics_are_still_found_by_a_reader_that_prunes(
     assert found.column("event_count_7d").to_pylist() == [4]
 
 
-def test_names_that_need_quotes_are_published(tmp_path: Path) -> None:
-    columns = tuple(
-        replace(c, name={"user_id": 'the "user" id', "day": "the day"}.get(c.name, c.name))
-        for c in GROUP.columns
-    )
-    group = replace(
-        GROUP, name="odd names", entity=('the "user" id',), partition="the day", columns=columns
-    )
-    catalog = store(tmp_path)
-
-    publish_days(
-        catalog,
-        group,
-        days=[day_of(0)],
-        rows=lambda day: rows_of(HISTORY)(day).rename_columns([c.name for c in columns]),
-        warehouse_id="w",
-        ledger_sequence=1,
-    )
+def test_names_that_need_quotes_are_published(catalog: Catalog) -> None:
+    odd = {"user_id": 'the "user" id', "day": "the day"}
+    columns = [replace(column, name=odd.get(column.name, column.name)) for column in GROUP.columns]
+    group = make_group("odd names", columns, entity=('the "user" id',), partition="the day")
+    rows = rows_of(HISTORY)(day_of(0))
+    publish_rows(catalog, rows.rename_columns([c.name for c in columns]), group)
 
     rows = catalog.load_table(table_name(group.name)).scan().to_arrow()
     assert rows.column_names == [c.name for c in columns]
@@ -242,15 +218,12 @@ def test_names_that_need_quotes_are_published(tmp_path: Path) -> None:
 # What changes when there is nothing to publish
 
 
-def test_publishing_nothing_to_an_empty_store_makes_no_table(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
-
+def test_publishing_nothing_to_an_empty_store_makes_no_table(catalog: Catalog) -> None:
     assert publish(catalog, {}) == PublishReport(None, 0, 0, 0)
     assert catalog.list_tables("feature_store") == []
 
 
-def test_publishing_nothing_again_commits_nothing(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_publishing_nothing_again_commits_nothing(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
     before = group_table(catalog).metadata_location
 
@@ -259,8 +232,7 @@ def test_publishing_nothing_again_commits_nothing(tmp_path: Path) -> None:
     assert group_table(catalog).metadata_location == before
 
 
-def test_a_changed_registry_is_published_without_days(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_changed_registry_is_published_without_days(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
     changed = replace(GROUP, ttl_days=3)
 
@@ -271,8 +243,7 @@ def test_a_changed_registry_is_published_without_days(tmp_path: Path) -> None:
     assert published_rows(catalog) == expected_rows(HISTORY)
 
 
-def test_what_a_group_says_of_itself_may_change_at_any_time(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_what_a_group_says_of_itself_may_change_at_any_time(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
     described = [
         replace(column, description="New words.", unit="events", window_days=7, null_means="none")
@@ -299,8 +270,7 @@ def test_what_a_group_says_of_itself_may_change_at_any_time(tmp_path: Path) -> N
     assert published_rows(catalog) == expected_rows(more)
 
 
-def test_a_newer_sequence_is_kept_without_days(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_newer_sequence_is_kept_without_days(catalog: Catalog) -> None:
     publish(catalog, HISTORY, sequence=1)
 
     publish(catalog, {}, [], sequence=9)
@@ -317,8 +287,7 @@ def test_nothing_was_published_to_an_empty_store(tmp_path: Path) -> None:
     assert last_published(store(tmp_path), GROUP.name) is None
 
 
-def test_the_last_publish_is_told(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_the_last_publish_is_told(catalog: Catalog) -> None:
     started = datetime.now(timezone.utc) - timedelta(seconds=1)
     publish(catalog, HISTORY, sequence=5, warehouse="w")
     report = publish(catalog, {}, [day_of(2)], sequence=6, warehouse="w")
@@ -332,8 +301,7 @@ def test_the_last_publish_is_told(tmp_path: Path) -> None:
     assert (published.rows, published.visible) == (10, True)
 
 
-def test_another_engines_commit_does_not_hide_the_last_publish(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_another_engines_commit_does_not_hide_the_last_publish(catalog: Catalog) -> None:
     publish(catalog, HISTORY, sequence=5)
     group_table(catalog).delete(f"day = '{day_of(0)}'")
 
@@ -355,8 +323,7 @@ def refused(catalog: Catalog, home: Path, call: Callable[[], Any]) -> tuple[str,
     return refusal.value.losses
 
 
-def test_a_day_that_would_be_emptied_is_refused(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_day_that_would_be_emptied_is_refused(tmp_path: Path, catalog: Catalog) -> None:
     publish(catalog, HISTORY)
 
     losses = refused(
@@ -366,8 +333,7 @@ def test_a_day_that_would_be_emptied_is_refused(tmp_path: Path) -> None:
     assert losses == ("the whole of 2024-01-02 (5 rows)",)
 
 
-def test_a_day_that_another_warehouse_lacks_is_refused(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_day_that_another_warehouse_lacks_is_refused(tmp_path: Path, catalog: Catalog) -> None:
     publish(catalog, HISTORY)
     rest = {d: HISTORY[d] for d in list(HISTORY)[1:]}
 
@@ -378,8 +344,7 @@ def test_a_day_that_another_warehouse_lacks_is_refused(tmp_path: Path) -> None:
     assert losses == ("the whole of 2024-01-01 (5 rows)",)
 
 
-def test_one_entity_in_twenty_may_go(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_one_entity_in_twenty_may_go(catalog: Catalog) -> None:
     publish(catalog, {day_of(0): HUNDRED})
     rest = dict(list(HUNDRED.items())[5:])
 
@@ -388,8 +353,9 @@ def test_one_entity_in_twenty_may_go(tmp_path: Path) -> None:
     assert published_rows(catalog) == expected_rows({day_of(0): rest})
 
 
-def test_more_than_one_in_twenty_is_refused_even_behind_new_ones(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_more_than_one_in_twenty_is_refused_even_behind_new_ones(
+    tmp_path: Path, catalog: Catalog
+) -> None:
     publish(catalog, {day_of(0): HUNDRED})
     swapped = dict(list(HUNDRED.items())[6:]) | {f"new{i}": i for i in range(50)}
 
@@ -400,8 +366,7 @@ def test_more_than_one_in_twenty_is_refused_even_behind_new_ones(tmp_path: Path)
     assert losses == ("6 of 100 rows of 2024-01-01",)
 
 
-def test_many_losses_are_told_in_one_short_line(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_many_losses_are_told_in_one_short_line(tmp_path: Path, catalog: Catalog) -> None:
     publish(catalog, {day_of(n): {"a": 1} for n in range(9)})
 
     losses = refused(
@@ -413,8 +378,7 @@ def test_many_losses_are_told_in_one_short_line(tmp_path: Path) -> None:
     assert losses[-2:] == ("the whole of 2024-01-05 (1 rows)", "and so on for 4 more days")
 
 
-def test_new_days_and_new_entities_are_no_loss(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_new_days_and_new_entities_are_no_loss(catalog: Catalog) -> None:
     publish(catalog, {day_of(0): HUNDRED})
 
     report = publish(
@@ -424,20 +388,12 @@ def test_new_days_and_new_entities_are_no_loss(tmp_path: Path) -> None:
     assert report.rows == 102
 
 
-def test_the_key_of_several_columns_is_compared_whole(tmp_path: Path) -> None:
+def test_the_key_of_several_columns_is_compared_whole(catalog: Catalog) -> None:
     group = replace(GROUP, entity=("user_id", "event_type_counts"))
-    catalog = store(tmp_path)
 
     def publish_kinds(kind: str) -> None:
         rows = [row_of(f"u{i}", day_of(0), i) | {"event_type_counts": kind} for i in range(9)]
-        publish_days(
-            catalog,
-            group,
-            days=[day_of(0)],
-            rows=lambda _: table_of(rows),
-            warehouse_id="w",
-            ledger_sequence=1,
-        )
+        publish_rows(catalog, table_of(rows), group)
 
     publish_kinds("a")
     with pytest.raises(RemovalsRefused, match="9 of 9 rows of 2024-01-01"):
@@ -445,17 +401,6 @@ def test_the_key_of_several_columns_is_compared_whole(tmp_path: Path) -> None:
 
 
 # Contracts
-
-
-def publish_rows(catalog: Catalog, rows: pa.Table, group: FeatureGroup = GROUP) -> None:
-    publish_days(
-        catalog,
-        group,
-        days=[day_of(0)],
-        rows=lambda _: rows,
-        warehouse_id="w",
-        ledger_sequence=1,
-    )
 
 
 ONE = table_of([row_of("a", day_of(0), 1)])
@@ -484,13 +429,14 @@ ONE = table_of([row_of("a", day_of(0), 1)])
         (ONE.set_column(1, "day", pa.array([None], pa.date32())), "hold another day"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(tmp_path: Path, rows: pa.Table, problem: str) -> None:
-    catalog = store(tmp_path)
+def test_rows_that_do_not_fit_are_refused(
+    tmp_path: Path, catalog: Catalog, rows: pa.Table, problem: str
+) -> None:
     publish(catalog, HISTORY)
     before = parquet_files(tmp_path)
 
     with pytest.raises(ContractMismatch, match=problem):
-        publish_rows(catalog, rows)
+        publish_rows(catalog, rows, day=day_of(0))
 
     assert parquet_files(tmp_path) == before
     assert published_rows(catalog) == expected_rows(HISTORY)
@@ -548,13 +494,12 @@ def test_nan_and_infinity_are_refused_and_nothing_changes(
     ],
 )
 def test_a_group_that_changed_its_shape_is_refused(
-    tmp_path: Path, group: FeatureGroup, problem: str
+    catalog: Catalog, group: FeatureGroup, problem: str
 ) -> None:
-    catalog = store(tmp_path)
     publish(catalog, HISTORY)
 
     with pytest.raises(ContractMismatch, match=problem):
-        publish_rows(catalog, ONE, group)
+        publish_rows(catalog, ONE, group, day=day_of(0))
 
 
 def test_a_key_called_like_a_column_of_the_spans_is_refused(tmp_path: Path) -> None:
@@ -565,16 +510,11 @@ def test_a_key_called_like_a_column_of_the_spans_is_refused(tmp_path: Path) -> N
         publish_rows(store(tmp_path), ONE.rename_columns([c.name for c in columns]), group)
 
 
-def test_every_type_of_a_contract_is_published(tmp_path: Path) -> None:
-    columns = (
-        Column("user_id", "string"),
-        Column("day", "date"),
-        Column("ratio", "double"),
-        Column("flag", "boolean"),
-        Column("price", "decimal(10,2)"),
-        Column("available_at", "timestamp"),
-    )
-    catalog = store(tmp_path)
+def test_every_type_of_a_contract_is_published(catalog: Catalog) -> None:
+    columns = {
+        **{"user_id": "string", "day": "date", "ratio": "double", "flag": "boolean"},
+        **{"price": "decimal(10,2)", "available_at": "timestamp"},
+    }
     rows = pa.table(
         {
             "user_id": ["a"],
@@ -586,7 +526,7 @@ def test_every_type_of_a_contract_is_published(tmp_path: Path) -> None:
         }
     )
 
-    publish_rows(catalog, rows, replace(GROUP, columns=columns))
+    publish_rows(catalog, rows, make_group(columns=columns))
 
     assert group_table(catalog).scan().to_arrow().to_pylist() == rows.to_pylist()
 
@@ -612,8 +552,7 @@ def labels(count: int) -> pa.Table:
 
 
 @pytest.mark.parametrize("count", [0, 3])
-def test_a_whole_table_is_replaced_in_one_snapshot(tmp_path: Path, count: int) -> None:
-    catalog = store(tmp_path)
+def test_a_whole_table_is_replaced_in_one_snapshot(catalog: Catalog, count: int) -> None:
     publish_table(catalog, "labels", labels(5), columns=LABELS, snapshot_properties={"x": "1"})
 
     snapshot_id = publish_table(
@@ -629,8 +568,7 @@ def test_a_whole_table_is_replaced_in_one_snapshot(tmp_path: Path, count: int) -
     assert len(table.snapshots()) == 2
 
 
-def test_a_whole_table_whose_columns_changed_is_refused(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_whole_table_whose_columns_changed_is_refused(catalog: Catalog) -> None:
     publish_table(catalog, "labels", labels(5), columns=LABELS, snapshot_properties={})
 
     with pytest.raises(ContractMismatch, match="label was published as double"):
@@ -646,8 +584,7 @@ def test_a_whole_table_whose_columns_changed_is_refused(tmp_path: Path) -> None:
 # Leftovers and growth
 
 
-def test_a_table_that_a_killed_first_publish_left_is_made_anew(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_table_that_a_killed_first_publish_left_is_made_anew(catalog: Catalog) -> None:
     catalog.create_namespace("feature_store")
     catalog.create_table(table_name(GROUP.name), pa.schema([("something_else", pa.int64())]))
 
@@ -656,8 +593,7 @@ def test_a_table_that_a_killed_first_publish_left_is_made_anew(tmp_path: Path) -
     assert published_rows(catalog) == expected_rows(HISTORY)
 
 
-def test_a_second_writer_fails_and_changes_nothing(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_second_writer_fails_and_changes_nothing(catalog: Catalog) -> None:
     publish(catalog, HISTORY)
     stale = group_table(catalog)
     publish(catalog, {day_of(1): {"u1": 1}}, sequence=2)
@@ -669,8 +605,7 @@ def test_a_second_writer_fails_and_changes_nothing(tmp_path: Path) -> None:
     assert published_rows(catalog) == before
 
 
-def test_metadata_stays_bounded_over_many_publishes(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_metadata_stays_bounded_over_many_publishes(tmp_path: Path, catalog: Catalog) -> None:
     for number in range(MANIFESTS + 5):
         publish(catalog, {day_of(number): {"a": number}}, sequence=number)
 

@@ -32,7 +32,7 @@ from materializer.errors import (
 from materializer.offline import write
 from materializer.offline.catalog import spans_name
 from materializer.offline.lookup import OfflineReader
-from materializer.offline.publish import publish_days, publish_table
+from materializer.offline.publish import publish_table
 from materializer.registry import Column, FeatureGroup
 from tests.materializer.offline_fixtures import (
     EPOCH_DAY,
@@ -41,10 +41,12 @@ from tests.materializer.offline_fixtures import (
     day_of,
     midnight_after,
     publish,
+    publish_rows,
     row_of,
     store,
     table_of,
 )
+from tests.support.group import make_group
 
 MICROSECOND = timedelta(microseconds=1)
 LATE = midnight_after(day_of(400))
@@ -217,14 +219,7 @@ def publish_times(catalog: Catalog, times: Mapping[tuple[str, date], datetime]) 
         row_of(entity, day, number) | {"available_at": at}
         for number, ((entity, day), at) in enumerate(times.items())
     ]
-    publish_days(
-        catalog,
-        GROUP,
-        days={day for _, day in times},
-        rows=lambda day: table_of(row for row in rows if row["day"] == day),
-        warehouse_id="w",
-        ledger_sequence=1,
-    )
+    publish_rows(catalog, table_of(rows))
 
 
 def test_the_rows_own_time_decides_within_a_day(tmp_path: Path) -> None:
@@ -254,14 +249,7 @@ def test_the_newest_of_two_rows_of_one_day_is_given(tmp_path: Path) -> None:
         row_of("a", day_of(0), 1) | {"available_at": night},
         row_of("a", day_of(0), 2) | {"available_at": noon},
     ]
-    publish_days(
-        store(tmp_path),
-        GROUP,
-        days=[day_of(0)],
-        rows=lambda _: table_of(rows),
-        warehouse_id="w",
-        ledger_sequence=1,
-    )
+    publish_rows(store(tmp_path), table_of(rows))
     reader = OfflineReader(store(tmp_path))
 
     assert found(reader, "a", night) == rows[0]
@@ -273,17 +261,12 @@ def test_the_newest_of_two_rows_of_one_day_is_given(tmp_path: Path) -> None:
 
 
 def test_a_key_may_have_several_columns_of_several_types(tmp_path: Path) -> None:
-    columns = (
-        Column("shop", "string"),
-        Column("item", "int64"),
-        Column("since", "date"),
-        Column("day", "date"),
-        Column("price", "decimal(10,2)"),
-        Column("ratio", "double"),
-        Column("flag", "boolean"),
-        Column("available_at", "timestamp"),
-    )
-    group = replace(GROUP, name="prices", entity=("shop", "item", "since"), columns=columns)
+    columns = {
+        **{"shop": "string", "item": "int64", "since": "date", "day": "date"},
+        **{"price": "decimal(10,2)", "ratio": "double", "flag": "boolean"},
+        "available_at": "timestamp",
+    }
+    group = make_group("prices", columns, entity=("shop", "item", "since"))
     keys = [(s, i, d) for s in ("a", "b") for i in (-1, 1, 2**62) for d in (day_of(0), day_of(1))]
     rows = pa.table(
         {
@@ -298,14 +281,7 @@ def test_a_key_may_have_several_columns_of_several_types(tmp_path: Path) -> None
         }
     )
     with small_files():
-        publish_days(
-            store(tmp_path),
-            group,
-            days=[day_of(0)],
-            rows=lambda _: rows,
-            warehouse_id="w",
-            ledger_sequence=1,
-        )
+        publish_rows(store(tmp_path), rows, group)
     reader = OfflineReader(store(tmp_path))
 
     for key, row in zip(keys, rows.to_pylist(), strict=True):
@@ -369,8 +345,7 @@ def test_an_empty_store_says_nothing_was_published(tmp_path: Path) -> None:
         reader.lookup(GROUP.name, ("a",), LATE)
 
 
-def test_another_group_is_unknown_and_so_is_a_table_that_is_no_group(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_another_group_is_unknown_and_so_is_a_table_that_is_no_group(catalog: Catalog) -> None:
     publish(catalog, {day_of(0): {"a": 1}})
     rows = pa.table({"x": [1]})
     publish_table(catalog, "labels", rows, columns=(Column("x", "int64"),), snapshot_properties={})
@@ -409,9 +384,8 @@ def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
 # What is not opened in vain
 
 
-def test_only_the_day_that_answers_is_opened(tmp_path: Path) -> None:
+def test_only_the_day_that_answers_is_opened(tmp_path: Path, catalog: Catalog) -> None:
     history = {day_of(n): {"active": n} | ({"closed": n} if n < 3 else {}) for n in range(1, 7)}
-    catalog = store(tmp_path)
     publish(catalog, history)
     group_ = replace(GROUP, ttl_days=5)
     publish(catalog, {}, [], group=group_)
@@ -432,26 +406,24 @@ def test_only_the_day_that_answers_is_opened(tmp_path: Path) -> None:
 # New commits
 
 
-def test_a_new_commit_is_seen_when_the_state_is_old_enough(tmp_path: Path) -> None:
+def test_a_new_commit_is_seen_when_the_state_is_old_enough(catalog: Catalog) -> None:
     now = [0.0]
-    catalog = store(tmp_path)
     publish(catalog, {day_of(0): {"a": 1}})
     reader = OfflineReader(catalog, refresh_seconds=1, clock=lambda: now[0])
     first = reader.lookup(GROUP.name, ("a",), LATE)
-    before = reader.snapshot_id(GROUP.name)
+    before = reader.state(GROUP.name).snapshot_id
     report = publish(catalog, {day_of(0): {"a": 2}}, group=replace(GROUP, max_age_hours=7))
 
     now[0] = 0.9
     assert reader.lookup(GROUP.name, ("a",), LATE) == first
-    assert reader.snapshot_id(GROUP.name) == before
+    assert reader.state(GROUP.name).snapshot_id == before
     now[0] = 1.0
     assert reader.lookup(GROUP.name, ("a",), LATE) == row_of("a", day_of(0), 2)
-    assert reader.snapshot_id(GROUP.name) == report.snapshot_id
+    assert reader.state(GROUP.name).snapshot_id == report.snapshot_id
     assert reader.groups()[GROUP.name].max_age_hours == 7
 
 
-def test_a_group_published_later_is_found(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_group_published_later_is_found(catalog: Catalog) -> None:
     reader = OfflineReader(catalog, refresh_seconds=3600)
     with pytest.raises(NotPublished):
         reader.lookup(GROUP.name, ("a",), LATE)
@@ -461,8 +433,7 @@ def test_a_group_published_later_is_found(tmp_path: Path) -> None:
     assert found(reader, "a", LATE) == row_of("a", day_of(0), 1)
 
 
-def test_a_group_that_was_dropped_is_noticed(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_group_that_was_dropped_is_noticed(catalog: Catalog) -> None:
     publish(catalog, {day_of(0): {"a": 1}})
     reader = OfflineReader(catalog, refresh_seconds=0)
     reader.lookup(GROUP.name, ("a",), LATE)
@@ -472,11 +443,10 @@ def test_a_group_that_was_dropped_is_noticed(tmp_path: Path) -> None:
         reader.lookup(GROUP.name, ("a",), LATE)
 
 
-def test_a_reader_that_slept_through_many_publishes_finds_its_way(tmp_path: Path) -> None:
-    catalog = store(tmp_path)
+def test_a_reader_that_slept_through_many_publishes_finds_its_way(catalog: Catalog) -> None:
     publish(catalog, {day_of(0): {"a": 1}})
     reader = OfflineReader(catalog, refresh_seconds=3600)
-    reader.snapshot_id(GROUP.name)
+    reader.state(GROUP.name)
     for number in range(2, 7):
         publish(catalog, {day_of(0): {"a": number}}, sequence=number)
 
