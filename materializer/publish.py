@@ -23,7 +23,7 @@ from materializer.outcome import Outcome, attempt
 from materializer.registry import FeatureGroup, Registry
 from materializer.training.publish import Publishing, publish_training_set
 from materializer.views.publish import publish_view
-from materializer.warehouse.gate import require_as_built, require_green
+from materializer.warehouse.gate import require_days_as_built, require_green
 from materializer.warehouse.reader import open_warehouse
 from materializer.warehouse.records import BuiltDay
 
@@ -93,7 +93,7 @@ def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) 
     group = _as_built(group, built)
     warehouse_id = warehouse.warehouse_id()
     waiting = unpublished(built, last_published(work.catalog, name), warehouse_id)
-    require_as_built(group, waiting, warehouse)
+    require_days_as_built(group, waiting, warehouse)
     report = publish_days(
         work.catalog,
         group,

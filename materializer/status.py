@@ -37,7 +37,7 @@ from materializer.training.files import TrainingFiles
 from materializer.training.receipt import read_receipt
 from materializer.warehouse.gate import objections
 from materializer.warehouse.reader import Warehouse, open_warehouse
-from materializer.warehouse.records import BuiltWhole
+from materializer.warehouse.records import Build
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class TableBuild:
         problem: Why the warehouse cannot be read, or None.
     """
 
-    built: BuiltWhole | None = None
+    built: Build | None = None
     gate: Sequence[str] | None = None
     sample_share: float = 1.0
     warehouse_id: str = ""
@@ -134,7 +134,7 @@ def _read_table_build(
     table: TrainingSet | FeatureView, registry: Registry, warehouse: Warehouse
 ) -> TableBuild:
     return TableBuild(
-        built=warehouse.built_whole(table.unique_id),
+        built=warehouse.newest_build(table.unique_id),
         gate=objections(table.unique_id, registry, warehouse),
         sample_share=warehouse.sample_share(table.unique_id),
         warehouse_id=warehouse.warehouse_id(),

@@ -13,7 +13,6 @@ import subprocess
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from pyiceberg.catalog import Catalog
 from materializer.config import Settings, format_time
 from materializer.console import Console
 from materializer.days import day_ranges
-from materializer.errors import DONE, GateRed, NotPublished
+from materializer.errors import DONE, NotPublished
 from materializer.offline.catalog import (
     LEDGER_SEQUENCE,
     WAREHOUSE_ID,
@@ -39,10 +38,10 @@ from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureGroup, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
 from materializer.training.receipt import InputTable, Receipt, column_types
-from materializer.warehouse.builds import Build, newest_build
 from materializer.warehouse.checksum import checksum_of_rows, sum_checksums
-from materializer.warehouse.gate import require_green, require_whole_as_built
+from materializer.warehouse.gate import refuse, require_green, require_table_as_built
 from materializer.warehouse.reader import Warehouse
+from materializer.warehouse.records import Build
 
 # From the rows of a table and the properties of its snapshot to its inputs as they are published.
 Inputs = Callable[[pa.Table, Mapping[str, str]], Sequence[InputTable]]
@@ -139,12 +138,13 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
     started = time.perf_counter()
     name, warehouse, files = table.name, work.warehouse, work.files(table.name)
     require_green(name, table.unique_id, work.registry, warehouse)
-    require_whole_as_built(name, table.unique_id, table.relation_name, table.columns, warehouse)
+    build = require_table_as_built(
+        name, table.unique_id, table.relation_name, table.columns, warehouse
+    )
     held_back = [model for model in table.built_on if model in work.refused]
     refuse(name, [f"it was built on {model}, which was not published" for model in held_back])
-    build = newest_build(warehouse, work.registry, name, table.unique_id)
     properties = {WAREHOUSE_ID: warehouse.warehouse_id(), LEDGER_SEQUENCE: str(build.sequence)}
-    if _is_published(table, properties, files.read(), work) and files.parquet.is_file():
+    if _is_published(table, build, properties, files.read(), work) and files.parquet.is_file():
         work.console.print(f"published {name}: up to date")
         return Outcome("publish", name, DONE, "up to date")
     refuse(name, _staleness(table, build, warehouse))
@@ -192,17 +192,6 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
     return Outcome("publish", name, DONE, "done", _facts(receipt, files))
 
 
-def refuse(name: str, reasons: Sequence[str]) -> None:
-    """
-    Refuse a model for these reasons, if there are any.
-
-    Raises:
-        GateRed: There is a reason.
-    """
-    if reasons:
-        raise GateRed(model=name, reasons=reasons)
-
-
 def _publish_labels(
     training_set: TrainingSet, rows: pa.Table, catalog: Catalog, properties: Mapping[str, str]
 ) -> InputTable:
@@ -233,13 +222,17 @@ def _group_input(group: FeatureGroup, work: Publishing) -> InputTable:
         model=group.unique_id,
         columns=column_types(group.columns),
         # A publish compares what it takes with the ledger, so the history need not be read again.
-        checksum=sum_checksums(str(built.content) for built in days),
+        checksum=sum_checksums(built.content for built in days),
         built_days=tuple(map(str, day_ranges(built.day for built in days))),
     )
 
 
 def _is_published(
-    table: DerivedTable, properties: Mapping[str, str], receipt: Receipt | None, work: Publishing
+    table: DerivedTable,
+    build: Build,
+    properties: Mapping[str, str],
+    receipt: Receipt | None,
+    work: Publishing,
 ) -> bool:
     """Return whether the newest build is published, and its receipt is the current one."""
     published = find_table(work.catalog, table_name(table.name))
@@ -250,8 +243,7 @@ def _is_published(
     if any(summary.get(key) != value for key, value in properties.items()):
         return False
     # After the ledger was deleted its numbers start over; then the times decide.
-    built_at: datetime | None = work.warehouse.last_built_at(table.unique_id)
-    if built_at is not None and built_at.timestamp() * 1000 > current.timestamp_ms:
+    if build.built_at.timestamp() * 1000 > current.timestamp_ms:
         return False
     # A kill can leave older files.
     return receipt is not None and (receipt.snapshot_id, receipt.parameter_version) == (

@@ -24,14 +24,13 @@ from materializer.training.publish import (
     DerivedTable,
     Publishing,
     publish_derived_table,
-    refuse,
 )
 from materializer.training.receipt import InputTable, column_types
 from materializer.views.definition import SPLIT, ViewVersion, built_version
 from materializer.views.vector import Vectors
 from materializer.views.versions import PublishedVersion, record_version
 from materializer.warehouse.checksum import checksum_of_rows
-from materializer.warehouse.gate import require_green, require_whole_as_built
+from materializer.warehouse.gate import refuse, require_green, require_table_as_built
 
 # About so many rows are made again at each publish: some 10 ms of work.
 _COMPARED = 2_000
@@ -106,7 +105,7 @@ def _require_parameters(view: FeatureView, work: Publishing) -> None:
     """
     name, model, warehouse = view.parameters, view.parameters_id, work.warehouse
     require_green(name, model, work.registry, warehouse)
-    require_whole_as_built(name, model, view.parameters_relation, _PARAMETERS, warehouse)
+    require_table_as_built(name, model, view.parameters_relation, _PARAMETERS, warehouse)
     newest = warehouse.sequences()
     training_set = work.registry.training_sets[view.training_set]
     if newest.get(training_set.unique_id, 0) > newest[model]:

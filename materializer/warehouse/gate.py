@@ -13,7 +13,7 @@ from materializer.days import day_ranges
 from materializer.errors import GateRed
 from materializer.registry import Column, FeatureGroup, Registry
 from materializer.warehouse.reader import Warehouse
-from materializer.warehouse.records import BuiltDay
+from materializer.warehouse.records import Build, BuiltDay
 
 # After an edit of everything there is one range of days, after edits of single days there are many.
 _NAMED_RANGES = 5
@@ -52,21 +52,30 @@ def require_green(name: str, model: str, registry: Registry, warehouse: Warehous
     refuse(name, objections(model, registry, warehouse))
 
 
-def require_whole_as_built(
+def require_table_as_built(
     name: str, unique_id: str, relation_name: str, columns: Sequence[Column], warehouse: Warehouse
-) -> None:
+) -> Build:
     """
     Check that a model that is not built by day holds the rows that its build wrote.
 
+    Returns:
+        That build, with its SQL.
+
     Raises:
-        GateRed: It holds others.
+        GateRed: It holds others, or somebody deleted the SQL from the records.
     """
-    built = warehouse.built_whole(unique_id)
-    if built is None or built.content != warehouse.checksum(relation_name, columns):
-        refuse(name, [f"its rows {_CHANGED}; run: dbt build"])
+    build = warehouse.newest_build(unique_id)
+    if build is None or build.content != warehouse.checksum(relation_name, columns):
+        raise GateRed(model=name, reasons=[f"its rows {_CHANGED}; run: dbt build"])
+    if not build.sql:
+        reason = f"its build left no SQL to keep; run: dbt build --select {name}"
+        raise GateRed(model=name, reasons=[reason])
+    return build
 
 
-def require_as_built(group: FeatureGroup, days: Sequence[BuiltDay], warehouse: Warehouse) -> None:
+def require_days_as_built(
+    group: FeatureGroup, days: Sequence[BuiltDay], warehouse: Warehouse
+) -> None:
     """
     Check that days hold the rows that their builds wrote.
 

@@ -8,6 +8,7 @@ Every relation comes from the manifest.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from materializer.errors import FeatureStoreError, WarehouseLocked, WarehouseMis
 from materializer.registry import Column, FeatureGroup, Registry
 from materializer.sql import prepare, quoted, quoted_list
 from materializer.warehouse.checksum import ledger_checksum
-from materializer.warehouse.records import BuiltDay, BuiltWhole
+from materializer.warehouse.records import Build, BuiltDay
 
 _POLL_SECONDS = 0.2
 _LOCKED = "Could not set lock"
@@ -115,23 +116,24 @@ class Warehouse:
         query = f"select day from {view} where model = ? and is_missing order by day"
         return [day for (day,) in self._records(query, model)]
 
-    def built_whole(self, model: str) -> BuiltWhole | None:
+    def newest_build(self, model: str) -> Build | None:
         """Return the newest build of a model that is not built by day, None without one."""
         query = f"""
-            select "sequence", "rows", content, built_at
-            from {self._relation("build_ledger")}
-            where model = ? and day is null
-            order by "sequence" desc
+            select
+                build."sequence", build.build_id, build."rows", build.content, build.built_at,
+                coalesce(built_sql.sql, ''), build.vars
+            from {self._relation("build_ledger")} as build
+            left join {self._relation("built_sql")} as built_sql
+                on build.model_checksum = built_sql.model_checksum and build.model = built_sql.model
+            where build.model = ? and build.day is null
+            order by build."sequence" desc
             limit 1
         """
         rows = self._records(query, model)
-        return replace(BuiltWhole(*rows[0]), built_at=_aware(rows[0][3])) if rows else None
-
-    def last_built_at(self, model: str) -> datetime | None:
-        """Return when the newest build of a model began [aware, UTC]."""
-        query = f"select max(built_at) from {self._relation('build_ledger')} where model = ?"
-        moment = self._records(query, model)[0][0]
-        return _aware(moment) if moment else None
+        if not rows:
+            return None
+        build = Build(*rows[0])
+        return replace(build, built_at=_aware(build.built_at), vars=json.loads(rows[0][-1]))
 
     def checksums_of_days(self, group: FeatureGroup, days: Sequence[date]) -> dict[date, str]:
         """

@@ -6,8 +6,10 @@ Responsible for their types. Does not read them, and judges nothing: that is don
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +41,24 @@ class BuiltDay:
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltWhole:
+class Build:
     """
     The newest build of a model that is not built by day.
 
     Attributes:
         sequence: Its number.
+        build_id: dbt's invocation id.
         rows: Rows written.
         content: As for a day.
         built_at: When it began [aware, UTC].
+        sql: The compiled SQL, empty if somebody deleted it from the records.
+        vars: The vars of the dbt command and of the project.
     """
 
     sequence: int
+    build_id: str
     rows: int
     content: str
     built_at: datetime
+    sql: str
+    vars: Mapping[str, Any]
