@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo movielens recommendation test mutants lint format serve bench clean
+.PHONY: help setup demo movielens recommendation test soak mutants lint format serve bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,10 @@ recommendation: $(STAMP) ## Run three pipelines: features, training, inference
 	@$(BIN)/python -m examples.recommendation.run
 
 test: $(STAMP) ## Run every test
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+soak: $(STAMP) ## Run the tests that draw examples, with many more of them
+	TESTS_PROFILE=soak $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m 'hypothesis or soak'
 
 mutants: $(STAMP) ## See each known bug turn the test red that is there for it
 	@$(BIN)/python -m tests.mutants.run

@@ -18,9 +18,25 @@ from materializer.config import Settings
 from materializer.online import embedded
 from materializer.online.push import PushReport
 from materializer.registry import Column, FeatureGroup
+from tests.support.dbt import ROOT
 from tests.support.group import GROUP
 from tests.support.offline import Offline
 from tests.support.server import SERVERS, Server
+
+# The files that take longest, first: or a worker would be alone with one in the end.
+LONGEST = (
+    "tests/dbt/test_laws.py",
+    "tests/test_readme.py",
+    "tests/e2e/test_pipelines.py",
+    "tests/e2e/test_recommendation.py",
+    "tests/test_mutants.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first, and the others in their order."""
+    rank = {ROOT / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(params=sorted(SERVERS))

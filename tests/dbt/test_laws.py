@@ -6,14 +6,11 @@ order, while events come late, are removed, retyped or forgotten, the clock move
 killed. After each step the table, not what dbt would merge, is compared row for row with what plain
 Python makes of the same steps; in the end, with one full refresh.
 
-The suite tries a few short schedules, the same ones each time. To try others, and longer ones:
-
-    HYPOTHESIS_PROFILE=long pytest -s tests/dbt/test_laws.py
+The suite tries a few short schedules, the same ones each time; `make soak` others, and longer ones.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
@@ -31,14 +28,14 @@ from hypothesis.stateful import (
 
 from tests.support import oracle
 from tests.support.oracle import DAY, Event
+from tests.support.profile import IS_SOAK, examples
 from tests.support.shadow import available_at, span
 from tests.support.trial import TRIED, Trial
 
-IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 PROFILE = settings(
-    max_examples=30 if IS_LONG else 2,
-    stateful_step_count=13 if IS_LONG else 6,
-    derandomize=not IS_LONG,
+    max_examples=examples(2, soak=30),
+    stateful_step_count=13 if IS_SOAK else 6,
+    derandomize=not IS_SOAK,
     deadline=None,
     # A step is a run of dbt, and a kill never happens twice at the same moment: no shrinking.
     phases=[Phase.generate],
@@ -273,10 +270,12 @@ def _told() -> Iterator[None]:
     sys.stdout.write(f"\ntried: {dict(TRIED)}\n")
 
 
+@pytest.mark.soak
 def test_any_schedule_ends_in_the_table_of_one_full_refresh() -> None:
     run_state_machine_as_test(AnyChange, settings=PROFILE)
 
 
+@pytest.mark.soak
 def test_what_was_known_then_is_what_any_later_build_makes() -> None:
     run_state_machine_as_test(OnlyArrivals, settings=PROFILE)
 

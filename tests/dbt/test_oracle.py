@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import oracle
+from tests.support.profile import examples
 
 MODEL = "model.feature_store.features_daily"
 FIRST = date(2024, 1, 25)  # so that windows cross the leap day
@@ -78,7 +79,7 @@ def _plan(days: set[date], lag: timedelta) -> list[tuple[object, ...]]:
 
 
 @given(events=_events, days=_built, lag=_lags)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_features_equal_the_oracle_on_any_history_and_any_set_of_days(
     store: duckdb.DuckDBPyConnection,
     compiled: Mapping[str, str],
@@ -95,7 +96,7 @@ def test_features_equal_the_oracle_on_any_history_and_any_set_of_days(
 
 
 @given(events=_events, labels=_labels, days=_built, lag=_lags)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_training_rows_equal_the_oracle_on_any_labels_and_any_built_days(
     store: duckdb.DuckDBPyConnection,
     compiled: Mapping[str, str],
@@ -116,7 +117,7 @@ def test_training_rows_equal_the_oracle_on_any_labels_and_any_built_days(
 
 
 @given(events=_late_events, labels=_labels, days=_built, lag=_lags)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_events_that_arrive_late_are_known_from_then_on_and_not_before(
     store: duckdb.DuckDBPyConnection,
     compiled_late: Callable[[timedelta], Mapping[str, str]],

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from materializer.views.definition import built_version
 from materializer.views.vector import Vectors
+from tests.support.profile import examples
 from tests.support.view_project import UNTIL, VIEW, ViewProject
 
 CASES: list[dict[str, Any]] = yaml.safe_load(
@@ -212,7 +213,7 @@ _row = st.fixed_dictionaries({case["name"]: st.none() | _VALUES[case["type"]] fo
 
 
 @given(rows=st.lists(_row, min_size=1, max_size=5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_sql_and_python_agree_to_the_last_bit_on_any_value(
     project: ViewProject,
     vectors: Vectors,
@@ -242,7 +243,7 @@ _plain_row = st.fixed_dictionaries(
     train=st.lists(_plain_row, min_size=1, max_size=8),
     held_out=st.lists(_row, max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_fitting_equals_the_definition_on_any_rows_and_no_other_row_has_a_say(
     project: ViewProject,
     warehouse: duckdb.DuckDBPyConnection,

@@ -47,6 +47,7 @@ from tests.materializer.offline_fixtures import (
     table_of,
 )
 from tests.support.group import make_group
+from tests.support.profile import examples
 
 MICROSECOND = timedelta(microseconds=1)
 LATE = midnight_after(day_of(400))
@@ -131,7 +132,7 @@ _histories = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     history=_histories,
     lag=st.sampled_from([0, 6, -24, 49]),

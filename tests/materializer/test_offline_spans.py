@@ -19,6 +19,7 @@ from materializer.offline.publish import ensure_spans
 from materializer.offline.write import SORTER_MEMORY
 from materializer.sql import open_engine
 from tests.materializer.offline_fixtures import GROUP, day_of, publish, store
+from tests.support.profile import examples
 
 Presence = Mapping[str, frozenset[int]]
 Span = tuple[str, int, int]
@@ -79,7 +80,7 @@ def in_days(batches: Sequence[pa.RecordBatch]) -> list[Span]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(before=_presence, after=_presence, changed=_days)
 def test_cutting_and_merging_equals_a_full_recomputation(
     before: Presence, after: Presence, changed: frozenset[int]
@@ -94,7 +95,7 @@ def test_cutting_and_merging_equals_a_full_recomputation(
     assert merged(spans_of(before), sorted(changed), rows) == spans_of(now)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(before=_presence, after=st.lists(st.sampled_from(["a", "b", "ab", "c'", "new"])))
 def test_one_more_day_equals_a_full_recomputation(before: Presence, after: list[str]) -> None:
     now = {
@@ -133,7 +134,7 @@ def published_spans(home: Path) -> list[Span]:
     ]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(steps=st.lists(st.tuples(_presence, _days), min_size=1, max_size=3))
 def test_after_any_publishes_the_spans_table_is_that_of_all_rows(
     steps: list[tuple[Presence, frozenset[int]]],

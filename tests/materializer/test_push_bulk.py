@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from materializer.errors import NullKey, OnlineStoreUnavailable, OnlineWriteFailed
 from materializer.online.bulk import CHUNK_BYTES, Sent, chunks, encode_ahead, send
+from tests.support.profile import examples
 
 
 def batch(commands: Sequence[str | None]) -> pa.RecordBatch:
@@ -62,7 +63,7 @@ def test_replies_are_counted_by_what_they_say(client: redis.Redis) -> None:
     assert told == [3]
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.booleans(), max_size=40), max_size=8))
 def test_replies_of_any_mix_are_counted_chunk_by_chunk(
     client: redis.Redis, batches: list[list[bool]]
@@ -97,7 +98,7 @@ def test_nothing_to_send_is_nothing_sent(client: redis.Redis) -> None:
     assert send(client, []) == Sent()
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, unique=True))
 def test_any_text_arrives_as_it_was(client: redis.Redis, texts: list[str]) -> None:
     send(client, [batch([command("SET", text, text) for text in texts])])

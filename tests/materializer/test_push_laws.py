@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from materializer.online import codec
 from materializer.registry import FeatureGroup
 from tests.support.offline import Offline, at, rows
+from tests.support.profile import examples
 from tests.support.server import clicks
 
 USERS = ["ann", "bob", "cid", "d:e"]
@@ -58,7 +59,7 @@ def fresh(tmp_path: Path, group: FeatureGroup) -> Iterator[Callable[[], Offline]
 
 @pytest.mark.parametrize("server", ["valkey"], indirect=True)
 @settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

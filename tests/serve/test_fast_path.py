@@ -32,6 +32,7 @@ from tests.serve.support import (
     push_all,
 )
 from tests.support.group import make_group
+from tests.support.profile import examples
 from tests.support.server import SERVERS, Server
 
 TOKEN = "secret-Token.1~2+3/4=="
@@ -266,7 +267,9 @@ def test_a_request_for_a_web_socket_is_answered_the_same(ways: Ways) -> None:
 
 @given(text=st.text(max_size=30), raw=st.binary(max_size=10), query=st.text(max_size=20))
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_whatever_is_sent_is_answered_the_same(
     ways: Ways, text: str, raw: bytes, query: str

@@ -9,7 +9,10 @@ holds no lock afterwards.
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -23,7 +26,7 @@ import duckdb
 
 from tests.support import oracle
 from tests.support.fork_server import ROOT as ROOT
-from tests.support.fork_server import ForkedProcess, start_server
+from tests.support.fork_server import ForkedProcess, start_server, temporary_folder
 
 NOW = "2024-03-31T00:00:00Z"
 
@@ -79,6 +82,9 @@ class Request:
 def server_address() -> str:
     """Return the address of the server of dbt commands; one for each process of tests."""
     return os.environ.get(SERVER) or start_server("tests.support.dbt_server")
+
+
+_parsing_folder = cache(lambda: temporary_folder("dbt-parsed-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +219,28 @@ class Project:
 
     def dbt(self, *args: str, **variables: object) -> Run:
         """Run a dbt command to its end."""
+        kept = self._kept_parsing({**self.variables, **variables})
+        parsed = self.target / "partial_parse.msgpack"
+        if not self.shares_parsing and kept.exists() and not parsed.exists():
+            self.target.mkdir(exist_ok=True)
+            shutil.copy(kept, parsed)
         process = self.start(*args, **variables)
         code = process.wait(_TIMEOUT)
         if code is None:
             process.kill()
             code = -signal.SIGKILL
+        if not self.shares_parsing and parsed.exists() and not kept.exists():
+            shutil.copy(parsed, kept)
         statuses = process.report.get("statuses", {})
         return Run(code, (self.folder / "output.txt").read_text(), statuses)
+
+    def _kept_parsing(self, variables: Mapping[str, object]) -> Path:
+        """Return where the next project of these settings finds what dbt parsed of this one."""
+        settings = [
+            (self.folder / name).read_text() for name in ("dbt_project.yml", "profiles.yml")
+        ]
+        text = json.dumps([settings, variables], sort_keys=True)
+        return _parsing_folder() / f"{hashlib.sha256(text.encode()).hexdigest()}.msgpack"
 
     def build(self, *args: str, **variables: object) -> Run:
         """Run `dbt build` without the unit tests, which a test of their own runs."""

@@ -32,10 +32,16 @@ Json = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def temporary_folder(prefix: str) -> Path:
+    """Make a folder that is removed when this process ends."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def start_server(module: str) -> str:
     """Start `python -m module ADDRESS`, and return the address; it ends with this process."""
-    folder = Path(tempfile.mkdtemp(prefix="fork-server-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = temporary_folder("fork-server-")
     address, log = folder / "socket", folder / "log"
     with log.open("w") as file:
         server = subprocess.Popen(
