@@ -10,17 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.serve.payments import fill
-from tests.serve.support import (
-    FIRST,
-    PAIRS,
-    FeatureServer,
-    days_of,
-    pair,
-    publish,
-    push_all,
-    row,
-)
-from tests.support.server import SERVERS, Server
+from tests.serve.support import FIRST, PAIRS, FeatureServer, Store, days_of, pair, row
 
 BIG = 2**53 + 1
 
@@ -61,55 +51,54 @@ ODD_IDS = [
 
 
 @pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
-    """Give a home with published days, and a Redis server they were pushed to. Only read them."""
-    folder = tmp_path_factory.mktemp("filled")
-    running = Server(SERVERS["valkey"], folder / "server")
-    rows = [
-        *days_of("user1"),
-        *days_of("late", date(2024, 1, 5)),
-        *days_of("closed", last=date(2024, 1, 3)),
-        row("nulls", date(2024, 1, 7), last_event_days_ago=None, event_count_30d=0),
-        row("big", date(2024, 1, 7), event_count_30d=BIG),
-        *(row(odd, date(2024, 1, 7), event_count_30d=n) for n, odd in enumerate(ODD_IDS)),
-        *(row(f"many{n}", FIRST, event_count_30d=n) for n in range(50)),
-    ]
-    publish(folder / "home", rows)
-    push_all(folder / "home", running.client())
-    pairs = [
-        *(pair("user1", item, date(2024, 1, day)) for item in (1, 2) for day in (5, 6, 7)),
-        pair("old", 1, date(2024, 1, 2)),
-        *(pair(odd, n, date(2024, 1, 7)) for n, odd in enumerate(ODD_IDS)),
-    ]
-    publish(folder / "home", pairs, PAIRS)
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Give published days of two groups that were pushed. Only read them."""
+    store = Store(tmp_path_factory.mktemp("filled"))
+    store.publish(
+        [
+            *days_of("user1"),
+            *days_of("late", date(2024, 1, 5)),
+            *days_of("closed", last=date(2024, 1, 3)),
+            row("nulls", date(2024, 1, 7), last_event_days_ago=None, event_count_30d=0),
+            row("big", date(2024, 1, 7), event_count_30d=BIG),
+            *(row(odd, date(2024, 1, 7), event_count_30d=n) for n, odd in enumerate(ODD_IDS)),
+            *(row(f"many{n}", FIRST, event_count_30d=n) for n in range(50)),
+        ]
+    )
+    store.push()
+    store.publish(
+        [
+            *(pair("user1", item, date(2024, 1, day)) for item in (1, 2) for day in (5, 6, 7)),
+            pair("old", 1, date(2024, 1, 2)),
+            *(pair(odd, n, date(2024, 1, 7)) for n, odd in enumerate(ODD_IDS)),
+        ],
+        PAIRS,
+    )
     # The clock of the tests is years behind the one by which Redis drops keys.
-    push_all(folder / "home", running.client(), replace(PAIRS, ttl_days=None))
-    yield folder / "home", running
-    running.close()
+    store.push(replace(PAIRS, ttl_days=None))
+    yield store
+    store.redis.close()
 
 
 @pytest.fixture(scope="session")
-def http(filled: tuple[Path, Server]) -> Iterator[FeatureServer]:
+def http(filled: Store) -> Iterator[FeatureServer]:
     """Give the real server on the filled stores. Only ask it."""
-    home, running = filled
-    server = FeatureServer(home, running.url)
-    yield server
-    server.close()
+    with filled.server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Give both stores with a feature view and its groups. Only read them."""
-    folder = tmp_path_factory.mktemp("payments")
-    running = Server(SERVERS["valkey"], folder / "server")
-    fill(folder / "home", running.client())
-    yield folder / "home", running
-    running.close()
+    store = Store(tmp_path_factory.mktemp("payments"))
+    fill(store.home, store.redis.client())
+    yield store
+    store.redis.close()
 
 
 @pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[Server]:
-    """Give a Redis server of the test's own."""
-    running = Server(SERVERS["valkey"], tmp_path / "server")
-    yield running
-    running.close()
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Give empty stores of the test's own."""
+    made = Store(tmp_path)
+    yield made
+    made.redis.close()

@@ -32,6 +32,7 @@ from materializer.registry import FeatureGroup
 from serve import create_app
 from serve.stores.stores import Stores
 from tests.support.group import GROUP, make_group, rows_table
+from tests.support.server import SERVERS, Server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -217,8 +218,6 @@ class FeatureServer(Http):
         home: Path,
         redis_url: str | None,
         *options: str,
-        now: str | None = NOW,
-        wait: bool = True,
         **env: str,
     ) -> None:
         self.port = free_port()
@@ -226,15 +225,14 @@ class FeatureServer(Http):
         self._process = subprocess.Popen(
             [sys.executable, "-m", "serve", "--port", str(self.port), *options],
             cwd=ROOT,
-            env=environment(home, redis_url, now=now, **env),
+            env=environment(home, redis_url, **env),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
-        if wait:
-            self.wait_for("listening on")
+        self.wait_for("listening on")
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -276,6 +274,26 @@ class FeatureServer(Http):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Store:
+    """Both stores of one home: what is published there, and the Redis server it is pushed to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.redis = Server(SERVERS["valkey"], folder / "server")
+
+    def publish(self, rows: Iterable[Mapping[str, object]], group: FeatureGroup = GROUP) -> None:
+        publish(self.home, rows, group)
+
+    def push(self, group: FeatureGroup = GROUP, *, now: str = NOW) -> None:
+        push_all(self.home, self.redis.client(), group, now=now)
+
+    def application(self, *, now: str = NOW, token: str | None = None) -> Application:
+        return Application(self.home, self.redis.url, now=now, token=token)
+
+    def server(self, *options: str, **env: str) -> FeatureServer:
+        return FeatureServer(self.home, self.redis.url, *options, **env)
 
 
 def environment(

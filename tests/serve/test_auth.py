@@ -11,17 +11,15 @@ from materializer.config import Settings, parse_time
 from materializer.errors import UsageError
 from serve import create_app
 from serve.auth import read_token
-from tests.serve.support import NOW, FeatureServer
-from tests.support.server import Server
+from tests.serve.support import NOW, FeatureServer, Store
 
 TOKEN = "secret-Token.1~2+3/4=="
 
 
 @pytest.fixture(scope="module")
-def guarded(filled: tuple[Path, Server]) -> Iterator[FeatureServer]:
+def guarded(filled: Store) -> Iterator[FeatureServer]:
     """Give a server that asks for the token, open to other machines."""
-    home, running = filled
-    server = FeatureServer(home, running.url, "--host", "0.0.0.0", FEATURE_SERVER_TOKEN=TOKEN)
+    server = filled.server("--host", "0.0.0.0", FEATURE_SERVER_TOKEN=TOKEN)
     yield server
     server.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import date
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +16,10 @@ from tests.serve.support import (
     PAIRS,
     Application,
     FeatureServer,
+    Store,
     pair,
-    publish,
 )
 from tests.support.group import GROUP
-from tests.support.server import Server
 
 DAILY = f"/feature-groups/{GROUP.name}"
 PAIR = {"user_id": "user1", "item_id": 1}
@@ -137,11 +135,10 @@ def test_an_empty_batch_is_answered(http: FeatureServer) -> None:
     }
 
 
-def test_an_online_batch_is_one_round_trip(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    with Application(home, running.url) as http:
+def test_an_online_batch_is_one_round_trip(filled: Store) -> None:
+    with filled.application() as http:
         http.online("user1")  # learns the contract
-        watcher = running.client()
+        watcher = filled.redis.client()
         before = watcher.info("commandstats")
         answer = http.post(f"{DAILY}/online", {"keys": users("user1", "big", "nobody")})
         after = watcher.info("commandstats")
@@ -277,20 +274,16 @@ def test_an_unknown_group_and_other_methods(http: FeatureServer) -> None:
     assert put.message == "this route answers GET, HEAD and POST only"
 
 
-def test_nothing_pushed_is_told_and_not_marked_row_by_row(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
-    publish(home, [pair("a", 1, date(2024, 1, 7))], PAIRS)
-    with Application(home, redis_server.url) as http:
+def test_nothing_pushed_is_told_and_not_marked_row_by_row(store: Store) -> None:
+    store.publish([pair("a", 1, date(2024, 1, 7))], PAIRS)
+    with store.application() as http:
         answer = http.post("/feature-groups/pairs/online", {"keys": [PAIR]})
 
     assert (answer.status, answer.code) == (503, "not_materialized")
 
 
-def test_redis_away_is_store_unavailable(filled: tuple[Path, Server]) -> None:
-    home, _ = filled
-    with Application(home, "redis://127.0.0.1:1/0") as http:
+def test_redis_away_is_store_unavailable(filled: Store) -> None:
+    with Application(filled.home, "redis://127.0.0.1:1/0") as http:
         answer = http.post(f"{DAILY}/online", {"keys": users("user1")})
         offline = http.post(f"{DAILY}/offline", {"keys": users("user1"), "as_of": NOW})
 

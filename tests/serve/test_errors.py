@@ -14,6 +14,7 @@ from tests.serve.support import (
     PAIRS,
     Application,
     FeatureServer,
+    Store,
     days_of,
     free_port,
     pair,
@@ -22,7 +23,6 @@ from tests.serve.support import (
     until,
 )
 from tests.support.group import GROUP, make_group
-from tests.support.server import Server
 
 # Answered by the server on filled stores.
 ASKED = {
@@ -107,18 +107,15 @@ def test_a_message_does_not_repeat_a_long_as_of(http: FeatureServer) -> None:
     assert len(http.get("/features/offline/user1?as_of=" + "9" * 5000).message) < 200
 
 
-def test_nothing_published_then_nothing_pushed_then_ready(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
-    with Application(home, redis_server.url) as http:
+def test_nothing_published_then_nothing_pushed_then_ready(store: Store) -> None:
+    with store.application() as http:
         for target in ("/ready", "/features/online/a", "/features/offline/a?as_of=2024-01-05"):
             empty = http.get(target)
             assert (empty.status, empty.code) == (503, "not_materialized")
             assert "materializer publish" in empty.message
         assert http.get("/health").status == 200
 
-        publish(home, days_of("a"))
+        store.publish(days_of("a"))
         until(lambda: http.offline("a").status == 200, seconds=5)
         half = http.get("/ready")
         assert (half.status, half.code) == (503, "not_materialized")
@@ -127,26 +124,23 @@ def test_nothing_published_then_nothing_pushed_then_ready(
         assert http.online("a").code == "not_materialized"
         assert "materializer push" in http.online("a").message
 
-        push_all(home, redis_server.client())
+        store.push()
         assert http.get("/ready").status == 200
         assert http.online("a").status == 200
         assert http.online("b").code == "unknown_entity"
 
-        redis_server.client().flushall()
+        store.redis.client().flushall()
         assert http.online("a").code == "not_materialized"
         assert http.get("/ready").code == "not_materialized"
 
 
-def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
+def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(store: Store) -> None:
     short = make_group(ttl_days=2)
-    publish(home, [*days_of("old", last=date(2024, 1, 5)), *days_of("new")], short)
-    push_all(home, redis_server.client(), short, now="2024-01-07T12:00:00Z")
+    store.publish([*days_of("old", last=date(2024, 1, 5)), *days_of("new")], short)
+    store.push(short, now="2024-01-07T12:00:00Z")
     # The clock of the tests is years behind the one by which Redis drops keys.
-    push_all(home, redis_server.client(), make_group())
-    with Application(home, redis_server.url) as http:
+    store.push(make_group())
+    with store.application() as http:
         # Available at 2024-01-06T00:00:00Z, and two days later no more.
         last = http.offline("old", "2024-01-07T23:59:59.999999Z")
         over = http.offline("old", "2024-01-08T00:00:00Z")
@@ -157,16 +151,13 @@ def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(
     assert online == (200, "unknown_entity")
 
 
-def test_a_project_without_the_routes_group_is_told_so(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
+def test_a_project_without_the_routes_group_is_told_so(store: Store) -> None:
     other = make_group(key_prefix="features:daily")
-    publish(home, days_of("a"), other)
-    with Application(home, redis_server.url) as http:
+    store.publish(days_of("a"), other)
+    with store.application() as http:
         answers = [http.online("a"), http.offline("a", "2024-01-05")]
         ready = [http.get("/ready").status]
-        push_all(home, redis_server.client(), other)
+        store.push(other)
         ready.append(http.get("/ready").status)
 
     for answer in answers:
@@ -176,12 +167,11 @@ def test_a_project_without_the_routes_group_is_told_so(
     assert ready == [503, 200]
 
 
-def test_a_new_group_does_not_make_the_server_unready(tmp_path: Path, redis_server: Server) -> None:
-    home = tmp_path / "home"
-    publish(home, days_of("a"))
-    push_all(home, redis_server.client())
-    publish(home, [pair("a", 1, date(2024, 1, 5))], PAIRS)
-    with Application(home, redis_server.url) as http:
+def test_a_new_group_does_not_make_the_server_unready(store: Store) -> None:
+    store.publish(days_of("a"))
+    store.push()
+    store.publish([pair("a", 1, date(2024, 1, 5))], PAIRS)
+    with store.application() as http:
         answers = [http.get("/ready").status, http.online("a").status]
         new = http.get("/feature-groups/pairs/online?user_id=a&item_id=1")
 
@@ -189,26 +179,20 @@ def test_a_new_group_does_not_make_the_server_unready(tmp_path: Path, redis_serv
     assert new.code == "not_materialized"
 
 
-def test_a_store_whose_groups_are_offline_only_is_ready(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
-    publish(home, days_of("a"), make_group(online=False))
-    with Application(home, redis_server.url) as http:
+def test_a_store_whose_groups_are_offline_only_is_ready(store: Store) -> None:
+    store.publish(days_of("a"), make_group(online=False))
+    with store.application() as http:
         assert http.get("/ready").status == 200
 
 
-def test_a_value_that_is_not_ours_is_an_internal_error(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
-    publish(home, days_of("a"))
-    client = redis_server.client()
-    push_all(home, client)
+def test_a_value_that_is_not_ours_is_an_internal_error(store: Store) -> None:
+    store.publish(days_of("a"))
+    client = store.redis.client()
+    push_all(store.home, client)
     client.set("features:text", "hello")
     client.hset("features:hash", "field", "value")
     client.set("features:short", f'["{GROUP.contract.id}",1]')
-    with Application(home, redis_server.url) as http:
+    with store.application() as http:
         answers = [http.online(user) for user in ("text", "hash", "short")]
         fine = http.online("a").status
 
@@ -217,21 +201,19 @@ def test_a_value_that_is_not_ours_is_an_internal_error(
     assert fine == 200
 
 
-def test_a_lost_contract_asks_for_a_push(tmp_path: Path, redis_server: Server) -> None:
-    home = tmp_path / "home"
-    publish(home, days_of("a"))
-    push_all(home, redis_server.client())
-    redis_server.client().delete(f"features:_contract:{GROUP.contract.id}")
-    with Application(home, redis_server.url) as http:
+def test_a_lost_contract_asks_for_a_push(store: Store) -> None:
+    store.publish(days_of("a"))
+    store.push()
+    store.redis.client().delete(f"features:_contract:{GROUP.contract.id}")
+    with store.application() as http:
         answer = http.online("a")
 
     assert (answer.status, answer.code) == (503, "not_materialized")
     assert "push --all" in answer.message
 
 
-def test_no_redis_is_store_unavailable_at_once(filled: tuple[Path, Server]) -> None:
-    home, _ = filled
-    with Application(home, f"redis://user:secret@127.0.0.1:{free_port()}/0") as http:
+def test_no_redis_is_store_unavailable_at_once(filled: Store) -> None:
+    with Application(filled.home, f"redis://user:secret@127.0.0.1:{free_port()}/0") as http:
         answers = [http.online("user1"), http.get("/ready")]
         offline = http.offline("user1").status
 

@@ -26,6 +26,7 @@ from tests.serve.conftest import ODD_IDS
 from tests.serve.support import (
     NOW,
     PAIRS,
+    Store,
     days_of,
     pair,
     publish,
@@ -148,9 +149,8 @@ def counts_of(app: Flask) -> dict[tuple[str, ...], float]:
 
 
 @pytest.fixture(scope="module")
-def shared_ways(filled: tuple[Path, Server]) -> Iterator[Ways]:
-    home, running = filled
-    made = Ways(home, running.url)
+def shared_ways(filled: Store) -> Iterator[Ways]:
+    made = Ways(filled.home, filled.redis.url)
     yield made
     made.close()
 
@@ -355,9 +355,8 @@ def test_a_batch_sent_in_an_odd_way_is_answered_the_same(
     "header",
     [None, "", "Bearer", f"Bearer {TOKEN}", f"bearer   {TOKEN} ", f"Bearer {TOKEN}x", TOKEN, "é"],
 )
-def test_every_token_is_answered_the_same(filled: tuple[Path, Server], header: str | None) -> None:
-    home, running = filled
-    ways = Ways(home, running.url, token=TOKEN)
+def test_every_token_is_answered_the_same(filled: Store, header: str | None) -> None:
+    ways = Ways(filled.home, filled.redis.url, token=TOKEN)
     headers = {} if header is None else {"authorization": header}
 
     answers = [
@@ -374,9 +373,8 @@ def test_every_token_is_answered_the_same(filled: tuple[Path, Server], header: s
 
 
 @pytest.mark.parametrize("now", ["2024-01-09T06:00:00Z", "2024-01-09T06:00:00.000001Z"])
-def test_a_row_that_grew_stale_is_told_the_same(filled: tuple[Path, Server], now: str) -> None:
-    home, running = filled
-    ways = Ways(home, running.url, now=now)
+def test_a_row_that_grew_stale_is_told_the_same(filled: Store, now: str) -> None:
+    ways = Ways(filled.home, filled.redis.url, now=now)
 
     answer = ways.same(f"{SHORT}user1")
 
@@ -385,8 +383,8 @@ def test_a_row_that_grew_stale_is_told_the_same(filled: tuple[Path, Server], now
     ways.close()
 
 
-def test_both_ways_count_the_same(filled: tuple[Path, Server]) -> None:
-    ways = Ways(filled[0], filled[1].url)
+def test_both_ways_count_the_same(filled: Store) -> None:
+    ways = Ways(filled.home, filled.redis.url)
     targets = [f"{SHORT}user1", f"{SHORT}nobody", f"{SHORT}%FF", SHORT, "/nothing", "/health"]
     targets += [f"{GROUP_ROUTE}?user_id={user}" for user in ("user1", "nobody", "")]
     targets += [f"{PAIRS_ROUTE}?user_id=old&item_id=1", "/feature-groups/nothing/online?a=b"]

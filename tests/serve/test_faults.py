@@ -20,13 +20,28 @@ from tests.serve.support import (
     Answer,
     Application,
     FeatureServer,
+    Store,
     days_of,
-    publish,
     push_all,
     until,
 )
 from tests.support.group import make_group
 from tests.support.server import SERVERS, Server
+
+
+@pytest.fixture
+def store(store: Store) -> Iterator[Store]:
+    """Give stores with one entity."""
+    store.publish(days_of("user1"))
+    store.push()
+    yield store
+    embedded.stop(Settings(store.home))
+
+
+@pytest.fixture
+def app(store: Store) -> Iterator[Application]:
+    with store.application() as made:
+        yield made
 
 
 @pytest.fixture(params=sorted(SERVERS))
@@ -38,34 +53,10 @@ def any_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serve
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "home"
-    publish(folder, days_of("user1"))
-    yield folder
-    embedded.stop(Settings(folder))
-
-
-@pytest.fixture
-def http(home: Path, redis_server: Server) -> Iterator[FeatureServer]:
-    push_all(home, redis_server.client())
-    server = FeatureServer(home, redis_server.url)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def app(home: Path, redis_server: Server) -> Iterator[Application]:
-    push_all(home, redis_server.client())
-    with Application(home, redis_server.url) as made:
-        yield made
-
-
-@pytest.fixture
-def over_any(home: Path, any_server: Server) -> Iterator[FeatureServer]:
-    push_all(home, any_server.client())
-    server = FeatureServer(home, any_server.url)
-    yield server
-    server.close()
+def over_any(store: Store, any_server: Server) -> Iterator[FeatureServer]:
+    push_all(store.home, any_server.client())
+    with FeatureServer(store.home, any_server.url) as server:
+        yield server
 
 
 def assert_unavailable(answer: Answer) -> None:
@@ -126,56 +117,55 @@ def test_a_paused_redis_is_given_up_soon_and_found_again(
 
 
 def test_a_paused_redis_does_not_take_the_probes_with_it(
-    http: FeatureServer, redis_server: Server
+    over_any: FeatureServer, any_server: Server
 ) -> None:
     stop = threading.Event()
 
     def insist() -> None:
         while not stop.is_set():
-            http.online("user1")
+            over_any.online("user1")
 
-    redis_server.pause()
+    any_server.pause()
     threads = [threading.Thread(target=insist) for _ in range(20)]
     for thread in threads:
         thread.start()
     try:
         time.sleep(2 * ONLINE_TIMEOUT)
-        slowest = max(timed(http, "/health")[1] for _ in range(20))
+        slowest = max(timed(over_any, "/health")[1] for _ in range(20))
     finally:
         stop.set()
-        redis_server.resume()
+        any_server.resume()
         for thread in threads:
             thread.join()
 
     assert slowest < ONLINE_TIMEOUT
 
 
-def test_a_redis_paused_before_the_start_is_found_later(home: Path, redis_server: Server) -> None:
-    push_all(home, redis_server.client())
-    redis_server.pause()
-    with FeatureServer(home, redis_server.url) as http:
+def test_a_redis_paused_before_the_start_is_found_later(store: Store) -> None:
+    store.redis.pause()
+    with store.server() as http:
         try:
             assert_unavailable(http.online("user1"))
             assert "until then online lookups answer 503" in "".join(http.output)
         finally:
-            redis_server.resume()
+            store.redis.resume()
         until(lambda: http.online("user1").status == 200, seconds=5)
 
 
-def test_a_killed_embedded_server_is_started_again(home: Path) -> None:
-    settings = Settings(home)
+def test_a_killed_embedded_server_is_started_again(store: Store) -> None:
+    settings = Settings(store.home)
     with connect(settings) as client:
-        push_all(home, client)
-    with Application(home, None) as app:
+        push_all(store.home, client)
+    with Application(store.home, None) as app:
         assert app.online("user1").status == 200
         embedded.stop(settings)
         until(lambda: app.online("user1").status == 200, seconds=10)
 
 
-def test_online_answers_go_on_without_the_catalog(app: Application, home: Path) -> None:
+def test_online_answers_go_on_without_the_catalog(app: Application, store: Store) -> None:
     assert app.offline("user1").status == 200
-    shutil.move(home / "iceberg", home / "away")
-    (home / "iceberg").write_text("not a folder")
+    shutil.move(store.home / "iceberg", store.home / "away")
+    (store.home / "iceberg").write_text("not a folder")
 
     until(lambda: app.offline("user1").status == 503, seconds=10)
     assert_unavailable(app.offline("user1"))
@@ -183,38 +173,35 @@ def test_online_answers_go_on_without_the_catalog(app: Application, home: Path) 
     for _ in range(3):
         assert app.online("user1").status == 200
 
-    (home / "iceberg").unlink()
-    shutil.move(home / "away", home / "iceberg")
+    (store.home / "iceberg").unlink()
+    shutil.move(store.home / "away", store.home / "iceberg")
     until(lambda: app.offline("user1").status == 200, seconds=10)
     assert app.get("/ready").status == 200
 
 
-def test_a_store_made_anew_under_the_server_is_found(app: Application, home: Path) -> None:
+def test_a_store_made_anew_under_the_server_is_found(app: Application, store: Store) -> None:
     assert app.offline("user1").status == 200
-    shutil.rmtree(home / "iceberg")
-    publish(home, days_of("user2"))
+    shutil.rmtree(store.home / "iceberg")
+    store.publish(days_of("user2"))
 
     until(lambda: app.offline("user2").status == 200, seconds=10)
 
 
-def test_a_new_publish_and_a_changed_registry_are_noticed(app: Application, home: Path) -> None:
+def test_a_new_publish_and_a_changed_registry_are_noticed(app: Application, store: Store) -> None:
     assert app.online("user1").body["stale"] is False
 
-    publish(home, days_of("user1", event_type_counts="9"), make_group(max_age_hours=1))
+    store.publish(days_of("user1", event_type_counts="9"), make_group(max_age_hours=1))
 
     until(lambda: app.offline("user1").body["features"]["event_type_counts"] == "9", seconds=5)
     until(lambda: app.online("user1").body["stale"] is True, seconds=15)
 
 
-def test_a_catalog_that_never_answers_is_given_up(home: Path, redis_server: Server) -> None:
-    push_all(home, redis_server.client())
+def test_a_catalog_that_never_answers_is_given_up(store: Store) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(50)
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with FeatureServer(
-            home,
-            redis_server.url,
+        with store.server(
             PYICEBERG_CATALOG__FAR__TYPE="rest",
             PYICEBERG_CATALOG__FAR__URI=uri,
         ) as http:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 
 from materializer.registry import Column, FeatureGroup
 from serve.routes.feature_groups import PRIVATE, describe
 from tests.serve.support import (
     PAIRS,
-    Application,
     FeatureServer,
+    Store,
     days_of,
-    publish,
     until,
 )
 from tests.support.group import GROUP, make_group
-from tests.support.server import Server
 
 
 def test_a_group_is_told_with_its_keys_columns_and_limits(http: FeatureServer) -> None:
@@ -63,15 +60,12 @@ def test_an_unknown_group_is_told_the_known_ones(http: FeatureServer) -> None:
     assert "published: features_daily, pairs" in answer.message
 
 
-def test_nothing_is_listed_before_the_first_publish_and_a_new_group_is_found(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
-    with Application(home, redis_server.url) as http:
+def test_nothing_is_listed_before_the_first_publish_and_a_new_group_is_found(store: Store) -> None:
+    with store.application() as http:
         assert http.get("/feature-groups").body == {"feature_groups": []}
         assert http.get(f"/feature-groups/{GROUP.name}").code == "not_materialized"
 
-        publish(home, days_of("a"), make_group(owner="someone"))
+        store.publish(days_of("a"), make_group(owner="someone"))
 
         def owner() -> object:
             return http.get(f"/feature-groups/{GROUP.name}").body.get("owner")

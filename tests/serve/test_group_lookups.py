@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -12,14 +11,12 @@ from tests.serve.conftest import ODD_IDS
 from tests.serve.support import (
     NOW,
     PAIRS,
-    Application,
     FeatureServer,
+    Store,
     days_of,
     pair,
-    publish,
 )
 from tests.support.group import GROUP, make_group
-from tests.support.server import Server
 
 DAILY = f"/feature-groups/{GROUP.name}"
 AS_OF = "as_of=2024-01-08T12:00:00Z"
@@ -135,23 +132,19 @@ def test_a_miss_and_a_wrong_time_have_the_codes_of_the_short_routes(
     assert http.get(f"/feature-groups/{target}").code == code
 
 
-def test_a_group_that_is_kept_offline_is_not_asked_for_online(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
+def test_a_group_that_is_kept_offline_is_not_asked_for_online(store: Store) -> None:
     offline_only = make_group(online=False)
-    publish(home, days_of("a"), offline_only)
-    with Application(home, redis_server.url) as http:
+    store.publish(days_of("a"), offline_only)
+    with store.application() as http:
         answer = http.get(f"{DAILY}/online?user_id=a")
 
     assert (answer.status, answer.code) == (400, "bad_request")
     assert "online: false" in answer.message
 
 
-def test_a_group_that_was_not_pushed_yet_says_so(tmp_path: Path, redis_server: Server) -> None:
-    home = tmp_path / "home"
-    publish(home, [pair("a", 1, date(2024, 1, 7))], PAIRS)
-    with Application(home, redis_server.url) as http:
+def test_a_group_that_was_not_pushed_yet_says_so(store: Store) -> None:
+    store.publish([pair("a", 1, date(2024, 1, 7))], PAIRS)
+    with store.application() as http:
         answer = http.get("/feature-groups/pairs/online?user_id=a&item_id=1")
 
     assert (answer.status, answer.code) == (503, "not_materialized")

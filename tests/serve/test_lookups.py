@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import pytest
 
 from tests.serve.conftest import BIG
-from tests.serve.support import NOW, FeatureServer
-from tests.support.server import Server
+from tests.serve.support import NOW, FeatureServer, Store
 
 # The README of the project this one grew from shows this answer.
 SEED_EXAMPLE = {
@@ -159,9 +157,9 @@ def test_probes(http: FeatureServer) -> None:
     assert http.get("/ready").body == {"status": "ready"}
 
 
-def test_online_costs_one_round_trip(filled: tuple[Path, Server], http: FeatureServer) -> None:
+def test_online_costs_one_round_trip(filled: Store, http: FeatureServer) -> None:
     http.online("user1")  # learns the contract
-    watcher = filled[1].client()
+    watcher = filled.redis.client()
     before = watcher.info("commandstats")
     for _ in range(10):
         http.online("user1")

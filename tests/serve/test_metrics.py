@@ -16,13 +16,13 @@ from tests.serve.support import (
     Application,
     FeatureServer,
     Http,
+    Store,
     alive,
     children,
     environment,
     kill_worker,
     until,
 )
-from tests.support.server import Server
 
 TOKEN = "s3cret-of-the-scraper"
 HOUR = 3600
@@ -33,10 +33,9 @@ Scraped = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture
-def counted(filled: tuple[Path, Server]) -> Iterator[Application]:
+def counted(filled: Store) -> Iterator[Application]:
     """Give an application that answered nothing yet."""
-    home, running = filled
-    with Application(home, running.url) as application:
+    with filled.application() as application:
         yield application
 
 
@@ -66,9 +65,7 @@ def of(scraped: Scraped, name: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_page_tells_every_metric_with_its_labels(
-    counted: Application, payments: tuple[Path, Server]
-) -> None:
+def test_the_page_tells_every_metric_with_its_labels(counted: Application, payments: Store) -> None:
     counted.online("nobody")
     counted.online("user1")
     page = (ROOT / "docs" / "reference" / "http.md").read_text()
@@ -77,7 +74,7 @@ def test_the_page_tells_every_metric_with_its_labels(
         for name, labels in re.findall(r"^\| `(feature_\w+)` \| ([^|]*) \|", page, re.M)
     }
 
-    with Application(payments[0], payments[1].url) as server:
+    with payments.application() as server:
         server.post(ROUTE, {"keys": KEY, "values": SENT})
         scraped = {**scrape(counted), **scrape(server)}
     found: dict[str, set[str]] = {}
@@ -164,15 +161,12 @@ def test_ages_are_those_of_the_newest_row_at_the_time_of_asking(counted: Applica
     assert of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 1}
 
 
-def test_a_store_that_is_away_is_told_and_its_ages_are_not(
-    filled: tuple[Path, Server], tmp_path: Path, redis_server: Server
-) -> None:
-    home, _ = filled
-    redis_server.kill()
-    with Application(home, redis_server.url) as http:
-        scraped = scrape(http)
-    with Application(tmp_path / "empty", filled[1].url) as http:
+def test_a_store_that_is_away_is_told_and_its_ages_are_not(filled: Store, store: Store) -> None:
+    with store.application() as http:
         empty = scrape(http)
+    store.redis.kill()
+    with Application(filled.home, store.redis.url) as http:
+        scraped = scrape(http)
 
     assert of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 0}
     assert sorted(of(scraped, "feature_store_published_age_seconds")) == [
@@ -183,9 +177,8 @@ def test_a_store_that_is_away_is_told_and_its_ages_are_not(
     assert of(empty, "feature_store_published_age_seconds") == {}
 
 
-def test_several_workers_answer_and_any_reports_the_sum_of_all(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    with FeatureServer(home, running.url, "--workers", "2") as server:
+def test_several_workers_answer_and_any_reports_the_sum_of_all(filled: Store) -> None:
+    with filled.server("--workers", "2") as server:
         workers = children(server.pid)
         asked, statuses = 0, set()
         # The kernel gives a connection to either worker, on a busy machine to one for long.
@@ -224,10 +217,9 @@ def counting(worker: int) -> set[str]:
 
 
 def test_a_killed_worker_is_replaced_and_its_counts_are_kept_until_the_server_ends(
-    filled: tuple[Path, Server],
+    filled: Store,
 ) -> None:
-    home, running = filled
-    with FeatureServer(home, running.url) as server:
+    with filled.server() as server:
         server.online("user1")
         (worker,) = children(server.pid)
         folder = Path(next(iter(counting(worker)))).parent
@@ -250,9 +242,8 @@ def test_a_full_disk_cannot_end_a_worker_that_counts(http: FeatureServer) -> Non
     assert all(path.startswith("/dev/shm/") for path in counting(worker))
 
 
-def test_nothing_is_left_of_a_killed_server(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    server = FeatureServer(home, running.url, "--workers", "2")
+def test_nothing_is_left_of_a_killed_server(filled: Store) -> None:
+    server = filled.server("--workers", "2")
     workers = children(server.pid)
     until(lambda: server.online("user1").status and all(map(counting, workers)), seconds=30)
     (folder,) = {Path(path).parent for worker in workers for path in counting(worker)}
@@ -267,9 +258,8 @@ def test_nothing_is_left_of_a_killed_server(filled: tuple[Path, Server]) -> None
         server.get("/health")
 
 
-def test_the_token_guards_them_and_what_it_refuses_is_counted(filled: tuple[Path, Server]) -> None:
-    home, running = filled
-    with Application(home, running.url, token=TOKEN) as http:
+def test_the_token_guards_them_and_what_it_refuses_is_counted(filled: Store) -> None:
+    with filled.application(token=TOKEN) as http:
         refused = http.get("/metrics")
         scraped = scrape(http, Authorization=f"Bearer {TOKEN}")
 
@@ -284,14 +274,11 @@ def test_openmetrics_is_given_to_those_who_ask_for_it(counted: Application) -> N
     assert answer.text.endswith("# EOF\n")
 
 
-def test_the_environment_of_the_caller_is_not_counted_into(
-    filled: tuple[Path, Server], tmp_path: Path
-) -> None:
-    home, running = filled
+def test_the_environment_of_the_caller_is_not_counted_into(filled: Store, tmp_path: Path) -> None:
     old = tmp_path / "of another server"
     old.mkdir()
-    assert "PROMETHEUS_MULTIPROC_DIR" not in environment(home, running.url)
-    with FeatureServer(home, running.url, PROMETHEUS_MULTIPROC_DIR=str(old)) as server:
+    assert "PROMETHEUS_MULTIPROC_DIR" not in environment(filled.home, filled.redis.url)
+    with filled.server(PROMETHEUS_MULTIPROC_DIR=str(old)) as server:
         server.online("user1")
         scraped = scrape(server)
 

@@ -21,14 +21,12 @@ from serve.stores.stores import Stores
 from tests.serve.support import (
     NOW,
     Answer,
-    Application,
     FeatureServer,
+    Store,
     days_of,
-    publish,
 )
 from tests.serve.test_errors import ASKED
 from tests.support.group import GROUP, make_group
-from tests.support.server import Server
 
 Document: TypeAlias = "dict[str, Any]"
 TOKEN = "s3cret-of-the-machine"
@@ -112,18 +110,15 @@ def test_every_name_is_given_once(document: Document) -> None:
     assert len(names) == len(set(names))
 
 
-def test_a_group_has_paths_of_its_own_while_it_is_published(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
+def test_a_group_has_paths_of_its_own_while_it_is_published(store: Store) -> None:
     named = f"/feature-groups/{GROUP.name}"
-    with Application(home, redis_server.url) as http:
+    with store.application() as http:
         empty = http.get("/openapi.json").body["paths"]
-    publish(home, days_of("a"), make_group(online=False))
-    with Application(home, redis_server.url) as http:
+    store.publish(days_of("a"), make_group(online=False))
+    with store.application() as http:
         offline = http.get("/openapi.json").body["paths"]
-    publish(home, days_of("a"), make_group(key_prefix="features:daily"))
-    with Application(home, redis_server.url) as http:
+    store.publish(days_of("a"), make_group(key_prefix="features:daily"))
+    with store.application() as http:
         other = http.get("/openapi.json").body["paths"]
 
     assert set(offline) - set(empty) == {"/features/offline/{id}", f"{named}/offline"}
@@ -320,10 +315,9 @@ def test_a_code_is_told_with_its_meaning_under_its_status(document: Document) ->
 
 
 def test_the_token_is_told_of_every_route_but_health_where_it_is_asked(
-    filled: tuple[Path, Server], document: Document
+    filled: Store, document: Document
 ) -> None:
-    home, running = filled
-    with Application(home, running.url, token=TOKEN) as server:
+    with filled.application(token=TOKEN) as server:
         refused = server.get("/openapi.json")
         asks = server.get("/openapi.json", Authorization=f"Bearer {TOKEN}").body
 

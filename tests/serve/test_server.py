@@ -20,14 +20,12 @@ from tests.serve.support import (
     ROOT,
     Answer,
     FeatureServer,
+    Store,
     days_of,
     environment,
     free_port,
     pair,
-    publish,
-    push_all,
 )
-from tests.support.server import Server
 
 Refuse: TypeAlias = Callable[..., str]
 
@@ -127,8 +125,8 @@ def test_it_says_where_it_listens_and_what_to_try(http: FeatureServer) -> None:
     assert lines == [f"feature-server: listening on {url}; try: curl {url}/features/online/user1\n"]
 
 
-def test_an_empty_home_is_served_and_told(tmp_path: Path, redis_server: Server) -> None:
-    with FeatureServer(tmp_path / "empty", redis_server.url) as http:
+def test_an_empty_home_is_served_and_told(store: Store) -> None:
+    with store.server() as http:
         output = "".join(http.output)
         answers = [http.get("/health").status, http.get("/ready").status]
 
@@ -136,12 +134,9 @@ def test_an_empty_home_is_served_and_told(tmp_path: Path, redis_server: Server) 
     assert answers == [200, 503]
 
 
-def test_a_store_without_the_group_of_the_short_routes_is_served(
-    tmp_path: Path, redis_server: Server
-) -> None:
-    home = tmp_path / "home"
-    publish(home, [pair("a", 1, FIRST)], PAIRS)
-    with FeatureServer(home, redis_server.url) as http:
+def test_a_store_without_the_group_of_the_short_routes_is_served(store: Store) -> None:
+    store.publish([pair("a", 1, FIRST)], PAIRS)
+    with store.server() as http:
         (line,) = (line for line in http.output if "listening on" in line)
         target = line.split()[-1].split(str(http.port))[1]
 
@@ -150,9 +145,8 @@ def test_a_store_without_the_group_of_the_short_routes_is_served(
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1"])
-def test_other_names_of_this_machine(filled: tuple[Path, Server], host: str) -> None:
-    home, running = filled
-    with FeatureServer(home, running.url, "--host", host) as http:
+def test_other_names_of_this_machine(filled: Store, host: str) -> None:
+    with filled.server("--host", host) as http:
         authority = f"[{host}]" if ":" in host else host
         done = subprocess.run(
             ["curl", "-sg", f"http://{authority}:{http.port}/health"],
@@ -164,14 +158,13 @@ def test_other_names_of_this_machine(filled: tuple[Path, Server], host: str) -> 
     assert done.stdout.strip() == '{"status":"ok"}'
 
 
-def test_sigterm_lets_a_request_in_flight_end(tmp_path: Path, redis_server: Server) -> None:
-    home = tmp_path / "home"
-    publish(home, days_of("user1"))
-    push_all(home, redis_server.client())
+def test_sigterm_lets_a_request_in_flight_end(store: Store) -> None:
+    store.publish(days_of("user1"))
+    store.push()
     got: list[Answer] = []
-    with FeatureServer(home, redis_server.url) as http:
+    with store.server() as http:
         assert http.online("user1").status == 200
-        redis_server.pause()
+        store.redis.pause()
         try:
             slow = threading.Thread(target=lambda: got.append(http.online("user1")))
             slow.start()
@@ -179,7 +172,7 @@ def test_sigterm_lets_a_request_in_flight_end(tmp_path: Path, redis_server: Serv
             code = http.terminate()
             slow.join()
         finally:
-            redis_server.resume()
+            store.redis.resume()
 
     assert code == 0
     assert [answer.code for answer in got] == ["store_unavailable"]

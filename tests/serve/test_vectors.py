@@ -7,8 +7,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import redis
@@ -30,7 +29,7 @@ from tests.serve.payments import (
     VIEW,
     put,
 )
-from tests.serve.support import NOW, Answer, Application, Http, until
+from tests.serve.support import NOW, Answer, Application, Http, Store, until
 from tests.serve.test_metrics import of, scrape
 from tests.support.server import SERVERS, Server
 
@@ -45,10 +44,9 @@ VECTOR = [2.0, 1, 0, "1.50", True, [0.5, None], 0, 9.99, 7, *SENT.values()]
 
 
 @pytest.fixture(scope="module")
-def http(payments: tuple[Path, Server]) -> Iterator[Application]:
+def http(payments: Store) -> Iterator[Application]:
     """Give the application. Only ask it."""
-    home, running = payments
-    with Application(home, running.url) as application:
+    with payments.application() as application:
         yield application
 
 
@@ -59,16 +57,22 @@ def spare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running.close()
 
 
+class Own(NamedTuple):
+    """An online store of the test's own, and the application on it."""
+
+    client: redis.Redis
+    http: Application
+
+
 @pytest.fixture
-def own(payments: tuple[Path, Server], spare: Server) -> Iterator[tuple[redis.Redis, Application]]:
-    """Give an online store of the test's own, filled like the other, and the application on it."""
-    home, running = payments
-    source, client = running.client(), spare.client()
+def own(payments: Store, spare: Server) -> Iterator[Own]:
+    """Give an online store that is filled like the other."""
+    source, client = payments.redis.client(), spare.client()
     client.flushall()
     for key in source.scan_iter():
         client.set(key, source.get(key) or b"")
-    with Application(home, spare.url) as application:
-        yield client, application
+    with Application(payments.home, spare.url) as application:
+        yield Own(client, application)
 
 
 def ask(http: Http, key: Mapping[str, Any] = KEY, **values: Any) -> Answer:
@@ -157,10 +161,10 @@ def test_ten_thousand_rows_are_answered_and_one_more_is_refused(http: Applicatio
 
 @pytest.mark.parametrize("rows", [1, 500])
 def test_a_warm_server_reads_everything_with_one_command(
-    payments: tuple[Path, Server], http: Application, rows: int
+    payments: Store, http: Application, rows: int
 ) -> None:
     ask(http)
-    client = payments[1].client()
+    client = payments.redis.client()
     client.config_resetstat()
 
     ask_many(http, *[KEY] * rows)
@@ -485,7 +489,7 @@ def test_a_version_that_is_not_there_is_a_conflict(http: Application, wanted: st
     )
 
 
-def test_what_clients_send_is_not_kept(own: tuple[redis.Redis, Application]) -> None:
+def test_what_clients_send_is_not_kept(own: Own) -> None:
     _, http = own
     ask(http)
     known = http.stores.versions
@@ -498,7 +502,7 @@ def test_what_clients_send_is_not_kept(own: tuple[redis.Redis, Application]) -> 
 
 
 def test_a_newer_version_answers_from_the_next_request_on_and_the_pinned_ones_as_before(
-    own: tuple[redis.Redis, Application],
+    own: Own,
 ) -> None:
     client, http = own
     before = ask(http).body
@@ -512,9 +516,7 @@ def test_a_newer_version_answers_from_the_next_request_on_and_the_pinned_ones_as
     assert pinned == [before, after]
 
 
-def test_a_version_that_is_forgotten_is_gone_at_once(
-    own: tuple[redis.Redis, Application],
-) -> None:
+def test_a_version_that_is_forgotten_is_gone_at_once(own: Own) -> None:
     client, http = own
     ask(http)
     put(client, SECOND_VERSION)
@@ -525,9 +527,7 @@ def test_a_version_that_is_forgotten_is_gone_at_once(
     assert len(http.stores.versions) == 1
 
 
-def test_every_answer_is_of_one_version_while_it_changes(
-    own: tuple[redis.Redis, Application],
-) -> None:
+def test_every_answer_is_of_one_version_while_it_changes(own: Own) -> None:
     client, http = own
     # The shapes differ too, so that a mixture could not be missed.
     levels = {"categories": ["gold", "lead", "tin"]}
@@ -572,9 +572,7 @@ def _with_step(
 # Stores that are away, empty or odd
 
 
-def test_a_server_that_is_away_is_told_and_is_found_again(
-    own: tuple[redis.Redis, Application], spare: Server
-) -> None:
+def test_a_server_that_is_away_is_told_and_is_found_again(own: Own, spare: Server) -> None:
     _, http = own
     warm = ask(http)
     spare.kill()
@@ -587,9 +585,7 @@ def test_a_server_that_is_away_is_told_and_is_found_again(
 
 
 @pytest.mark.parametrize("as_of", [None, NOW])
-def test_an_emptied_server_holds_no_view(
-    own: tuple[redis.Redis, Application], as_of: str | None
-) -> None:
+def test_an_emptied_server_holds_no_view(own: Own, as_of: str | None) -> None:
     client, http = own
     ask(http)
     client.flushall()
@@ -604,9 +600,7 @@ NOBODY = {**KEY, "sender": "nobody"}
 
 
 @pytest.mark.parametrize("keys", [NOBODY, [], [KEY, NOBODY]])
-def test_a_group_whose_first_push_did_not_end_is_never_null(
-    own: tuple[redis.Redis, Application], keys: object
-) -> None:
+def test_a_group_whose_first_push_did_not_end_is_never_null(own: Own, keys: object) -> None:
     client, http = own
     client.delete(codec.meta_key("accounts"))
     values = [SENT] * len(keys) if isinstance(keys, list) else SENT
@@ -618,7 +612,7 @@ def test_a_group_whose_first_push_did_not_end_is_never_null(
     assert ask(http).body["vector"] == VECTOR
 
 
-def test_a_group_that_was_never_published_is_told(own: tuple[redis.Redis, Application]) -> None:
+def test_a_group_that_was_never_published_is_told(own: Own) -> None:
     client, http = own
     other = Join("ghosts", "ghosts", {"device": "device"}, "null")
     put(client, replace(FIRST_VERSION, joins=(*JOINS, other)))
@@ -631,7 +625,7 @@ def test_a_group_that_was_never_published_is_told(own: tuple[redis.Redis, Applic
     )
 
 
-def test_a_lost_contract_is_told(own: tuple[redis.Redis, Application]) -> None:
+def test_a_lost_contract_is_told(own: Own) -> None:
     client, http = own
     client.delete(codec.contract_key(DEVICES.contract.id))
 
@@ -641,7 +635,7 @@ def test_a_lost_contract_is_told(own: tuple[redis.Redis, Application]) -> None:
     assert answer.message.startswith("the online store lost contract")
 
 
-def test_a_lost_version_is_told(own: tuple[redis.Redis, Application]) -> None:
+def test_a_lost_version_is_told(own: Own) -> None:
     client, http = own
     client.delete(codec.version_key(VIEW, FIRST))
 
@@ -653,9 +647,7 @@ def test_a_lost_version_is_told(own: tuple[redis.Redis, Application]) -> None:
     )
 
 
-def test_a_row_without_a_column_that_the_version_needs_is_never_null(
-    own: tuple[redis.Redis, Application],
-) -> None:
+def test_a_row_without_a_column_that_the_version_needs_is_never_null(own: Own) -> None:
     client, http = own
     fewer = tuple(column for column in ACCOUNTS.columns if column.name != "balance")
     older = replace(ACCOUNTS, columns=fewer)
@@ -683,9 +675,7 @@ ODD_TEXTS = [
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
-def test_what_is_no_version_is_told_and_a_push_writes_it_again(
-    own: tuple[redis.Redis, Application], text: str
-) -> None:
+def test_what_is_no_version_is_told_and_a_push_writes_it_again(own: Own, text: str) -> None:
     client, http = own
     client.set(codec.version_key(VIEW, FIRST), text)
 
@@ -698,9 +688,7 @@ def test_what_is_no_version_is_told_and_a_push_writes_it_again(
 
 
 @pytest.mark.parametrize("text", [*ODD_TEXTS[:-4], FIRST_VERSION.text])
-def test_what_is_no_state_of_a_view_is_told(
-    own: tuple[redis.Redis, Application], text: str
-) -> None:
+def test_what_is_no_state_of_a_view_is_told(own: Own, text: str) -> None:
     client, http = own
     client.set(codec.view_key(VIEW), text)
 
@@ -714,9 +702,7 @@ def test_what_is_no_state_of_a_view_is_told(
     ("place", "value"),
     [(2, "much"), (2, [1]), (2, {}), (4, "1,5"), (8, "noon"), (8, None), (8, [])],
 )
-def test_a_value_that_its_column_cannot_have_is_told(
-    own: tuple[redis.Redis, Application], place: int, value: object
-) -> None:
+def test_a_value_that_its_column_cannot_have_is_told(own: Own, place: int, value: object) -> None:
     client, http = own
     row = [ACCOUNTS.contract.id, "2024-01-07", 17.0, "gold", "1.50", "2023-05-06", True, [], AT]
     row[place] = value
@@ -731,19 +717,17 @@ def test_a_value_that_its_column_cannot_have_is_told(
 # Who may ask, and what is counted
 
 
-def test_the_token_guards_vectors(payments: tuple[Path, Server]) -> None:
-    home, running = payments
-    with Application(home, running.url, token="s3cret") as http:
+def test_the_token_guards_vectors(payments: Store) -> None:
+    with payments.application(token="s3cret") as http:
         refused = [http.post(ROUTE, ONE), http.get("/feature-views"), http.get(ROUTE[:-7])]
 
     assert [(answer.status, answer.code) for answer in refused] == [(401, "unauthorized")] * 3
 
 
 def test_requests_are_counted_by_route_and_missing_rows_by_group(
-    payments: tuple[Path, Server],
+    payments: Store,
 ) -> None:
-    home, running = payments
-    with Application(home, running.url) as http:
+    with payments.application() as http:
         ask(http)
         ask(http, {**KEY, "device": 3})
         ask_many(http, KEY, {**KEY, "sender": "nobody", "device": 3})
