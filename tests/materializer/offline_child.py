@@ -3,7 +3,7 @@ A publish in a process of its own, to be killed.
 
     python -m tests.materializer.offline_child HOME POINT
 
-It prints one line when it stands at POINT and then waits: `writing` (half of the days are written),
+It prints one line when it reaches POINT and then waits: `writing` (half of the days are written),
 `between` (the group is committed, the spans are not), `never` (it runs to its end).
 """
 
@@ -20,7 +20,7 @@ from materializer.offline import publish as publishing
 from tests.materializer.offline_fixtures import GROUP, NEW, rows_of, store
 
 
-def stand() -> None:
+def wait_here() -> None:
     sys.stdout.write("here\n")
     sys.stdout.flush()
     time.sleep(60)
@@ -28,13 +28,13 @@ def stand() -> None:
 
 def rows(day: date) -> pa.Table:
     if sys.argv[2] == "writing" and day == sorted(NEW)[len(NEW) // 2]:
-        stand()
+        wait_here()
     return rows_of(NEW)(day)
 
 
 def main() -> None:
     if sys.argv[2] == "between":
-        setattr(publishing, "update_spans", lambda *_: stand())  # noqa: B010
+        setattr(publishing, "update_spans", lambda *_: wait_here())  # noqa: B010
     if sys.argv[2] == "never":
         sys.stdout.write("here\n")
         sys.stdout.flush()

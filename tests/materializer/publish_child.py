@@ -3,9 +3,9 @@
 
     python -m tests.materializer.publish_child POINT PROJECT_DIR
 
-It prints one line when it stands at POINT and then waits: `tagging` (the labels are tagged, the
+It prints one line when it reaches POINT and then waits: `tagging` (the labels are tagged, the
 training set is not yet), `receipt` (every snapshot is tagged, no receipt is written), `files` (the
-receipt is kept, the file and the receipt beside it are not in place).
+receipt is kept, the file and the receipt next to it are not in place).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from materializer.training import files as training_files
 from materializer.training import publish as training_publish
 
 
-def stand() -> None:
+def wait_here() -> None:
     sys.stdout.write("here\n")
     sys.stdout.flush()
     time.sleep(60)
@@ -29,12 +29,12 @@ def stand() -> None:
 
 def tag_labels_alone(catalog: Any, tag: str, snapshots: dict[str, int]) -> None:
     _tag(catalog, tag, {"labels": snapshots["labels"]})
-    stand()
+    wait_here()
 
 
 def keep_alone(path: Path, text: str) -> None:
     _replace_text(path, text)
-    stand()
+    wait_here()
 
 
 _tag = tags.tag_snapshots
@@ -46,7 +46,7 @@ def main() -> None:
     if sys.argv[1] == "tagging":
         setattr(training_publish, "tag_snapshots", tag_labels_alone)  # noqa: B010
     if sys.argv[1] == "receipt":
-        setattr(training_files.TrainingFiles, "show", lambda *_: stand())  # noqa: B010
+        setattr(training_files.TrainingFiles, "show", lambda *_: wait_here())  # noqa: B010
     if sys.argv[1] == "files":
         setattr(training_files, "replace_text", keep_alone)  # noqa: B010
     cli.main(["publish", "--json", "--project-dir", sys.argv[2]])

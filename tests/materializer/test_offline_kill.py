@@ -32,7 +32,7 @@ AFTER = {**OLD, **NEW}
 
 
 def start(home: Path, point: str) -> subprocess.Popen[str]:
-    """Start a publish and wait until it stands at the point."""
+    """Start a publish and wait until it reaches the point."""
     command = [sys.executable, "-m", "tests.materializer.offline_child", str(home), point]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None

@@ -1,4 +1,4 @@
-"""Publishing: whole days, one commit, and nothing removed unasked."""
+"""Publishing: whole days, one commit, and no removal without a check."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_rows_may_come_as_a_stream_in_any_column_order(catalog: Catalog) -> None
 
 
 def test_progress_is_reported_after_each_day(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
 
     publish_days(
         store(tmp_path),
@@ -157,10 +157,10 @@ def test_progress_is_reported_after_each_day(tmp_path: Path) -> None:
         rows=rows_of(HISTORY),
         warehouse_id="w",
         ledger_sequence=1,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: reported.append((done, total)),
     )
 
-    assert told == [(1, 2), (2, 2)]
+    assert reported == [(1, 2), (2, 2)]
 
 
 def test_files_are_sorted_by_entity_in_small_row_groups(
@@ -287,7 +287,7 @@ def test_nothing_was_published_to_an_empty_store(tmp_path: Path) -> None:
     assert last_published(store(tmp_path), GROUP.name) is None
 
 
-def test_the_last_publish_is_told(catalog: Catalog) -> None:
+def test_the_last_publish_is_read_back(catalog: Catalog) -> None:
     started = datetime.now(timezone.utc) - timedelta(seconds=1)
     publish(catalog, HISTORY, sequence=5, warehouse="w")
     report = publish(catalog, {}, [day_of(2)], sequence=6, warehouse="w")
@@ -366,7 +366,7 @@ def test_more_than_one_in_twenty_is_refused_even_behind_new_ones(
     assert losses == ("6 of 100 rows of 2024-01-01",)
 
 
-def test_many_losses_are_told_in_one_short_line(tmp_path: Path, catalog: Catalog) -> None:
+def test_many_losses_are_named_in_one_short_line(tmp_path: Path, catalog: Catalog) -> None:
     publish(catalog, {day_of(n): {"a": 1} for n in range(9)})
 
     losses = refused(
@@ -584,7 +584,7 @@ def test_a_whole_table_whose_columns_changed_is_refused(catalog: Catalog) -> Non
 # Leftovers and growth
 
 
-def test_a_table_that_a_killed_first_publish_left_is_made_anew(catalog: Catalog) -> None:
+def test_a_table_that_a_killed_first_publish_left_is_made_again(catalog: Catalog) -> None:
     catalog.create_namespace("feature_store")
     catalog.create_table(table_name(GROUP.name), pa.schema([("something_else", pa.int64())]))
 

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -46,37 +47,34 @@ def spans_of(presence: Presence) -> list[Span]:
     return sorted(found)
 
 
-def stream(columns: Mapping[str, object], schema: pa.Schema) -> pa.RecordBatchReader:
-    return pa.table(dict(columns), schema=schema).to_reader()
+def stream(schema: pa.Schema, rows: Iterable[Sequence[object]]) -> pa.RecordBatchReader:
+    columns: list[Sequence[object]] = [*zip(*rows, strict=True)] or [[]] * len(schema)
+    return pa.table(columns, schema=schema).to_reader()
+
+
+def span_stream(spans: Iterable[Span]) -> pa.RecordBatchReader:
+    return stream(SCHEMA, [(entity, day_of(a), day_of(b)) for entity, a, b in spans])
 
 
 def merged(
     old: Iterable[Span], changed: Sequence[int], rows: Iterable[tuple[str, int]]
 ) -> list[Span]:
-    kept = list(old)
     new = list(rows)
     row_schema = pa.schema([("user_id", pa.large_string()), ("day", pa.date32())])
     with open_engine(SORTER_MEMORY) as (connection, _):
         merger = SpanMerger(connection, ["user_id"], SCHEMA)
-        columns = {
-            "user_id": [e for e, _, _ in kept],
-            "first_day": [day_of(f) for _, f, _ in kept],
-            "last_day": [day_of(t) for _, _, t in kept],
-        }
-        merger.keep(stream(columns, SCHEMA), [day_of(n) for n in changed])
+        merger.keep(span_stream(old), [day_of(n) for n in changed])
         # In two parts, as a long history is.
         for part in (new[::2], new[1::2]):
-            columns = {"user_id": [e for e, _ in part], "day": [day_of(d) for _, d in part]}
-            merger.add(stream(columns, row_schema), "day")
+            merger.add(stream(row_schema, [(e, day_of(d)) for e, d in part]), "day")
         batches = list(merger.merged())
-    return in_days(batches)
+    return in_days(row for batch in batches for row in batch.to_pylist())
 
 
-def in_days(batches: Sequence[pa.RecordBatch]) -> list[Span]:
+def in_days(rows: Iterable[Mapping[str, Any]]) -> list[Span]:
     return [
         (r["user_id"], (r["first_day"] - day_of(0)).days, (r["last_day"] - day_of(0)).days)
-        for batch in batches
-        for r in batch.to_pylist()
+        for r in rows
     ]
 
 
@@ -102,17 +100,11 @@ def test_one_more_day_equals_a_full_recomputation(before: Presence, after: list[
         entity: before.get(entity, frozenset()) | ({12} if entity in after else frozenset())
         for entity in {*before, *after}
     }
-    old = spans_of(before)
-    columns = {
-        "user_id": [e for e, _, _ in old],
-        "first_day": [day_of(f) for _, f, _ in old],
-        "last_day": [day_of(t) for _, _, t in old],
-    }
-    rows = stream({"user_id": after}, pa.schema([SCHEMA.field("user_id")]))
+    rows = stream(pa.schema([SCHEMA.field("user_id")]), [(entity,) for entity in after])
     with open_engine(SORTER_MEMORY) as (connection, _):
-        found = extended(connection, ["user_id"], stream(columns, SCHEMA), rows, day_of(12))
-        batches = list(found)
-    assert in_days(batches) == spans_of(now)
+        old = span_stream(spans_of(before))
+        batches = list(extended(connection, ["user_id"], old, rows, day_of(12)))
+    assert in_days(row for batch in batches for row in batch.to_pylist()) == spans_of(now)
 
 
 @given(changed=_days)
@@ -127,11 +119,7 @@ def test_kept_intervals_hold_every_day_but_the_changed_ones(changed: frozenset[i
 
 
 def published_spans(home: Path) -> list[Span]:
-    rows = store(home).load_table(spans_name(GROUP.name)).scan().to_arrow().to_pylist()
-    return [
-        (r["user_id"], (r["first_day"] - day_of(0)).days, (r["last_day"] - day_of(0)).days)
-        for r in rows
-    ]
+    return in_days(store(home).load_table(spans_name(GROUP.name)).scan().to_arrow().to_pylist())
 
 
 @settings(max_examples=examples(8), deadline=None)
@@ -178,7 +166,7 @@ def test_spans_name_the_snapshot_they_describe_and_follow_foreign_commits(tmp_pa
     assert described == current.snapshot_id
 
 
-def test_spans_are_made_anew_when_what_they_described_was_expired(tmp_path: Path) -> None:
+def test_spans_are_made_again_when_what_they_described_was_expired(tmp_path: Path) -> None:
     catalog = store(tmp_path)
     publish(catalog, {day_of(0): {"a": 1}, day_of(1): {"a": 1}})
     first = catalog.load_table(table_name(GROUP.name)).current_snapshot()

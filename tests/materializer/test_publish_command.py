@@ -64,7 +64,7 @@ LATER = [*history(), ("user3", "late", datetime(2024, 3, 29, 12))]
 HALF = [event for event in history() if event[0] in USERS[:4]]
 
 
-def _built_anew(
+def _build_again(
     built: Project, folder: Path, events: Sequence[oracle.Event], labels: Sequence[oracle.Label]
 ) -> Project:
     project = copy(built, folder / "project")
@@ -76,7 +76,7 @@ def _built_anew(
 def _publish_and_replace(store: Store, project: Project) -> Store:
     """Publish and push a store, and put the later warehouse of its project in place."""
     store.do("run").assert_code(0)
-    # A build may leave its last changes in a log beside the file.
+    # A build may leave its last changes in a log next to the file.
     for old in store.home.glob("warehouse.duckdb*"):
         old.unlink()
     for new in project.home.glob("warehouse.duckdb*"):
@@ -87,7 +87,7 @@ def _publish_and_replace(store: Store, project: Project) -> Store:
 @pytest.fixture(scope="module")
 def with_later(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Give the project with one more event, and its labels in another order."""
-    return _built_anew(built, tmp_path_factory.mktemp("later"), LATER, LABELS[::-1])
+    return _build_again(built, tmp_path_factory.mktemp("later"), LATER, LABELS[::-1])
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def rebuilt(store: Store, with_later: Project) -> Store:
 @pytest.fixture(scope="module")
 def without_half(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Give the project after its events lost half of the users."""
-    return _built_anew(built, tmp_path_factory.mktemp("half"), HALF, LABELS)
+    return _build_again(built, tmp_path_factory.mktemp("half"), HALF, LABELS)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_second_publish_has_nothing_to_do(store: Store) -> None:
     assert (snapshot_id(store, "features_daily"), snapshot_id(store, "training_data")) == before
 
 
-def test_only_the_days_that_were_built_anew_are_published(rebuilt: Store) -> None:
+def test_only_the_days_that_were_build_again_are_published(rebuilt: Store) -> None:
     done = rebuilt.do("publish", "--json").assert_code(0)
 
     # The event of the 29th is seen by the 29th and by the 30th.
@@ -295,7 +295,7 @@ def test_a_missing_file_of_the_training_set_is_written_again(store: Store, lost:
     assert facts["snapshot_id"] == snapshot_id(store, "training_data")
 
 
-def test_files_that_a_killed_publish_left_old_are_written_anew(truncated: Store) -> None:
+def test_files_that_a_killed_publish_left_old_are_written_again(truncated: Store) -> None:
     files = {path: path.read_bytes() for path in (_parquet(truncated), _receipt(truncated))}
     truncated.do("publish", "--allow-removals").assert_code(0)
     written = _receipt(truncated).read_bytes()
@@ -311,7 +311,7 @@ def test_files_that_a_killed_publish_left_old_are_written_anew(truncated: Store)
     assert facts["ledger_sequence"] == json.loads(written)["ledger_sequence"]
 
 
-def test_a_contract_that_is_newer_than_the_build_is_told_in_one_line(store: Store) -> None:
+def test_a_contract_that_is_newer_than_the_build_is_one_line(store: Store) -> None:
     manifest = store.project.target / "manifest.json"
     body = json.loads(manifest.read_text())
     columns = body["nodes"]["model.feature_store.features_daily"]["columns"]

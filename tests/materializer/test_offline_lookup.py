@@ -1,4 +1,4 @@
-"""Lookups: the newest row that was available, never another, whatever is going on beside them."""
+"""Lookups: the newest row that was available, never another, whatever else is going on."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ def found(
 
 
 def found_many(
-    reader: OfflineReader, asked: Sequence[tuple[str, datetime]], name: str = GROUP.name
+    reader: OfflineReader, requests: Sequence[tuple[str, datetime]], name: str = GROUP.name
 ) -> list[dict[str, object] | type[LookupMiss]]:
-    answers = reader.lookup_many(name, [((entity,), moment) for entity, moment in asked])
+    answers = reader.lookup_many(name, [((entity,), moment) for entity, moment in requests])
     return [type(one) if isinstance(one, LookupMiss) else one for one in answers]
 
 
@@ -150,14 +150,14 @@ def test_lookups_equal_a_plain_search(
     ]
     moments += [other.replace(tzinfo=timezone.utc) for other in others]
     entities = [*ODD_IDS[::3], *{e for there in history.values() for e in there}, "nobody"]
-    asked = [(entity, moment) for entity in entities for moment in moments]
-    wanted = [expected(history, entity, moment, group) for entity, moment in asked]
+    requests = [(entity, moment) for entity in entities for moment in moments]
+    answers = [expected(history, entity, moment, group) for entity, moment in requests]
     with tempfile.TemporaryDirectory() as folder, small_files():
         catalog = store(Path(folder))
         publish(catalog, history, group=group)
         reader = OfflineReader(catalog)
-        assert [found(reader, entity, moment) for entity, moment in asked] == wanted
-        assert found_many(reader, asked) == wanted
+        assert [found(reader, entity, moment) for entity, moment in requests] == answers
+        assert found_many(reader, requests) == answers
 
 
 def test_every_odd_id_is_found_among_all_the_others(tmp_path: Path) -> None:
@@ -239,8 +239,8 @@ def test_the_rows_own_time_decides_within_a_day(tmp_path: Path) -> None:
 
     assert (day("early", 25), day("late", 25)) == (day_of(1), day_of(0))
     assert (day("early", 35), day("late", 35)) == (day_of(1), day_of(1))
-    asked = [((e,), base + timedelta(hours=h)) for h in (25, 35) for e in ("early", "late")]
-    days = [row["day"] for row in reader.lookup_many(GROUP.name, asked) if isinstance(row, dict)]
+    requests = [((e,), base + timedelta(hours=h)) for h in (25, 35) for e in ("early", "late")]
+    days = [row["day"] for row in reader.lookup_many(GROUP.name, requests) if isinstance(row, dict)]
     assert days == [day_of(1), day_of(0), day_of(1), day_of(1)]
 
 
@@ -314,7 +314,7 @@ def test_many_lookups_read_each_file_once(tmp_path: Path, monkeypatch: pytest.Mo
 
     publish(store(tmp_path), {day_of(n): dict.fromkeys(ODD_IDS, n) for n in range(3)})
     reader = OfflineReader(store(tmp_path))
-    asked = [
+    requests = [
         (entity, midnight_after(day_of(n), hours))
         for hours in (1, 2)
         for n in range(3)
@@ -322,9 +322,9 @@ def test_many_lookups_read_each_file_once(tmp_path: Path, monkeypatch: pytest.Mo
     ]
     monkeypatch.setattr(pq, "ParquetFile", Counted)
 
-    answers = found_many(reader, asked)
+    answers = found_many(reader, requests)
 
-    assert answers == [row_of(e, at.date() - timedelta(days=1), at.day - 2) for e, at in asked]
+    assert answers == [row_of(e, at.date() - timedelta(days=1), at.day - 2) for e, at in requests]
     # The spans, and three days.
     assert len(opened) == 4
 
