@@ -80,7 +80,13 @@ def training_set(
         with run_lock(settings, "materializer training-set", wait=_WAIT):
             tag_snapshots(catalog, receipt.tag, receipt.snapshots)
         show_set(fresh, out, receipt_path, receipt)
-    seconds = time.perf_counter() - started
+    _report(receipt, out, receipt_path, time.perf_counter() - started, console)
+    return DONE
+
+
+def _report(
+    receipt: Receipt, out: Path, receipt_path: Path, seconds: float, console: Console
+) -> None:
     console.print(
         f"{out}: {receipt.rows:,} rows, {len(receipt.columns)} columns, from "
         f"{len(receipt.inputs)} snapshots, {seconds:.1f} s"
@@ -96,7 +102,6 @@ def training_set(
             "seconds": round(seconds, 3),
         }
     )
-    return DONE
 
 
 def _require_writable(out: Path, labels: Path, *, force: bool) -> None:
@@ -207,11 +212,11 @@ def require_no_future(
     connection: duckdb.DuckDBPyConnection, group: str, matches: str, spine: str
 ) -> None:
     """
-    Refuse rows that were not available yet.
+    Refuse rows of a group that were not available yet.
 
     Args:
         connection: Holds both tables.
-        group: The group's name, for the error.
+        group: Its name, for the error.
         matches: Table of what labels see, with `n` and `available_at`.
         spine: Table of the labels, with `n` and `label_time`.
 

@@ -1,9 +1,9 @@
 """
 A file of labels: which columns it has, and how its times and keys are read.
 
-Owns the SQL that reads a label file: Parquet as it is, CSV as text, since a guessed type would turn
-the id 007 into 7. Owns what a key or a time may be written as. Refuses what has no one reading,
-such as a floating-point id, rather than to guess.
+Responsible for the SQL that reads a label file (Parquet as it is, CSV as text, since a guessed type
+would turn the id 007 into 7) and for what a key or a time may be written as. Does not guess: what
+can be read in two ways, such as a floating-point id, is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from materializer.sql import literal, quoted
 
 _PARQUET = re.compile(r"\.(parquet|parq|pq)$")
 _CSV = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$")
-_WHOLE = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)")
+_WHOLE_NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)")
 _TIME_AS_IT_IS = ("TIMESTAMP",)
 _TIME_BY_CAST = ("TIMESTAMP_S", "TIMESTAMP_MS", "DATE")
 _TIME_FINER = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
@@ -32,7 +32,7 @@ _TIME_WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE",)
 @dataclass(frozen=True, slots=True)
 class LabelFile:
     """
-    One file of labels.
+    A file of labels.
 
     Attributes:
         path: Where it is, absolute.
@@ -44,28 +44,28 @@ class LabelFile:
 
     @property
     def is_csv(self) -> bool:
-        """Whether it is text."""
+        """Whether it is CSV, where every column is text."""
         return _PARQUET.search(self.path.name) is None
 
     def sql(self) -> str:
-        """Write the relation of its rows."""
+        """Return the relation of its rows."""
         return _scan(self.path)
 
     def numbered_sql(self, number: str) -> str:
-        """Write the query of its rows with their numbers, from 0 in the order of the file."""
+        """Return the query of its rows with their numbers, from 0 in the order of the file."""
         if self.is_csv:
             return f"select *, row_number() over () - 1 as {number} from {self.sql()}"
         path = literal(str(self.path))
         rows = f"read_parquet({path}, file_row_number = true, hive_partitioning = false)"
         return f"select * rename (file_row_number as {number}) from {rows}"
 
-    def require(self, name: str, option: str) -> str:
+    def column_type(self, name: str, option: str) -> str:
         """
-        Tell the type of a column.
+        Return the type of a column.
 
         Args:
             name: The column, exactly as the file writes it.
-            option: What names another one, for whoever reads the error.
+            option: The option that names another one, for the error.
 
         Raises:
             LabelsUnusable: There is no such column.
@@ -79,12 +79,12 @@ class LabelFile:
 
     def time_sql(self, name: str) -> str:
         """
-        Write the time of a row: UTC, finer than microseconds cut off, null when unreadable.
+        Return the time of a row: UTC, finer than microseconds cut off, null when unreadable.
 
         Raises:
             LabelsUnusable: There is no such column, or it holds no times.
         """
-        kind, column = self.require(name, "--time COLUMN"), quoted(name)
+        kind, column = self.column_type(name, "--time COLUMN"), quoted(name)
         if kind in _TIME_AS_IT_IS:
             return column
         if kind in _TIME_BY_CAST:
@@ -104,18 +104,18 @@ class LabelFile:
 
     def key_sql(self, name: str, kind: str, key: str) -> str:
         """
-        Write a part of a row's key in the type of the group, null when it is missing or unreadable.
+        Return a part of a row's key in the type of the group, null when missing or unreadable.
 
         Args:
             name: Column of the file.
             kind: The contract's type of the group's key.
-            key: `<group>.<key>`, for whoever reads the error.
+            key: `<group>.<key>`, for the error.
 
         Raises:
-            LabelsUnusable: There is no such column, or its type is no such key.
+            LabelsUnusable: There is no such column, or its type cannot be the key's.
         """
-        given, column = self.require(name, f"--on {key}=COLUMN"), quoted(name)
-        whole = _WHOLE.fullmatch(given) is not None
+        given, column = self.column_type(name, f"--on {key}=COLUMN"), quoted(name)
+        whole = _WHOLE_NUMBER.fullmatch(given) is not None
         if kind == "string" and given == "VARCHAR":
             return f"nullif({column}, '')"
         if kind == "string" and (whole or given == "UUID" or given.startswith("ENUM")):
@@ -136,7 +136,7 @@ class LabelFile:
 
 def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
     """
-    Look at the columns of a label file.
+    Read the columns of a label file.
 
     Raises:
         LabelsUnusable: There is no such file, it is neither Parquet nor CSV or cannot be read, or
@@ -148,11 +148,11 @@ def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
         raise LabelsUnusable(path, "its path holds *, ? or [, which DuckDB takes for a pattern")
     try:
         names = pq.read_schema(path).names if _PARQUET.search(path.name) else None
-        found = connection.execute(f"describe select * from {_scan(path)}").fetchall()
+        described = connection.execute(f"describe select * from {_scan(path)}").fetchall()
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise LabelsUnusable(path, " ".join(str(error).split())) from error
-    types = {str(row[0]): str(row[1]) for row in found}
-    # DuckDB calls the second of them otherwise, and it would not come out as it went in.
+    types = {str(row[0]): str(row[1]) for row in described}
+    # DuckDB renames the second of them, so it would not come out as it went in.
     if names is not None and names != list(types):
         twice = next(name for name in names if name not in types or names.count(name) > 1)
         raise LabelsUnusable(path, f"column {twice} differs from another one in case alone")

@@ -144,23 +144,47 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
     held_back = [model for model in table.built_on if model in work.refused]
     refuse(name, [f"it was built on {model}, which was not published" for model in held_back])
     properties = {WAREHOUSE_ID: warehouse.warehouse_id(), LEDGER_SEQUENCE: str(build.sequence)}
-    if _is_published(table, build, properties, files.read(), work) and files.parquet.is_file():
+    if _is_published(table, build, properties, files, work.catalog):
         work.console.print(f"published {name}: up to date")
         return Outcome("publish", name, DONE, "up to date")
     refuse(name, _staleness(table, build, warehouse))
-    rows = warehouse.table(table.relation_name, table.columns)
+    receipt = _publish(table, build, properties, files, work)
+    seconds = time.perf_counter() - started
+    work.console.print(
+        f"published {name}: {receipt.rows:,} rows, {seconds:.1f} s -> {files.parquet}"
+    )
+    facts: dict[str, object] = {
+        "rows": receipt.rows,
+        "parquet": str(files.parquet),
+        "receipt": str(files.receipt),
+        "kept_receipt": str(files.kept(receipt.tag)),
+    }
+    if table.parameter_version is not None:
+        facts["parameter_version"] = table.parameter_version
+    return Outcome("publish", name, DONE, "done", facts)
+
+
+def _publish(
+    table: DerivedTable,
+    build: Build,
+    properties: Mapping[str, str],
+    files: TrainingFiles,
+    work: Publishing,
+) -> Receipt:
+    """Write the tables, then the tags, then the files."""
+    rows = work.warehouse.table(table.relation_name, table.columns)
     inputs = table.publish_inputs(rows, properties)
     parquet_sha256 = files.write_rows(rows)
     snapshot_id = publish_table(
         work.catalog,
-        name,
+        table.name,
         rows,
         columns=table.columns,
         snapshot_properties=properties,
         columns_may_change=table.columns_may_change,
     )
     receipt = Receipt(
-        training_set=name,
+        training_set=table.name,
         rows=rows.num_rows,
         hash="md5",
         checksum=checksum_of_rows(rows, table.columns),
@@ -171,7 +195,7 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
         duckdb=duckdb.__version__,
         version=version("dbt-feature-store"),
         written_at=format_time(work.settings.now()),
-        warehouse_id=warehouse.warehouse_id(),
+        warehouse_id=work.warehouse.warehouse_id(),
         ledger_sequence=build.sequence,
         build_id=build.build_id,
         manifest_sha256=work.registry.checksum,
@@ -185,11 +209,7 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
     ).sealed()
     tag_snapshots(work.catalog, receipt.tag, receipt.snapshots)
     files.show(receipt)
-    seconds = time.perf_counter() - started
-    work.console.print(
-        f"published {name}: {receipt.rows:,} rows, {seconds:.1f} s -> {files.parquet}"
-    )
-    return Outcome("publish", name, DONE, "done", _facts(receipt, files))
+    return receipt
 
 
 def _publish_labels(
@@ -231,11 +251,11 @@ def _is_published(
     table: DerivedTable,
     build: Build,
     properties: Mapping[str, str],
-    receipt: Receipt | None,
-    work: Publishing,
+    files: TrainingFiles,
+    catalog: Catalog,
 ) -> bool:
-    """Return whether the newest build is published, and its receipt is the current one."""
-    published = find_table(work.catalog, table_name(table.name))
+    """Return whether the newest build is published, and the files are those of that snapshot."""
+    published = find_table(catalog, table_name(table.name))
     current = None if published is None else published.current_snapshot()
     if current is None or current.summary is None:
         return False
@@ -246,9 +266,12 @@ def _is_published(
     if build.built_at.timestamp() * 1000 > current.timestamp_ms:
         return False
     # A kill can leave older files.
-    return receipt is not None and (receipt.snapshot_id, receipt.parameter_version) == (
-        current.snapshot_id,
-        table.parameter_version,
+    receipt = files.read()
+    return (
+        receipt is not None
+        and files.parquet.is_file()
+        and receipt.snapshot_id == current.snapshot_id
+        and receipt.parameter_version == table.parameter_version
     )
 
 
@@ -260,18 +283,6 @@ def _staleness(table: DerivedTable, build: Build, warehouse: Warehouse) -> list[
         for name, unique_id in table.built_on.items()
         if newest.get(unique_id, 0) > build.sequence
     ]
-
-
-def _facts(receipt: Receipt, files: TrainingFiles) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "rows": receipt.rows,
-        "parquet": str(files.parquet),
-        "receipt": str(files.receipt),
-        "kept_receipt": str(files.kept(receipt.tag)),
-    }
-    if receipt.parameter_version is not None:
-        facts["parameter_version"] = receipt.parameter_version
-    return facts
 
 
 def _git_sha(project_dir: Path) -> str | None:

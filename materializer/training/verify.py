@@ -14,8 +14,8 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 from pyiceberg.catalog import Catalog
@@ -24,13 +24,7 @@ from pyiceberg.table import Table
 from materializer.config import Settings
 from materializer.console import Console
 from materializer.days import DayRange
-from materializer.errors import (
-    DONE,
-    FAILED,
-    CannotRebuild,
-    OfflineStoreUnavailable,
-    UsageError,
-)
+from materializer.errors import DONE, FAILED, CannotRebuild, OfflineStoreUnavailable, UsageError
 from materializer.offline.catalog import (
     find_table,
     open_catalog,
@@ -41,8 +35,9 @@ from materializer.offline.catalog import (
 from materializer.offline.read import Parquet, data_files
 from materializer.offline.snapshot import schema_at
 from materializer.registry import Column
-from materializer.sql import literal, open_engine, quoted_list
+from materializer.sql import literal, quoted_list
 from materializer.training.files import sha256_of
+from materializer.training.join import join_engine
 from materializer.training.labels import open_labels
 from materializer.training.receipt import (
     ColumnType,
@@ -54,9 +49,7 @@ from materializer.training.receipt import (
 )
 from materializer.warehouse.checksum import ledger_checksum, md5_checksum
 
-# It spills to disk beyond this.
-_MEMORY = "2GB"
-_REBUILT = '"rebuilt"'
+_REBUILT = "work.rebuilt"
 _PART = re.compile(r'"((?:[^"]|"")*)"')
 _MORE_THAN_INPUTS = (
     duckdb.CatalogException,
@@ -68,15 +61,8 @@ _MORE_THAN_INPUTS = (
 _UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """
-    Why a training set is not what its receipt says.
-
-    Attributes:
-        what: The input, or the part of the receipt, that differs.
-        why: How, in words.
-    """
+class Difference(NamedTuple):
+    """Which input or part of a receipt differs, and why."""
 
     what: str
     why: str
@@ -107,21 +93,22 @@ def verify_training(settings: Settings, path: Path, console: Console) -> int:
     _require_store(receipt, catalog)
     difference = next(_differences(receipt, path, catalog), None)
     seconds = time.perf_counter() - started
+    what, why = difference or (None, None)
     if difference is None:
         console.print(
             f"{receipt.tag}: identical, {receipt.rows:,} rows rebuilt from {len(receipt.inputs)} "
             f"snapshots, {seconds:.1f} s"
         )
     else:
-        console.print(f"{receipt.tag}: differs: {difference.what}: {difference.why}")
+        console.print(f"{receipt.tag}: differs: {what}: {why}")
     console.result(
         {
             "receipt": str(path),
             "tag": receipt.tag,
             "rows": receipt.rows,
             "verdict": "identical" if difference is None else "differs",
-            "differs": None if difference is None else difference.what,
-            "why": None if difference is None else difference.why,
+            "differs": what,
+            "why": why,
             "seconds": round(seconds, 3),
         }
     )
@@ -139,14 +126,19 @@ def _require_store(receipt: Receipt, catalog: Catalog) -> None:
 
 
 def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Difference]:
-    """List what differs, in order. Whoever wants the first alone saves the work for the rest."""
+    """List what differs, in a fixed order; each piece of work is done when it is reached."""
     if receipt.tag != receipt.expected_tag:
         yield Difference("receipt", "it does not say what was written")
     tables = {name: find_table(catalog, table_name(name)) for name in receipt.snapshots}
     for name, snapshot_id in receipt.snapshots.items():
-        yield from _snapshot_differences(receipt.tag, name, snapshot_id, tables[name])
-    if receipt.label_file is not None:
-        yield from _label_differences(receipt.label_file)
+        table = tables[name]
+        if table is None or table.snapshot_by_id(snapshot_id) is None:
+            yield Difference(name, f"its snapshot {snapshot_id} is gone")
+        elif not _has_tag(table, receipt.tag, snapshot_id):
+            yield Difference(name, f"its snapshot {snapshot_id} has no tag {receipt.tag}")
+    if receipt.label_file is not None and _is_another_file(receipt.label_file):
+        why = f"{receipt.label_file.path} is another file than the one that was joined"
+        yield Difference("labels", why)
     parquet = path.with_name(receipt.parquet)
     intact = parquet.is_file() and sha256_of(parquet) == receipt.parquet_sha256
     with rebuilding(receipt, tables, parquet if intact else None) as rebuild:
@@ -155,21 +147,14 @@ def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Dif
         yield Difference(receipt.parquet, "the file next to the receipt is another one")
 
 
-def _snapshot_differences(
-    tag: str, name: str, snapshot_id: int, table: Table | None
-) -> Iterator[Difference]:
-    if table is None or table.snapshot_by_id(snapshot_id) is None:
-        yield Difference(name, f"its snapshot {snapshot_id} is gone")
-        return
+def _has_tag(table: Table, tag: str, snapshot_id: int) -> bool:
     ref = table.metadata.refs.get(tag)
-    if ref is None or ref.snapshot_id != snapshot_id:
-        yield Difference(name, f"its snapshot {snapshot_id} has no tag {tag}")
+    return ref is not None and ref.snapshot_id == snapshot_id
 
 
-def _label_differences(labels: InputFile) -> Iterator[Difference]:
+def _is_another_file(labels: InputFile) -> bool:
     path = Path(labels.path)
-    if path.is_file() and sha256_of(path) != labels.sha256:
-        yield Difference("labels", f"{path} is another file than the one that was joined")
+    return path.is_file() and sha256_of(path) != labels.sha256
 
 
 class Rebuild:
@@ -246,15 +231,19 @@ class Rebuild:
         """List why other rows came out: the inputs that differ, or else the engine."""
         unknown = []
         for source in self._receipt.inputs:
-            if source.relation is None or source.checksum == self.input_checksum(source):
+            if source.relation is None:
                 continue
-            if source.checksum is None or not self._comparable(source.hash):
+            if source.checksum is None:
                 unknown.append(source.name)
-                continue
-            yield Difference(
-                source.name,
-                f"the rows of its snapshot {source.snapshot_id} are not those it was built from",
-            )
+            elif source.checksum != self.input_checksum(source):
+                if not self._comparable(source.hash):
+                    unknown.append(source.name)
+                    continue
+                yield Difference(
+                    source.name,
+                    f"the rows of its snapshot {source.snapshot_id} are not those it was built "
+                    "from",
+                )
         engine, names = self._engine(), ", ".join(unknown)
         if unknown:
             why = f"other rows came out{engine}; the rows of {names} are not compared"
@@ -330,7 +319,7 @@ def rebuilding(
     receipt: Receipt, tables: Mapping[str, Table | None], written: Path | None
 ) -> Iterator[Rebuild]:
     """Open an engine that holds the inputs of a receipt."""
-    with open_engine(_MEMORY) as (connection, folder):
+    with join_engine() as (connection, folder):
         rebuild = Rebuild(connection, folder, receipt)
         rebuild.load(tables, written)
         yield rebuild

@@ -2,8 +2,8 @@
 Publishing a feature view: its rows, and the version of its parameters that made them.
 
 Responsible for the proof that a vector will be made as these rows were: a sample of them is made
-again by the code that serves, and compared. Refuses a view whose training set was not published,
-one whose groups are not served, and one whose rows differ from that code's.
+again by the code that serves, and compared. Does not publish a view whose training set was not
+published, whose groups are not served, or whose rows differ from that code's.
 """
 
 from __future__ import annotations
@@ -20,11 +20,7 @@ from materializer.offline.publish import last_published
 from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureView, Registry
 from materializer.sql import quoted
-from materializer.training.publish import (
-    DerivedTable,
-    Publishing,
-    publish_derived_table,
-)
+from materializer.training.publish import DerivedTable, Publishing, publish_derived_table
 from materializer.training.receipt import InputTable, column_types
 from materializer.views.definition import SPLIT, ViewVersion, built_version
 from materializer.views.vector import Vectors
@@ -49,7 +45,7 @@ _PARAMETERS = (
 
 def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     """
-    Publish one feature view, if there is a newer build than the published one.
+    Publish a feature view, if there is a newer build than the published one.
 
     Raises:
         GateRed: See `publish_derived_table`; or the gate of its parameters is not green, it was

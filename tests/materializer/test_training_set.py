@@ -163,6 +163,15 @@ def test_two_groups_come_out_in_the_order_they_are_named(store: SetStore) -> Non
     assert named["users__clicks"] == 1
 
 
+def test_a_group_may_be_called_as_the_labels_are(store: SetStore) -> None:
+    store.publish(replace(USERS, name="labels"), [clicks("u1", FIRST, 1)])
+
+    [row] = store.rows(store.labels([label("u1", datetime(2024, 3, 1))]), "labels")
+
+    assert row["clicks"] == 1
+    assert ": identical, 1 rows " in store.verify().assert_code(0).out
+
+
 def test_no_labels_make_a_set_without_rows(store: SetStore) -> None:
     store.publish(CLOSING, [clicks("u1", FIRST, 1)], [FIRST])
 
