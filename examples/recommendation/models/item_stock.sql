@@ -1,5 +1,5 @@
--- One row per (item_id, dbt_valid_from): what the stock list said of an item, from when we saw it.
--- Without dbt_valid_to: that is written into a row later, and tells when the next one came.
+-- One row per (item_id, dbt_valid_from): an item in the stock list, from when we saw it.
+-- Without dbt_valid_to: it is written into the row later, when the next one comes.
 
 with
 

@@ -1,4 +1,4 @@
--- One row per user_activity, with what was known of its user and its item when it began.
+-- One row per user_activity, with what was known of its user and item when it began.
 {{ feature_store.point_in_time_join(
     spine=ref('user_activity'),
     time='available_at',
