@@ -114,14 +114,14 @@ def lookup_answer(
     row of an older contract lacks is null.
     """
     names = features or [name for name in row if name != group.available_at]
-    available_at, stale, _ = Freshness(group, as_of).read(row[group.available_at])
+    available_at = as_time(row[group.available_at])
     answer = {
         **dict(zip(group.entity, key, strict=True)),
         "as_of": format_time(as_of),
         "features": {name: value_as_json(row.get(name)) for name in names},
         "source": source,
-        "available_at": available_at,
-        "stale": stale,
+        "available_at": format_time(available_at),
+        "stale": is_stale(group, available_at, as_of),
     }
     return with_deprecation(group, answer)
 

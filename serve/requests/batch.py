@@ -149,7 +149,7 @@ def read_keys(
         ApiError: `bad_request`: a key column is missing, unknown, empty or of another type.
     """
     return _read_plain_keys(columns, sent) or [
-        _read_key(columns, key, where.format(number), extra) for number, key in enumerate(sent)
+        _read_key(columns, key, extra, where, number) for number, key in enumerate(sent)
     ]
 
 
@@ -167,36 +167,42 @@ def _read_plain_keys(columns: Sequence[Column], sent: Sequence[Any]) -> list[Key
     return list(zip(*values, strict=True))
 
 
-def _read_key(columns: Sequence[Column], sent: object, where: str, extra: str | None) -> Key:
+def _read_key(
+    columns: Sequence[Column], sent: object, extra: str | None, where: str, number: int
+) -> Key:
     if not isinstance(sent, dict):
-        raise ApiError("bad_request", f"{where} is not an object; send {_example(columns)}")
+        raise _wrong(where, number, f" is not an object; send {_example(columns)}")
     if len(sent) != len(columns) + (extra in sent):
         names = {extra, *(column.name for column in columns)}
         if unknown := next((name for name in sent if name not in names), None):
-            raise ApiError(
-                "bad_request",
-                f"{where} has an unknown field {quoted(unknown)}; send {_example(columns)}",
-            )
-    return tuple([_read_key_value(column, sent, where) for column in columns])
+            problem = f" has an unknown field {quoted(unknown)}; send {_example(columns)}"
+            raise _wrong(where, number, problem)
+    try:
+        return tuple([_read_key_value(column, sent) for column in columns])
+    except ValueError as error:
+        raise _wrong(where, number, f": key column {error}") from None
 
 
-def _read_key_value(column: Column, sent: Mapping[str, object], where: str) -> str:
+def _wrong(where: str, number: int, problem: str) -> ApiError:
+    return ApiError("bad_request", f"{where.format(number)}{problem}")
+
+
+def _read_key_value(column: Column, sent: Mapping[str, object]) -> str:
     value = sent.get(column.name)
-    name = f"{where}: key column {column.name}"
     if isinstance(value, str):
         if not value:
-            raise ApiError("bad_request", f"{name} is empty")
+            raise ValueError(f"{column.name} is empty")
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ApiError("bad_request", f"{name} is not Unicode") from None
+            raise ValueError(f"{column.name} is not Unicode") from None
         return value
     if column.type == "int64" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if column.name not in sent:
-        raise ApiError("bad_request", f"{name} is missing")
+        raise ValueError(f"{column.name} is missing")
     kind = "a string or a whole number" if column.type == "int64" else "a string"
-    raise ApiError("bad_request", f"{name} is not {kind}")
+    raise ValueError(f"{column.name} is not {kind}")
 
 
 def _example(columns: Sequence[Column]) -> str:

@@ -7,16 +7,24 @@ Does not accept a value that its feature cannot have: a model would take it, and
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Context, Decimal
 from functools import lru_cache, partial
 from typing import Annotated, Any
 
-from annotated_types import Ge, Lt
 from flask import Request
-from pydantic import AfterValidator, AllowInfNan, PlainValidator, Strict, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
+from typing_extensions import NotRequired, TypedDict
 
 from materializer.config import format_time, parse_time
 from materializer.registry.types import element_type
@@ -72,9 +80,10 @@ class VectorRequest:
             ApiError: `bad_request`: one is of no feature, or of another type.
         """
         types = {feature.name: feature.type for feature in version.features}
+        adapter = _adapter(tuple(types.items()))
         where = self._where(VALUES)
         return [
-            _read_values(types, sent, where.format(number)) if sent is not None else {}
+            _read_values(adapter, types, sent, where.format(number)) if sent is not None else {}
             for number, sent in enumerate(self.sent_values)
         ]
 
@@ -107,27 +116,29 @@ def read_vectors(request: Request, *, now: datetime) -> VectorRequest:
     return VectorRequest(many, keys, values, version, time)
 
 
-def _read_values(types: Mapping[str, str], sent: Any, where: str) -> dict[str, Any]:
+def _read_values(
+    adapter: TypeAdapter[dict[str, Any]], types: Mapping[str, str], sent: Any, where: str
+) -> dict[str, Any]:
     if not isinstance(sent, dict):
         raise ApiError("bad_request", f"{where} is not an object")
-    values = {}
-    for name, value in sent.items():
-        if name not in types:
-            raise ApiError(
-                "bad_request",
-                f"{where}: unknown feature {quoted(name)}; there are {', '.join(types)}",
-            )
-        try:
-            values[name] = _reader(types[name])(value)
-        except (ValueError, OverflowError):
-            raise ApiError("bad_request", f"{where}: {name} is not {_form(types[name])}") from None
-    return values
+    try:
+        return adapter.validate_python(sent)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+    if name not in types:
+        raise ApiError(
+            "bad_request", f"{where}: unknown feature {quoted(name)}; there are {', '.join(types)}"
+        )
+    raise ApiError("bad_request", f"{where}: {name} is not {_form(types[name])}")
 
 
-@lru_cache(maxsize=1024)
-def _reader(kind: str) -> Callable[[Any], Any]:
-    """Make the function that reads a value of a type into the form that the online store has."""
-    return TypeAdapter(_annotated(kind) | None).validate_python
+@lru_cache(maxsize=128)
+def _adapter(types: tuple[tuple[str, str], ...]) -> TypeAdapter[dict[str, Any]]:
+    """Make what reads values by the types of features into the form that the online store has."""
+    fields = {name: NotRequired[_annotated(kind) | None] for name, kind in types}
+    # Of names that are known only now, which mypy does not allow.
+    make: Any = TypedDict
+    return TypeAdapter(with_config(extra="forbid")(make("Values", fields)))
 
 
 def _annotated(kind: str) -> Any:
@@ -145,11 +156,6 @@ def _form(kind: str) -> str:
     return _TYPES[kind][1] if kind in _TYPES else f"a {kind}, as a string or a whole number"
 
 
-def _check_unicode(text: str) -> str:
-    text.encode()  # a lone half of a surrogate pair is no text of any store
-    return text
-
-
 def _read_date(text: str) -> str:
     if date.fromisoformat(text).isoformat() != text:
         raise ValueError
@@ -157,7 +163,10 @@ def _read_date(text: str) -> str:
 
 
 def _read_timestamp(text: str) -> str:
-    return format_time(parse_time(text))
+    try:
+        return format_time(parse_time(text))
+    except OverflowError as error:
+        raise ValueError from error
 
 
 def _read_decimal(precision: int, scale: int, value: object) -> str:
@@ -176,12 +185,16 @@ def _read_decimal(precision: int, scale: int, value: object) -> str:
     return f"{fitted:f}"
 
 
-_STRING = Annotated[str, Strict(), AfterValidator(_check_unicode)]
+# With a constraint, a lone half of a surrogate pair is refused, which no store can hold.
+_STRING = Annotated[str, Field(strict=True, min_length=0)]
 # Of each type what is accepted, and what a message calls that.
 _TYPES: Mapping[str, tuple[Any, str]] = {
     "string": (_STRING, "a string"),
-    "int64": (Annotated[int, Strict(), Ge(-(2**63)), Lt(2**63)], "a whole number of 64 bits"),
-    "double": (Annotated[float, Strict(), AllowInfNan(False)], "a finite number"),
+    "int64": (
+        Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)],
+        "a whole number of 64 bits",
+    ),
+    "double": (Annotated[float, Field(strict=True, allow_inf_nan=False)], "a finite number"),
     "boolean": (Annotated[bool, Strict()], "true or false"),
     "date": (Annotated[_STRING, AfterValidator(_read_date)], "a date such as 2024-02-29"),
     "timestamp": (
