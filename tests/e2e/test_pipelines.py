@@ -26,7 +26,7 @@ from examples.recommendation.pipelines.place import SAMPLE_NOW, VIEW
 from materializer.config import format_time
 from tests.serve.support import FeatureServer, environment, free_port
 from tests.support import pages
-from tests.support.dbt import ROOT
+from tests.support.dbt import DBT_FOLDER, ROOT, SERVER, server_address
 from tests.support.server import SERVERS, Server
 from tests.support.store import Done
 
@@ -56,12 +56,14 @@ class Checkout:
         """Run a command line in the example's folder, the store and its clock untold."""
         kept = environment(self.home, self.redis_url, now=None)
         del kept["FEATURE_STORE_HOME"]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        # The pipelines run dbt many times, each by its name.
+        folders = [DBT_FOLDER, Path(sys.executable).parent, os.environ["PATH"]]
+        path = os.pathsep.join(map(str, folders))
         done = subprocess.run(
             line,
             shell=True,
             cwd=self.folder,
-            env={**kept, "PATH": path, "FEATURE_SERVER_TOKEN": TOKEN},
+            env={**kept, "PATH": path, "FEATURE_SERVER_TOKEN": TOKEN, SERVER: server_address()},
             capture_output=True,
             text=True,
             timeout=120,

@@ -33,6 +33,9 @@ NOW = "2024-03-31T00:00:00Z"
 # The address of the server, for tests that run in a process of their own.
 SERVER = "TESTS_DBT_SERVER"
 
+# A folder for PATH: its `dbt` runs by that server.
+DBT_FOLDER = ROOT / "tests" / "support" / "bin"
+
 # What a project is made of, by the names under its root.
 PROJECT_FILES = ("dbt_project", "dbt_project.yml", "profiles.yml", "seeds")
 

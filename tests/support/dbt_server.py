@@ -120,7 +120,8 @@ def _run(request: Request, parsed: Parsed | None) -> tuple[int, dict[str, Any]]:
         file.parent.mkdir(exist_ok=True)
         shutil.copy(parsed.file, file)
     manifest = None if parsed is None or request.parses else parsed.manifest
-    args = [*request.args, "--vars", json.dumps(request.variables)]
+    variables = ["--vars", json.dumps(request.variables)] if request.variables else []
+    args = [*request.args, *variables]
     result = dbtRunner(manifest=manifest).invoke(args)
     _close_warehouse()
     if result.exception is not None:
