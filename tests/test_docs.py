@@ -173,6 +173,18 @@ def test_the_table_of_types_is_that_of_the_code() -> None:
     } == {declared: kind.replace("p,s", "10,2") for declared, kind in published.items()}
 
 
+def test_the_tables_of_records_are_those_of_the_project() -> None:
+    path = PROJECT / "models" / "staging" / "records.yml"
+    declared = yaml.safe_load(path.read_text())["sources"][0]["tables"]
+
+    documented = [
+        *first_cells("reference/records.md", "table", "one row per", "written"),
+        *first_cells("reference/records.md", "view", "one row per"),
+    ]
+
+    assert sorted(documented) == sorted(table["name"] for table in declared)
+
+
 def test_the_table_of_a_receipt_is_that_of_the_code() -> None:
     cells_of_fields = first_cells("reference/records.md", "field", "meaning")
 
@@ -371,7 +383,7 @@ def test_the_examples_of_keys_are_what_the_codec_writes() -> None:
 
 
 LINKED = [
-    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"),
+    *("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md"),
     *(f"docs/{name}" for name in PAGES),
     *("examples/movielens/README.md", "examples/recommendation/README.md"),
 ]
