@@ -30,6 +30,7 @@ from tests.mutants.trial import (
     ask_dbt,
     ask_pytest,
     copy_project,
+    start_servers,
     try_mutant,
 )
 
@@ -143,6 +144,7 @@ def run(mutants: Sequence[Mutant], *, jobs: int, as_json: bool) -> int:
     results = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         base = copy_project(Path(folder).resolve() / "project")
+        start_servers()
         try:
             require_green(base, mutants, jobs)
         except NotGreen as error:

@@ -118,6 +118,12 @@ def pytest_address() -> str:
     return start_server("tests.mutants.pytest_server")
 
 
+def start_servers() -> None:
+    """Start the servers that every trial uses, before threads ask for them."""
+    server_address()
+    pytest_address()
+
+
 def ask_pytest(nodes: Sequence[str], folder: Path) -> Said:
     """Run tests of pytest in a copy, on the code in that copy."""
     place = Path(tempfile.mkdtemp(prefix="pytest-", dir=folder))

@@ -118,8 +118,10 @@ def serve(address: str, prepare: Callable[[Json], Callable[[], tuple[int, Json]]
             returns the exit code and the report.
     """
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(address)
+    listener.bind(f"{address}.new")
     listener.listen(64)
+    # Only now, so that whoever sees the address can connect to it.
+    Path(f"{address}.new").rename(address)
     # Nobody waits for the processes that wait for the commands.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
