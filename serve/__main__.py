@@ -130,15 +130,7 @@ def program(host: str, port: int, workers: int) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """
-    Run the server until it is stopped.
-
-    Args:
-        arguments: The command line without its first word; None takes that of the process.
-
-    Returns:
-        The exit code.
-    """
+    """Run the server until it is stopped, and return the exit code."""
     try:
         return int(program.main(arguments, prog_name=NAME, standalone_mode=False) or DONE)
     except click.UsageError as error:

@@ -45,21 +45,9 @@ class Operation:
     deprecated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    """
-    The description of one route.
-
-    Attributes:
-        codes: The codes of the errors that it answers, besides those of every route.
-        operations: Returns what it takes and answers, for each thing that it serves by the thing's
-            name; under the name '' for a route that serves nothing in particular.
-    """
-
-    codes: tuple[str, ...]
-    operations: Callable[[Stores], Mapping[str, Operation]]
-
-
+# The codes of the errors that a route answers, besides those of every route; and what returns its
+# operations, by the name of each thing that it serves, '' for a route that serves none.
+Description: TypeAlias = "tuple[tuple[str, ...], Callable[[Stores], Mapping[str, Operation]]]"
 _DESCRIPTIONS: dict[Callable[..., Any], Description] = {}
 
 
@@ -91,7 +79,7 @@ def described(
         return {name: operation(thing) for name, thing in for_each(stores).items()}
 
     def register(view: View) -> View:
-        _DESCRIPTIONS[view] = Description(codes, operations)
+        _DESCRIPTIONS[view] = (codes, operations)
         return view
 
     return register

@@ -97,12 +97,7 @@ def read_query(group: FeatureGroup, raw: bytes) -> LookupRequest:
 
 
 def check_features(group: FeatureGroup, names: Sequence[str]) -> tuple[str, ...]:
-    """
-    Return the names of requested features.
-
-    Raises:
-        ApiError: `bad_request`: one is unknown or named twice, or there is none.
-    """
+    """Return the names of requested features; `bad_request` if one is unknown or there is none."""
     known = f"features of {group.name}: {', '.join(group.features)}"
     for number, name in enumerate(names):
         if name not in group.features:

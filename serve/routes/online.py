@@ -88,12 +88,7 @@ def find_row(
 
 
 def require_online(group: FeatureGroup) -> None:
-    """
-    Check that a group is pushed at all.
-
-    Raises:
-        ApiError: `bad_request`.
-    """
+    """Raise `bad_request` for a group that is never pushed."""
     if not group.online:
         raise ApiError(
             "bad_request",

@@ -54,12 +54,12 @@ def document(app: Flask, stores: Stores) -> dict[str, Any]:
         components["securitySchemes"] = {_SCHEME: {"type": "http", "scheme": "bearer"}}
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        description = description_of(view)
+        codes, operations = description_of(view)
         guarded = has_token and rule.rule not in auth.OPEN
-        errors = _errors((*description.codes, ANYWHERE, *([auth.REFUSAL] if guarded else [])))
+        errors = _errors((*codes, ANYWHERE, *([auth.REFUSAL] if guarded else [])))
         components["responses"].update(errors)
         (method,) = (rule.methods or set()) - {"HEAD"}
-        for name, operation in description.operations(stores).items():
+        for name, operation in operations(stores).items():
             components["schemas"].update(operation.components)
             written = {
                 **_head(rule, view, name),

@@ -143,7 +143,7 @@ FIRST_VERSION = ViewVersion(
         *(Feature(name, _SENT_TYPES[name], None, None) for name in SENT if name != "amount"),
     ),
 )
-# What the parameters become when they are fitted anew.
+# What the parameters become when they are fitted again.
 SECOND_VERSION = replace(
     FIRST_VERSION,
     train_until="2024-01-05",

@@ -82,7 +82,7 @@ def row(user: str, day: date, **changed: object) -> dict[str, object]:
 
 
 def days_of(user: str, first: date = FIRST, last: date = LAST, **changed: object) -> Rows:
-    """One row a day, told apart by `event_count_30d`: ten more than the day of the month."""
+    """One row a day, each with its own `event_count_30d`: ten more than the day of the month."""
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return [row(user, day, **{"event_count_30d": 10 + day.day, **changed}) for day in days]
 
@@ -251,7 +251,7 @@ class FeatureServer(Http):
         return ask(self.port, target, method=method, body=body, headers=headers)
 
     def terminate(self) -> int:
-        """Stop it as an init system does, and tell its exit code."""
+        """Stop it as an init system does, and return its exit code."""
         self._process.send_signal(signal.SIGTERM)
         return self.join()
 

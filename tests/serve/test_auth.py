@@ -1,4 +1,4 @@
-"""The bearer token: asked of every request but one, needed beyond loopback, and never shown."""
+"""The bearer token: needed by every request but one and beyond loopback, and never shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKEN = "secret-Token.1~2+3/4=="
 
 @pytest.fixture(scope="module")
 def guarded(filled: Store) -> Iterator[FeatureServer]:
-    """Give a server that asks for the token, open to other machines."""
+    """Give a server that needs the token, open to other machines."""
     server = filled.server("--host", "0.0.0.0", FEATURE_SERVER_TOKEN=TOKEN)
     yield server
     server.close()

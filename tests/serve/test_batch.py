@@ -274,7 +274,7 @@ def test_an_unknown_group_and_other_methods(http: FeatureServer) -> None:
     assert put.message == "this route answers GET, HEAD and POST only"
 
 
-def test_nothing_pushed_is_told_and_not_marked_row_by_row(store: Store) -> None:
+def test_nothing_pushed_is_reported_and_not_marked_row_by_row(store: Store) -> None:
     store.publish([pair("a", 1, date(2024, 1, 7))], PAIRS)
     with store.application() as http:
         answer = http.post("/feature-groups/pairs/online", {"keys": [PAIR]})

@@ -36,8 +36,8 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     publish(home, [pair("user1", 1, date(2024, 1, 7))], stays)
     for group in (retired, stays):
         push_all(home, running.client(), group)
-    with Application(home, running.url) as asked:
-        yield asked
+    with Application(home, running.url) as made:
+        yield made
     running.close()
 
 
@@ -59,7 +59,7 @@ KINDS = ("online", "offline", "batch online", "batch offline")
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "short online", "short offline"])
-def test_an_answer_tells_the_date_of_a_group_that_has_one(http: Application, kind: str) -> None:
+def test_an_answer_reports_the_date_of_a_group_that_has_one(http: Application, kind: str) -> None:
     answer = ask(http, kind, GROUP.name)
 
     assert answer.status == 200
@@ -70,7 +70,7 @@ def test_an_answer_tells_the_date_of_a_group_that_has_one(http: Application, kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_answer_tells_nothing_of_a_group_without_a_date(http: Application, kind: str) -> None:
+def test_an_answer_reports_nothing_of_a_group_without_a_date(http: Application, kind: str) -> None:
     answer = ask(http, kind, PAIRS.name)
 
     assert answer.status == 200

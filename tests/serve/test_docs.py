@@ -23,11 +23,11 @@ EXAMPLES = re.findall(r"```sh\n(curl [^\n]+)\n```\n\n```json\n(.*?)```", PAGE, r
 
 
 def test_the_table_of_errors_is_that_of_the_code() -> None:
-    told = {
+    reported = {
         code: int(status) for status, code in re.findall(r"^\| (\d{3}) \| `(\w+)` \|", PAGE, re.M)
     }
 
-    assert told == {code: status for code, (status, _) in CODES.items()}
+    assert reported == {code: status for code, (status, _) in CODES.items()}
 
 
 def test_the_table_of_routes_is_that_of_the_application(tmp_path: Path) -> None:
@@ -38,9 +38,9 @@ def test_the_table_of_routes_is_that_of_the_application(tmp_path: Path) -> None:
         for method in (rule.methods or set()) - {"HEAD"}
     }
 
-    told = set(re.findall(r"^\| `(GET|POST) ([^`?]+)", PAGE, re.M))
+    reported = set(re.findall(r"^\| `(GET|POST) ([^`?]+)", PAGE, re.M))
 
-    assert told == routes
+    assert reported == routes
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(store: Store) 
     assert online == (200, "unknown_entity")
 
 
-def test_a_project_without_the_routes_group_is_told_so(store: Store) -> None:
+def test_a_project_without_the_routes_group_is_reported(store: Store) -> None:
     other = make_group(key_prefix="features:daily")
     store.publish(days_of("a"), other)
     with store.application() as http:
@@ -201,7 +201,7 @@ def test_a_value_that_is_not_ours_is_an_internal_error(store: Store) -> None:
     assert fine == 200
 
 
-def test_a_lost_contract_asks_for_a_push(store: Store) -> None:
+def test_a_lost_contract_needs_a_push(store: Store) -> None:
     store.publish(days_of("a"))
     store.push()
     store.redis.client().delete(f"features:_contract:{GROUP.contract.id}")

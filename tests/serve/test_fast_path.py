@@ -1,4 +1,4 @@
-"""The short way beside Flask's: to any request the same answer to the byte, and the same counts."""
+"""The fast path in front of Flask: to any request the same bytes, and the same counts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Answered(NamedTuple):
 
 
 class Ways:
-    """One application asked over the short way, and another of the same stores asked without."""
+    """One application sent over the short way, and another of the same stores sent without."""
 
     def __init__(self, home: Path, url: str, *, token: str | None = None, now: str = NOW) -> None:
         self.apps: list[Flask] = []
@@ -74,9 +74,9 @@ class Ways:
     ) -> tuple[Answered, Answered]:
         self.taken += 1
 
-        def left(asked: Any, start: Any) -> Any:
+        def left(sent: Any, start: Any) -> Any:
             self.taken -= 1
-            return self._left(asked, start)
+            return self._left(sent, start)
 
         self._short.flask = left
         return (
@@ -125,17 +125,17 @@ def request(target: str, method: str, headers: dict[str, str], body: bytes = b""
     return {name: value for name, value in made.items() if value is not None}
 
 
-def call(app: Any, asked: dict[str, Any]) -> Answered:
-    told: list[Any] = []
+def call(app: Any, sent: dict[str, Any]) -> Answered:
+    reported: list[Any] = []
 
     def start(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
-        told[:] = [status, headers]
+        reported[:] = [status, headers]
 
-    parts = app(asked, start)
+    parts = app(sent, start)
     body = b"".join(parts)
     if hasattr(parts, "close"):
         parts.close()
-    return Answered(told[0], told[1], body)
+    return Answered(reported[0], reported[1], body)
 
 
 def counts_of(app: Flask) -> dict[tuple[str, ...], float]:
@@ -373,7 +373,7 @@ def test_every_token_is_answered_the_same(filled: Store, header: str | None) -> 
 
 
 @pytest.mark.parametrize("now", ["2024-01-09T06:00:00Z", "2024-01-09T06:00:00.000001Z"])
-def test_a_row_that_grew_stale_is_told_the_same(filled: Store, now: str) -> None:
+def test_a_row_that_grew_stale_is_reported_the_same(filled: Store, now: str) -> None:
     ways = Ways(filled.home, filled.redis.url, now=now)
 
     answer = ways.same(f"{SHORT}user1")
@@ -401,7 +401,7 @@ def test_both_ways_count_the_same(filled: Store) -> None:
     ways.close()
 
 
-def test_a_store_that_is_away_is_told_the_same(tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_reported_the_same(tmp_path: Path) -> None:
     running = Server(SERVERS["valkey"], tmp_path / "server")
     publish(tmp_path / "home", days_of("user1"))
     push_all(tmp_path / "home", running.client())
@@ -420,7 +420,7 @@ def test_a_store_that_is_away_is_told_the_same(tmp_path: Path) -> None:
     assert short == long
 
 
-def test_what_is_not_ours_is_told_the_same(tmp_path: Path) -> None:
+def test_what_is_not_ours_is_reported_the_same(tmp_path: Path) -> None:
     running = Server(SERVERS["valkey"], tmp_path / "server")
     home, client = tmp_path / "home", running.client()
     stays = replace(PAIRS, ttl_days=None)

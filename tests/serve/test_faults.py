@@ -179,7 +179,7 @@ def test_online_answers_go_on_without_the_catalog(app: Application, store: Store
     assert app.get("/ready").status == 200
 
 
-def test_a_store_made_anew_under_the_server_is_found(app: Application, store: Store) -> None:
+def test_a_store_replaced_under_the_server_is_found(app: Application, store: Store) -> None:
     assert app.offline("user1").status == 200
     shutil.rmtree(store.home / "iceberg")
     store.publish(days_of("user2"))

@@ -16,7 +16,7 @@ from tests.serve.support import (
 from tests.support.group import GROUP, make_group
 
 
-def test_a_group_is_told_with_its_keys_columns_and_limits(http: FeatureServer) -> None:
+def test_a_group_is_reported_with_its_keys_columns_and_limits(http: FeatureServer) -> None:
     answer = http.get("/feature-groups/pairs")
     published = answer.body.pop("published")
 
@@ -41,8 +41,10 @@ def test_a_group_is_told_with_its_keys_columns_and_limits(http: FeatureServer) -
             "features": ["day", "clicks", "share"],
         }.items()
     )
-    told = [(column["name"], column["type"], column["online"]) for column in answer.body["columns"]]
-    assert told == [(column.name, column.type, column.online) for column in PAIRS.columns]
+    reported = [
+        (column["name"], column["type"], column["online"]) for column in answer.body["columns"]
+    ]
+    assert reported == [(column.name, column.type, column.online) for column in PAIRS.columns]
     assert published.pop("snapshot_id").isdigit()
     assert published == {"day": "2024-01-07", "available_at": "2024-01-08T06:00:00Z"}
 
@@ -53,7 +55,7 @@ def test_the_list_holds_every_group_by_name(http: FeatureServer) -> None:
     assert http.get("/feature-groups").body == {"feature_groups": each}
 
 
-def test_an_unknown_group_is_told_the_known_ones(http: FeatureServer) -> None:
+def test_an_unknown_group_is_reported_the_known_ones(http: FeatureServer) -> None:
     answer = http.get("/feature-groups/nope")
 
     assert (answer.status, answer.code) == (404, "unknown_group")
@@ -73,9 +75,9 @@ def test_nothing_is_listed_before_the_first_publish_and_a_new_group_is_found(sto
         until(lambda: owner() == "someone", seconds=5)
 
 
-def test_every_field_of_the_registry_is_told_but_names_of_the_warehouse() -> None:
-    told = describe(PAIRS)
+def test_every_field_of_the_registry_is_reported_but_names_of_the_warehouse() -> None:
+    reported = describe(PAIRS)
 
-    assert set(told) == {field.name for field in fields(FeatureGroup)} - PRIVATE | {"features"}
-    for column in told["columns"]:
+    assert set(reported) == {field.name for field in fields(FeatureGroup)} - PRIVATE | {"features"}
+    for column in reported["columns"]:
         assert set(column) == {field.name for field in fields(Column)}

@@ -74,7 +74,9 @@ def test_an_odd_id_is_found_in_both_stores(http: FeatureServer, number: int) -> 
 
 
 @pytest.mark.parametrize("target", ["online?", f"offline?{AS_OF}&"])
-def test_features_are_told_as_chosen_and_in_that_order(http: FeatureServer, target: str) -> None:
+def test_features_are_reported_as_chosen_and_in_that_order(
+    http: FeatureServer, target: str
+) -> None:
     answer = http.get(f"{DAILY}/{target}user_id=user1&features=event_count_30d,day")
 
     assert list(answer.body["features"].items()) == [("event_count_30d", 17), ("day", "2024-01-07")]
@@ -100,7 +102,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("query", REFUSED)
 @pytest.mark.parametrize("target", ["online?", f"offline?{AS_OF}&"])
-def test_a_wrong_query_is_told_what_to_send(http: FeatureServer, target: str, query: str) -> None:
+def test_a_wrong_query_is_answered_with_what_to_send(
+    http: FeatureServer, target: str, query: str
+) -> None:
     answer = http.get(f"/feature-groups/pairs/{target}{query}")
 
     assert (answer.status, answer.code) == (400, "bad_request")
@@ -132,7 +136,7 @@ def test_a_miss_and_a_wrong_time_have_the_codes_of_the_short_routes(
     assert http.get(f"/feature-groups/{target}").code == code
 
 
-def test_a_group_that_is_kept_offline_is_not_asked_for_online(store: Store) -> None:
+def test_a_group_that_is_kept_offline_is_not_looked_up_online(store: Store) -> None:
     offline_only = make_group(online=False)
     store.publish(days_of("a"), offline_only)
     with store.application() as http:

@@ -93,7 +93,7 @@ def test_a_day_is_visible_from_its_very_midnight(http: FeatureServer, as_of: str
 
 
 @pytest.mark.parametrize(
-    ("as_of", "told"),
+    ("as_of", "reported"),
     [
         ("2024-01-05T12:00:00+02:00", "2024-01-05T10:00:00Z"),
         ("2024-01-05T12:00:00.250000Z", "2024-01-05T12:00:00.250000Z"),
@@ -101,8 +101,8 @@ def test_a_day_is_visible_from_its_very_midnight(http: FeatureServer, as_of: str
         ("2024-01-05 12:00", "2024-01-05T12:00:00Z"),
     ],
 )
-def test_as_of_is_told_in_utc(http: FeatureServer, as_of: str, told: str) -> None:
-    assert http.offline("user1", as_of).body["as_of"] == told
+def test_as_of_is_reported_in_utc(http: FeatureServer, as_of: str, reported: str) -> None:
+    assert http.offline("user1", as_of).body["as_of"] == reported
 
 
 def test_now_is_not_the_future(http: FeatureServer) -> None:
@@ -126,14 +126,14 @@ def test_online_is_stale_when_the_newest_row_is_old(http: FeatureServer) -> None
 
 
 @pytest.mark.parametrize("source", ["online", "offline"])
-def test_integers_are_exact_and_nulls_are_told(http: FeatureServer, source: str) -> None:
+def test_integers_are_exact_and_nulls_are_reported(http: FeatureServer, source: str) -> None:
     ask = http.online if source == "online" else http.offline
 
     assert ask("big").body["features"]["event_count_30d"] == BIG
     assert ask("nulls").body["features"]["last_event_days_ago"] is None
 
 
-def test_columns_kept_offline_are_not_told(http: FeatureServer) -> None:
+def test_columns_kept_offline_are_not_reported(http: FeatureServer) -> None:
     assert "max_event_ts" not in str(http.offline("user1").body)
 
 

@@ -56,7 +56,7 @@ def sample(scraped: Scraped, name: str, **labels: str) -> float | None:
     return scraped.get((name, tuple(sorted(labels.items()))))
 
 
-def of(scraped: Scraped, name: str) -> dict[tuple[str, ...], float]:
+def samples_of(scraped: Scraped, name: str) -> dict[tuple[str, ...], float]:
     """The samples of a name, by the values of their labels in order of the labels' names."""
     return {
         tuple(value for _, value in labels): number
@@ -65,11 +65,13 @@ def of(scraped: Scraped, name: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_the_page_tells_every_metric_with_its_labels(counted: Application, payments: Store) -> None:
+def test_the_page_reports_every_metric_with_its_labels(
+    counted: Application, payments: Store
+) -> None:
     counted.online("nobody")
     counted.online("user1")
     page = (ROOT / "docs" / "reference" / "http.md").read_text()
-    told = {
+    reported = {
         name: set(re.findall(r"`(\w+)`", labels))
         for name, labels in re.findall(r"^\| `(feature_\w+)` \| ([^|]*) \|", page, re.M)
     }
@@ -83,7 +85,7 @@ def test_the_page_tells_every_metric_with_its_labels(counted: Application, payme
             known = found.setdefault(SUFFIXES.sub("", name), set())
             known.update({label for label, _ in labels} - {"le"})
 
-    assert {SUFFIXES.sub("", name): labels for name, labels in told.items()} == found
+    assert {SUFFIXES.sub("", name): labels for name, labels in reported.items()} == found
 
 
 def test_answers_are_counted_by_route_method_and_status(counted: Application) -> None:
@@ -99,7 +101,7 @@ def test_answers_are_counted_by_route_method_and_status(counted: Application) ->
     scraped = scrape(counted)
 
     short = "/features/online/<id>"
-    assert of(scraped, "feature_server_requests_total") == {
+    assert samples_of(scraped, "feature_server_requests_total") == {
         # In order of the labels' names: method, route, status.
         ("GET", short, "200"): 3,
         ("GET", short, "404"): 1,
@@ -108,10 +110,10 @@ def test_answers_are_counted_by_route_method_and_status(counted: Application) ->
         ("other", "unmatched", "405"): 1,
         ("POST", "/feature-groups/<group>/online", "400"): 1,
     }
-    assert of(scraped, "feature_server_request_seconds_count")["GET", short] == 4
-    total = of(scraped, "feature_server_request_seconds_sum")["GET", short]
+    assert samples_of(scraped, "feature_server_request_seconds_count")["GET", short] == 4
+    total = samples_of(scraped, "feature_server_request_seconds_sum")["GET", short]
     assert 0 < total < 20
-    buckets = of(scraped, "feature_server_request_seconds_bucket")
+    buckets = samples_of(scraped, "feature_server_request_seconds_bucket")
     assert buckets["+Inf", "GET", short] == 4
 
 
@@ -139,7 +141,7 @@ def test_misses_are_counted_by_reason_in_single_lookups_and_batches(
     )
 
     # In order of the labels' names: group, reason, source.
-    assert of(scrape(counted), "feature_server_misses_total") == {
+    assert samples_of(scrape(counted), "feature_server_misses_total") == {
         ("features_daily", "unknown_entity", "online"): 3,
         ("features_daily", "not_yet_available", "offline"): 2,
         ("pairs", "expired", "offline"): 1,
@@ -150,45 +152,45 @@ def test_ages_are_those_of_the_newest_row_at_the_time_of_asking(counted: Applica
     scraped = scrape(counted)
 
     # The newest day ends twelve hours before the clock of the tests; pairs wait six hours more.
-    assert of(scraped, "feature_store_published_age_seconds") == {
+    assert samples_of(scraped, "feature_store_published_age_seconds") == {
         ("features_daily",): 12 * HOUR,
         ("pairs",): 6 * HOUR,
     }
-    assert of(scraped, "feature_store_pushed_age_seconds") == {
+    assert samples_of(scraped, "feature_store_pushed_age_seconds") == {
         ("features_daily",): 12 * HOUR,
         ("pairs",): 6 * HOUR,
     }
-    assert of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 1}
+    assert samples_of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 1}
 
 
-def test_a_store_that_is_away_is_told_and_its_ages_are_not(filled: Store, store: Store) -> None:
+def test_a_store_that_is_away_is_reported_and_its_ages_are_not(filled: Store, store: Store) -> None:
     with store.application() as http:
         empty = scrape(http)
     store.redis.kill()
     with Application(filled.home, store.redis.url) as http:
         scraped = scrape(http)
 
-    assert of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 0}
-    assert sorted(of(scraped, "feature_store_published_age_seconds")) == [
+    assert samples_of(scraped, "feature_store_up") == {("offline",): 1, ("online",): 0}
+    assert sorted(samples_of(scraped, "feature_store_published_age_seconds")) == [
         ("features_daily",),
         ("pairs",),
     ]
-    assert of(scraped, "feature_store_pushed_age_seconds") == {}
-    assert of(empty, "feature_store_published_age_seconds") == {}
+    assert samples_of(scraped, "feature_store_pushed_age_seconds") == {}
+    assert samples_of(empty, "feature_store_published_age_seconds") == {}
 
 
 def test_several_workers_answer_and_any_reports_the_sum_of_all(filled: Store) -> None:
     with filled.server("--workers", "2") as server:
         workers = children(server.pid)
-        asked, statuses = 0, set()
+        sent, statuses = 0, set()
         # The kernel gives a connection to either worker, on a busy machine to one for long.
         latest = time.monotonic() + 30
-        while asked < 60 or (
+        while sent < 60 or (
             not all(counting(worker) for worker in workers) and time.monotonic() < latest
         ):
             statuses.add(server.online("user1").status)
-            asked += 1
-        told = [
+            sent += 1
+        reported = [
             sample(
                 scrape(server),
                 "feature_server_requests_total",
@@ -202,7 +204,7 @@ def test_several_workers_answer_and_any_reports_the_sum_of_all(filled: Store) ->
 
     lines = [line for line in server.output if "listening on" in line]
     assert (statuses, len(lines)) == ({200}, 1)
-    assert told == [asked] * 10
+    assert reported == [sent] * 10
     # Both counted, each into files of its own.
     assert len(workers) == 2
     assert {int(re.findall(r"_(\d+)\.db$", path)[0]) for path in folders} == set(workers)
@@ -225,7 +227,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_are_kept_until_the_server_en
         folder = Path(next(iter(counting(worker)))).parent
         kill_worker(server)
         server.online("user1")
-        counts = of(scrape(server), "feature_server_requests_total")
+        counts = samples_of(scrape(server), "feature_server_requests_total")
         assert folder.is_dir()
 
     assert counts["GET", "/features/online/<id>", "200"] >= 2
@@ -264,10 +266,10 @@ def test_the_token_guards_them_and_what_it_refuses_is_counted(filled: Store) -> 
         scraped = scrape(http, Authorization=f"Bearer {TOKEN}")
 
     assert refused.status == 401
-    assert of(scraped, "feature_server_requests_total") == {("GET", "/metrics", "401"): 1}
+    assert samples_of(scraped, "feature_server_requests_total") == {("GET", "/metrics", "401"): 1}
 
 
-def test_openmetrics_is_given_to_those_who_ask_for_it(counted: Application) -> None:
+def test_openmetrics_is_given_to_those_who_accept_it(counted: Application) -> None:
     answer = counted.get("/metrics", Accept="application/openmetrics-text")
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
@@ -283,6 +285,6 @@ def test_the_environment_of_the_caller_is_not_counted_into(filled: Store, tmp_pa
         scraped = scrape(server)
 
     assert list(old.iterdir()) == []
-    assert of(scraped, "feature_server_requests_total") == {
+    assert samples_of(scraped, "feature_server_requests_total") == {
         ("GET", "/features/online/<id>", "200"): 1
     }

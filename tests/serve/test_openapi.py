@@ -1,4 +1,4 @@
-"""`/openapi.json` is true: every route, its types and its errors; and it is made when asked for."""
+"""`/openapi.json` is true: every route, its types and its errors; and it is made on request."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_group_has_paths_of_its_own_while_it_is_published(store: Store) -> Non
 # Types
 
 
-def test_a_lookup_tells_keys_time_and_features_with_their_types(document: Document) -> None:
+def test_a_lookup_reports_keys_time_and_features_with_their_types(document: Document) -> None:
     found = operation(document, "/feature-groups/pairs/offline")
 
     assert [(one["name"], one["required"]) for one in found["parameters"][:2]] == [
@@ -248,7 +248,7 @@ def test_a_body_is_taken_by_the_server_as_by_its_schema(
         ("/openapi.json", "/openapi.json"),
     ],
 )
-def test_an_answer_has_the_fields_that_are_told(
+def test_an_answer_has_the_fields_that_are_reported(
     http: FeatureServer, document: Document, path: str, target: str
 ) -> None:
     answer = http.get(target)
@@ -267,7 +267,7 @@ def _properties(schema: Document) -> Document:
 
 
 @pytest.mark.parametrize("name", [GROUP.name, "pairs"])
-def test_the_features_told_are_those_answered_in_their_order(
+def test_the_features_reported_are_those_answered_in_their_order(
     http: FeatureServer, document: Document, name: str
 ) -> None:
     key = "user_id=user1" if name == GROUP.name else "user_id=user1&item_id=1"
@@ -291,43 +291,45 @@ def test_the_features_told_are_those_answered_in_their_order(
         if target.startswith(path.removesuffix("{id}"))
     ],
 )
-def test_an_error_is_one_that_is_told_of_its_route(
+def test_an_error_is_one_that_is_reported_of_its_route(
     http: FeatureServer, document: Document, path: str, target: str
 ) -> None:
     assert conforms(document, path, http.get(target)) == []
 
 
-def test_every_code_is_told_of_some_route_but_those_of_no_route(document: Document) -> None:
-    told = str(document["components"]["responses"])
+def test_every_code_is_reported_of_some_route_but_those_of_no_route(document: Document) -> None:
+    reported = str(document["components"]["responses"])
 
-    assert {code for code in CODES if f"'{code}'" not in told} == {
+    assert {code for code in CODES if f"'{code}'" not in reported} == {
         "unknown_route",
         "method_not_allowed",
         "unauthorized",
     }
 
 
-def test_a_code_is_told_with_its_meaning_under_its_status(document: Document) -> None:
+def test_a_code_is_reported_with_its_meaning_under_its_status(document: Document) -> None:
     for name, response in document["components"]["responses"].items():
         status, *codes = name.split(".")
         assert {str(CODES[code][0]) for code in codes} == {status}
         assert response["description"] == "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
 
 
-def test_the_token_is_told_of_every_route_but_health_where_it_is_asked(
+def test_the_token_is_reported_of_every_route_but_health_where_it_is_needed(
     filled: Store, document: Document
 ) -> None:
     with filled.application(token=TOKEN) as server:
         refused = server.get("/openapi.json")
-        asks = server.get("/openapi.json", Authorization=f"Bearer {TOKEN}").body
+        guarded_document = server.get("/openapi.json", Authorization=f"Bearer {TOKEN}").body
 
     guarded = {
         path
-        for path, methods in asks["paths"].items()
+        for path, methods in guarded_document["paths"].items()
         for one in methods.values()
         if one.get("security") == [{"token": []}] and "401" in one["responses"]
     }
     assert guarded == set(document["paths"]) - {"/health"}
-    assert asks["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
-    assert conforms(asks, "/openapi.json", refused) == []
+    assert guarded_document["components"]["securitySchemes"] == {
+        "token": {"type": "http", "scheme": "bearer"}
+    }
+    assert conforms(guarded_document, "/openapi.json", refused) == []
     assert "security" not in str(document)

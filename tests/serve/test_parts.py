@@ -117,7 +117,7 @@ def test_the_default_group_is_the_single_key_one_with_the_short_prefix() -> None
     assert "other, pair" in str(caught.value)
 
 
-def test_the_directory_answers_from_memory_and_reads_again_beside_it() -> None:
+def test_the_directory_answers_from_memory_and_reads_again_meanwhile() -> None:
     known = {GROUP.name: GROUP}
     newer = {GROUP.name: replace(GROUP, owner="someone")}
     answers = [known, newer]
@@ -129,7 +129,7 @@ def test_the_directory_answers_from_memory_and_reads_again_beside_it() -> None:
     until(lambda: directory.default().owner == "someone", seconds=5)
 
 
-def test_a_directory_nobody_asked_for_long_is_read_first() -> None:
+def test_a_directory_without_requests_for_long_is_read_first() -> None:
     answers = [{GROUP.name: GROUP}, {GROUP.name: replace(GROUP, owner="someone")}]
     directory = Directory(lambda: answers.pop(0), fresh_for=0.01, old_after=0.05)
     directory.default()
@@ -157,20 +157,20 @@ def test_a_directory_keeps_what_it_knows_when_it_cannot_read() -> None:
 
 
 class Store:
-    """A store that can be told to fail, and counts what it was asked."""
+    """A store that fails on demand, and counts its calls."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
         self.failure: Exception | None = None
 
     def answer(self) -> str:
-        self.asked += 1
+        self.calls += 1
         if self.failure is not None:
             raise self.failure
         return "answer"
 
 
-def test_after_a_failure_nobody_asks_for_a_while_and_then_one_does() -> None:
+def test_after_a_failure_no_call_is_made_for_a_while_and_then_one_does() -> None:
     store, breaker = Store(), Breaker(pause=0.1)
     store.failure = DOWN
     with pytest.raises(OnlineStoreUnavailable):
@@ -179,7 +179,7 @@ def test_after_a_failure_nobody_asks_for_a_while_and_then_one_does() -> None:
     with pytest.raises(ApiError) as caught:
         breaker.call(store.answer)
     assert (caught.value.code, str(caught.value)) == ("store_unavailable", str(DOWN))
-    assert store.asked == 1
+    assert store.calls == 1
 
     time.sleep(0.15)
     store.failure = None
@@ -187,7 +187,7 @@ def test_after_a_failure_nobody_asks_for_a_while_and_then_one_does() -> None:
     assert breaker.call(store.answer) == "answer"
 
 
-def test_only_one_request_asks_a_store_that_hangs() -> None:
+def test_only_one_request_tries_a_store_that_hangs() -> None:
     breaker, release = Breaker(pause=0.01), threading.Event()
     with pytest.raises(OnlineStoreUnavailable):
         breaker.call(lambda: _raise(DOWN))
@@ -215,7 +215,7 @@ def test_a_store_that_answers_no_is_there(miss: Exception) -> None:
         with pytest.raises(type(miss)):
             breaker.call(store.answer)
 
-    assert store.asked == 2
+    assert store.calls == 2
 
 
 def test_a_call_that_overruns_is_left_and_its_place_comes_back() -> None:

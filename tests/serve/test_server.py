@@ -108,7 +108,7 @@ def test_a_wrong_setting_is_a_usage_error(refuse: Refuse, name: str, value: str)
     assert "Traceback" not in message
 
 
-def test_a_taken_port_is_told_in_one_line(http: FeatureServer, tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_in_one_line(http: FeatureServer, tmp_path: Path) -> None:
     done = run(tmp_path, "--port", str(http.port))
 
     assert done.returncode == 1
@@ -125,7 +125,7 @@ def test_it_says_where_it_listens_and_what_to_try(http: FeatureServer) -> None:
     assert lines == [f"feature-server: listening on {url}; try: curl {url}/features/online/user1\n"]
 
 
-def test_an_empty_home_is_served_and_told(store: Store) -> None:
+def test_an_empty_home_is_served_and_reported(store: Store) -> None:
     with store.server() as http:
         output = "".join(http.output)
         answers = [http.get("/health").status, http.get("/ready").status]

@@ -30,7 +30,7 @@ from tests.serve.payments import (
     put,
 )
 from tests.serve.support import NOW, Answer, Application, Http, Store, until
-from tests.serve.test_metrics import of, scrape
+from tests.serve.test_metrics import samples_of, scrape
 from tests.support.server import SERVERS, Server
 
 FIRST, SECOND = FIRST_VERSION.id, SECOND_VERSION.id
@@ -207,7 +207,7 @@ def test_now_is_the_same_from_both_stores(http: Application) -> None:
         (5, "bad_as_of"),
     ],
 )
-def test_a_time_that_cannot_be_is_told(http: Application, as_of: object, code: str) -> None:
+def test_a_time_that_cannot_be_is_reported(http: Application, as_of: object, code: str) -> None:
     answer = http.post(ROUTE, {"keys": KEY, "values": SENT, "as_of": as_of})
 
     assert (answer.status, answer.code) == (400, code)
@@ -279,7 +279,7 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
 
 @pytest.mark.parametrize(
-    ("name", "sent", "told"),
+    ("name", "sent", "reported"),
     [
         ("sender_balance", 17, 2.0),
         ("sender_balance", 2**62, (2.0**62 - 13) / 2),
@@ -307,11 +307,11 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
     ],
 )
 def test_a_value_of_a_request_counts_in_its_published_form(
-    http: Application, name: str, sent: Any, told: object
+    http: Application, name: str, sent: Any, reported: object
 ) -> None:
     value = part(ask(http, **{name: sent}), name)
 
-    assert (value, type(value)) == (told, type(told))
+    assert (value, type(value)) == (reported, type(reported))
 
 
 def test_a_category_of_a_request_counts(http: Application) -> None:
@@ -472,7 +472,7 @@ def test_a_number_beyond_64_bits_is_no_key_of_any_row(http: Application) -> None
 @pytest.mark.parametrize(
     "name", ["nothing", f"{VIEW}:{FIRST}", "_meta", "a%20b", "%00", "%F0%9F%98%80", "payments%0A"]
 )
-def test_a_view_that_is_not_there_is_told(http: Application, name: str) -> None:
+def test_a_view_that_is_not_there_is_reported(http: Application, name: str) -> None:
     answer = http.post(f"/feature-views/{name}/vector", ONE)
 
     assert (answer.status, answer.code) == (404, "unknown_view")
@@ -577,7 +577,7 @@ def _with_step(
 # Stores that are away, empty or odd
 
 
-def test_a_server_that_is_away_is_told_and_is_found_again(own: Own, spare: Server) -> None:
+def test_a_server_that_is_away_is_reported_and_is_found_again(own: Own, spare: Server) -> None:
     _, http = own
     warm = ask(http)
     spare.kill()
@@ -617,7 +617,7 @@ def test_a_group_whose_first_push_did_not_end_is_never_null(own: Own, keys: obje
     assert ask(http).body["vector"] == VECTOR
 
 
-def test_a_group_that_was_never_published_is_told(own: Own) -> None:
+def test_a_group_that_was_never_published_is_reported(own: Own) -> None:
     client, http = own
     other = Join("ghosts", "ghosts", {"device": "device"}, "null")
     put(client, replace(FIRST_VERSION, joins=(*JOINS, other)))
@@ -630,7 +630,7 @@ def test_a_group_that_was_never_published_is_told(own: Own) -> None:
     )
 
 
-def test_a_lost_contract_is_told(own: Own) -> None:
+def test_a_lost_contract_is_reported(own: Own) -> None:
     client, http = own
     client.delete(codec.contract_key(DEVICES.contract.id))
 
@@ -640,7 +640,7 @@ def test_a_lost_contract_is_told(own: Own) -> None:
     assert answer.message.startswith("the online store lost contract")
 
 
-def test_a_lost_version_is_told(own: Own) -> None:
+def test_a_lost_version_is_reported(own: Own) -> None:
     client, http = own
     client.delete(codec.version_key(VIEW, FIRST))
 
@@ -680,7 +680,7 @@ ODD_TEXTS = [
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
-def test_what_is_no_version_is_told_and_a_push_writes_it_again(own: Own, text: str) -> None:
+def test_what_is_no_version_is_reported_and_a_push_writes_it_again(own: Own, text: str) -> None:
     client, http = own
     client.set(codec.version_key(VIEW, FIRST), text)
 
@@ -693,7 +693,7 @@ def test_what_is_no_version_is_told_and_a_push_writes_it_again(own: Own, text: s
 
 
 @pytest.mark.parametrize("text", [*ODD_TEXTS[:-4], FIRST_VERSION.text])
-def test_what_is_no_state_of_a_view_is_told(own: Own, text: str) -> None:
+def test_what_is_no_state_of_a_view_is_reported(own: Own, text: str) -> None:
     client, http = own
     client.set(codec.view_key(VIEW), text)
 
@@ -707,7 +707,9 @@ def test_what_is_no_state_of_a_view_is_told(own: Own, text: str) -> None:
     ("place", "value"),
     [(2, "much"), (2, [1]), (2, {}), (4, "1,5"), (8, "noon"), (8, None), (8, [])],
 )
-def test_a_value_that_its_column_cannot_have_is_told(own: Own, place: int, value: object) -> None:
+def test_a_value_that_its_column_cannot_have_is_reported(
+    own: Own, place: int, value: object
+) -> None:
     client, http = own
     row = [ACCOUNTS.contract.id, "2024-01-07", 17.0, "gold", "1.50", "2023-05-06", True, [], AT]
     row[place] = value
@@ -744,18 +746,18 @@ def test_requests_are_counted_by_route_and_missing_rows_by_group(
 
     # In order of the labels' names.
     route = "/feature-views/<view>/vector"
-    assert of(scraped, "feature_server_requests_total") == {
+    assert samples_of(scraped, "feature_server_requests_total") == {
         ("POST", route, "200"): 3,
         ("POST", route, "404"): 2,
         ("POST", route, "409"): 1,
         ("GET", "/feature-views/<view>", "200"): 1,
     }
-    assert of(scraped, "feature_server_misses_total") == {
+    assert samples_of(scraped, "feature_server_misses_total") == {
         ("devices", "unknown_entity", "online"): 2,
         ("accounts", "unknown_entity", "online"): 1,
         ("devices", "expired", "offline"): 1,
     }
-    assert of(scraped, "feature_server_vectors_total") == {
+    assert samples_of(scraped, "feature_server_vectors_total") == {
         ("online", FIRST, VIEW): 2,
         ("offline", FIRST, VIEW): 1,
     }
