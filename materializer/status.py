@@ -88,13 +88,7 @@ def status(
     tables: list[TrainingSet | FeatureView] = []
     if training_sets:
         tables = [*registry.training_sets.values(), *registry.views.values()]
-    try:
-        with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
-            builds = [read_builds(group, registry, warehouse) for group in groups]
-            table_builds = [_read_table_build(table, registry, warehouse) for table in tables]
-    except FeatureStoreError as error:
-        builds = [Builds(problem=str(error))] * len(groups)
-        table_builds = [TableBuild(problem=str(error))] * len(tables)
+    builds, table_builds = _read_builds(settings, registry, groups, tables, console, wait)
     catalog = read_or_explain(settings, open_catalog)
     online = read_or_explain(settings, connect) if any(group.online for group in groups) else ""
     now = settings.now()
@@ -116,6 +110,29 @@ def status(
         {"now": format_time(now), "groups": group_documents, "training_sets": table_documents}
     )
     return FAILED if any(document["too_old"] for document in group_documents) else DONE
+
+
+def _read_builds(
+    settings: Settings,
+    registry: Registry,
+    groups: Sequence[FeatureGroup],
+    tables: Sequence[TrainingSet | FeatureView],
+    console: Console,
+    wait: float,
+) -> tuple[list[Builds], list[TableBuild]]:
+    """Return what the warehouse has of each, or why it cannot be read."""
+    try:
+        with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
+            return (
+                [read_builds(group, registry, warehouse) for group in groups],
+                [_read_table_build(table, registry, warehouse) for table in tables],
+            )
+    except FeatureStoreError as error:
+        problem = str(error)
+        return (
+            [Builds(problem=problem)] * len(groups),
+            [TableBuild(problem=problem)] * len(tables),
+        )
 
 
 def _print(console: Console, name: str, lines: Iterator[Line]) -> None:

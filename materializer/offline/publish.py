@@ -161,28 +161,21 @@ def publish_days(
     progress: Progress = lambda done, total: None,
 ) -> PublishReport:
     """
-    Replace days of a group, each whole, in one atomic commit; then make it visible.
-
-    Memory is one day's sort, within the sorter's limit; the rest is on disk. Call it also without
-    days: it finishes what a killed publish left, and publishes a changed registry.
+    Replace days of a group in one commit. Without days, finish what a killed publish left.
 
     Args:
         catalog: Where the group's table is, or will be.
         group: Its registry entry; published with the data.
-        days: Days to replace; a day without rows is removed. Days that another warehouse published
-            are removed too, if they are not among these.
+        days: Days to replace; a day without rows is removed.
         rows: Called once for each day, in order.
-        warehouse_id: Kept with the snapshot, see `last_published`.
-        ledger_sequence: Likewise.
-        built_days: Every built day of the group in order, empty ones too. Kept with the snapshot
-            where a closing row rests on them.
-        allow_removals: Remove days and entities without a check.
+        warehouse_id: Kept with the snapshot. The other days of another warehouse are removed.
+        ledger_sequence: Kept with the snapshot, see `last_published`.
+        built_days: Every built day in order, empty ones too; kept for the group's closing rows.
+        allow_removals: Remove days and entities unchecked.
         progress: Called after each day.
 
     Raises:
-        ContractMismatch: The rows, or the group, do not fit the published table.
-        BadValue: A row holds NaN or infinity, alone or in an array. Nothing changed.
-        RemovalsRefused: A day, or more than 5 % of a day's entities, would go. Nothing changed.
+        ContractMismatch, BadValue, RemovalsRefused: The rows may not go out; nothing changed.
         OfflineStoreUnavailable: The store cannot be read or written.
     """
     days = sorted(set(days))
@@ -190,12 +183,7 @@ def publish_days(
     table = _open_group_table(catalog, group, rows, days)
     if table is None:
         return PublishReport(snapshot_id=None)
-    last = _last_summary(table)
-    with translate_errors(full_name(table)):
-        published = files_by_day(table)
-    replaced: dict[date, Sequence[DataFile]] = {}
-    if last.get(WAREHOUSE_ID) != warehouse_id:
-        replaced = {day: () for day in published if day not in days}
+    published, replaced = _days_before(table, warehouse_id, days)
     with delete_on_error(table.io) as paths, open_engine(SORTER_MEMORY) as (connection, _):
         for number, day in enumerate(days, start=1):
             replaced[day] = _write_day(connection, group, table, day, rows(day))
@@ -203,11 +191,7 @@ def publish_days(
             progress(number, len(days))
         if not allow_removals:
             check_removals(connection, group, table, published, replaced)
-    properties = {
-        WAREHOUSE_ID: warehouse_id,
-        LEDGER_SEQUENCE: str(ledger_sequence),
-        NEWEST_DAY: _newest_day({**published, **replaced}),
-    }
+    properties = {WAREHOUSE_ID: warehouse_id, LEDGER_SEQUENCE: str(ledger_sequence)}
     if group.closing_row:
         properties[BUILT_DAYS] = ", ".join(map(str, day_ranges(built_days)))
     _commit_days(group, table, published, replaced, properties)
@@ -313,6 +297,17 @@ def _write_day(
         )
 
 
+def _days_before(
+    table: Table, warehouse_id: str, days: Sequence[date]
+) -> tuple[DayFiles, dict[date, Sequence[DataFile]]]:
+    """Return the files of each published day, and the days that a new warehouse removes."""
+    with translate_errors(full_name(table)):
+        published = files_by_day(table)
+    if _last_summary(table).get(WAREHOUSE_ID) == warehouse_id:
+        return published, {}
+    return published, {day: () for day in published if day not in days}
+
+
 def _newest_day(files: DayFiles) -> str:
     return max((str(day) for day in files if files[day]), default="")
 
@@ -325,6 +320,7 @@ def _commit_days(
     properties: Mapping[str, str],
 ) -> None:
     """Commit the replaced days, and properties that changed; without either, nothing."""
+    properties = {**properties, NEWEST_DAY: _newest_day({**published, **replaced})}
     registry = {REGISTRY: group.to_json()}
     known = properties.items() <= _last_summary(table).items()
     if known and not replaced and registry.items() <= table.properties.items():
