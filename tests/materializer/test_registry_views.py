@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -294,27 +293,52 @@ def test_a_view_is_trained_until_a_date_or_a_time(cases: ViewCases, view: str, u
     assert cases.definition(view)["train_until"] == until
 
 
-def test_a_version_is_what_was_declared_and_what_was_fitted(cases: ViewCases) -> None:
-    view = cases.view("whole")
-    version = built_version(view, cases.parameters("whole"))
+def _view(declared: dict[str, Any]) -> FeatureView:
+    return FeatureView(
+        name=VIEW,
+        unique_id=NODE,
+        relation_name=VIEW,
+        description="What is transferred.",
+        owner="risk",
+        training_set="training",
+        label="label",
+        time="asked_at",
+        train_until="2024-02-01",
+        declared=declared,
+        parameters=f"{VIEW}_parameters",
+        parameters_id=PARAMETERS,
+        parameters_relation=f"{VIEW}_parameters",
+    )
 
-    assert (version.view, version.fitted_on_rows) == ("whole", 44)
+
+def test_a_version_is_what_was_declared_and_what_was_fitted(cases: ViewCases) -> None:
+    version = built_version(_view(cases.declared("whole")), cases.parameters_in("whole"))
+
+    assert (version.view, version.owner, version.fitted_on_rows) == (VIEW, "risk", 44)
     assert version.joins[0] == Join("sender_facts", "facts", {"id": "sender"}, "null")
     assert version.features[0] == Feature(
         "amount", "double", None, None, (FittedStep("log1p", {}),)
     )
 
 
-def test_a_view_that_was_declared_otherwise_when_it_was_built_has_no_version(
-    cases: ViewCases,
+@pytest.mark.parametrize(
+    ("change", "is_another"),
+    [
+        ({"owner": "me", "keep_versions": 3}, False),
+        ({"missing": {"sender_facts": "error"}}, True),
+        ({"train_until": "2024-02-02"}, True),
+    ],
+)
+def test_a_view_that_is_declared_otherwise_since_it_was_built_has_no_version(
+    cases: ViewCases, change: dict[str, Any], is_another: bool
 ) -> None:
-    view = cases.view("whole")
-    about = {**view.declared, "owner": "me", "keep_versions": 3}
-    other = {**view.declared, "missing": {"sender_facts": "error"}}
+    view = _view({**cases.declared("whole"), **change})
 
-    assert built_version(replace(view, declared=about), cases.parameters("whole"))
+    if not is_another:
+        assert built_version(view, cases.parameters_in("whole"))
+        return
     with pytest.raises(ValueError, match="its meta was changed since it was built"):
-        built_version(replace(view, declared=other), cases.parameters("whole"))
+        built_version(view, cases.parameters_in("whole"))
 
 
 WORDS = {

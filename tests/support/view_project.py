@@ -133,12 +133,15 @@ class ViewProject(Project):
         """Read the view as the materializer does."""
         return read_manifest(self.target / "manifest.json").views[VIEW]
 
-    def parameters(self, view: str = VIEW) -> list[dict[str, Any]]:
-        """Read what a view was fitted to, its definition first."""
+    def parameters(self) -> list[dict[str, Any]]:
+        """Read what the view was fitted to, its definition first."""
+        return self.parameters_in(f"{VIEW}_parameters")
+
+    def parameters_in(self, model: str) -> list[dict[str, Any]]:
+        """Read the parameters that a model holds."""
         names = ("feature", "transform", "parameters", "fitted_on_rows", "train_until")
         found = self.query(
-            f"select {', '.join(names)} from feature_store.{view}_parameters "
-            "order by position, step"
+            f"select {', '.join(names)} from feature_store.{model} order by position, step"
         )
         rows = [dict(zip(names, row, strict=True)) for row in found]
         return [{**row, "parameters": json.loads(str(row["parameters"]))} for row in rows]
