@@ -159,10 +159,10 @@ def views(call: Call, name: str | None) -> int:
     """List the feature views, or describe one."""
     from materializer.describe import describe_views
     from materializer.offline.catalog import open_catalog
-    from materializer.views.versions import versions
+    from materializer.views.versions import read_versions
 
     registry = call.registry()
-    return describe_views(registry, name, versions(open_catalog(call.settings)), call.console)
+    return describe_views(registry, name, read_versions(open_catalog(call.settings)), call.console)
 
 
 @program.command()

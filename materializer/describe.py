@@ -19,10 +19,9 @@ from materializer.config import format_time, parse_time
 from materializer.console import Console, table
 from materializer.errors import DONE, UnknownGroup, UnknownView
 from materializer.registry import Column, FeatureGroup, FeatureView, Registry
-from materializer.views.definition import Feature, ViewVersion
-from materializer.views.vector import outputs, outputs_of
 
 if TYPE_CHECKING:
+    from materializer.views.definition import Feature, ViewVersion
     from materializer.views.versions import PublishedVersion
 
     Versions: TypeAlias = Sequence[PublishedVersion]
@@ -226,7 +225,7 @@ def _view_list(views: Sequence[FeatureView], versions: Mapping[str, Versions]) -
                 view.label,
                 _columns(newest.keys) if newest else _NONE,
                 str(len(newest.features)) if newest else _NONE,
-                str(len(outputs(newest))) if newest else _NONE,
+                str(len(newest.columns)) if newest else _NONE,
                 newest.id if newest else _NONE,
                 str(len(versions[view.name])),
                 view.train_until,
@@ -250,8 +249,8 @@ def _view_page(view: FeatureView, versions: Versions, registry: Registry) -> lis
         ("gate", _gate(registry, view.unique_id, view.parameters_id)),
     ]
     if newest is None:
-        told = "none is published; keys, groups and features are known once one is"
-        return _page(view.name, view.description, [*facts, ("version", told)])
+        unknown = "none is published; keys, groups and features are known once one is"
+        return _page(view.name, view.description, [*facts, ("version", unknown)])
     last, *earlier = reversed(versions)
     fitted_on = f"{newest.fitted_on_rows:,} rows of {last.training_tag}"
     facts += [
@@ -272,7 +271,7 @@ def _view_page(view: FeatureView, versions: Versions, registry: Registry) -> lis
 def _feature_rows(feature: Feature, declared: Sequence[Step]) -> list[Row]:
     """Return a line for each declared step, with what it was fitted to."""
     source = f"{feature.join}.{feature.column}" if feature.join else "the request"
-    names = ", ".join(_printable(column.name) for column in outputs_of(feature))
+    names = ", ".join(_printable(column.name) for column in feature.columns)
     rows: list[Row] = []
     for number, step in enumerate(declared or [{}]):
         first = (feature.name, feature.type, source) if number == 0 else ("", "", "")
@@ -323,13 +322,13 @@ def _view_document(view: FeatureView, versions: Versions, registry: Registry) ->
         "published": published or None,
         "columns": [
             {"name": column.name, "type": column.type}
-            for column in (outputs(newest) if newest else ())
+            for column in (newest.columns if newest else ())
         ],
     }
 
 
 def _newest(versions: Versions) -> ViewVersion | None:
-    return ViewVersion.from_text(versions[-1].document) if versions else None
+    return versions[-1].to_version() if versions else None
 
 
 def _label_type(view: FeatureView, registry: Registry) -> str | None:

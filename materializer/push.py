@@ -38,8 +38,7 @@ from materializer.online.push import (
 from materializer.outcome import Outcome, attempt
 from materializer.registry import FeatureGroup, FeatureView
 from materializer.views.push import ViewReport, push_view
-from materializer.views.versions import PublishedVersion
-from materializer.views.versions import versions as read_versions
+from materializer.views.versions import PublishedVersion, read_versions
 
 
 def push(

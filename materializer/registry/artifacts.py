@@ -1,8 +1,8 @@
 """
-What dbt has written beside the manifest: how the last run went, what the warehouse has.
+What dbt has written next to the manifest: how the last run went, what the warehouse has.
 
-Owns how `run_results.json` and `catalog.json` are read. Both are extras: a file that is missing, or
-is being written, says nothing, and that is no error.
+Responsible for reading `run_results.json` and `catalog.json`. Both are extras: a file that is
+missing, or is being written, is read as empty, and is not an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from materializer.registry.model import LastRun
 
 def read_runs(path: Path) -> dict[str, LastRun]:
     """
-    Read what the newest dbt command said of each model it ran.
+    Read how the newest dbt command ran each of its models.
 
     Args:
         path: `run_results.json`.

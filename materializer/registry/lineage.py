@@ -1,8 +1,8 @@
 """
 Where the rows of a model come from.
 
-Owns the walk up dbt's graph. Leaves out the store's own records, which every group reads to know
-its days.
+Responsible for the walk up dbt's graph. Leaves out the store's own records, which every group reads
+to know its days.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RECORDS = "records"
 
 def origins(node: Node, graph: Mapping[str, Node]) -> tuple[Origin, ...]:
     """
-    List the ancestors of a model that have no ancestors themselves, and its snapshots.
+    Return the ancestors of a model that have no ancestors themselves, and its snapshots.
 
     A snapshot has ancestors, and rows that they do not have any more.
 
@@ -33,15 +33,15 @@ def origins(node: Node, graph: Mapping[str, Node]) -> tuple[Origin, ...]:
     """
     waiting = _parents(node, graph)
     seen = set(waiting)
-    found = []
+    ends = []
     while waiting:
-        one = graph[waiting.pop()]
-        parents = _parents(one, graph)
-        if not parents or one["resource_type"] == "snapshot":
-            found.append(_origin(one))
+        ancestor = graph[waiting.pop()]
+        parents = _parents(ancestor, graph)
+        if not parents or ancestor["resource_type"] == "snapshot":
+            ends.append(_origin(ancestor))
         waiting += [name for name in parents if name not in seen]
         seen.update(parents)
-    return tuple(sorted(found, key=lambda origin: (origin.kind, origin.name, origin.unique_id)))
+    return tuple(sorted(ends, key=lambda origin: (origin.kind, origin.name, origin.unique_id)))
 
 
 def _parents(node: Node, graph: Mapping[str, Node]) -> list[str]:

@@ -39,7 +39,7 @@ def read_manifest(path: Path) -> Registry:
 
     Args:
         path: `target/manifest.json`, as any dbt command writes it. `run_results.json` and
-            `catalog.json` are looked for beside it.
+            `catalog.json` are looked for next to it.
 
     Raises:
         UsageError: There is no manifest.

@@ -1,9 +1,9 @@
 """
 The keys that `meta` may have, and what each may hold: one class per thing that can be declared.
 
-Responsible for reading them, and for the one line that says what is wrong. Refuses an unknown key:
-a typo would silently leave a default in its place. Does not refuse a key of another tool in the
-meta of a column, unless it looks like a misspelt one of ours.
+Responsible for reading them, and for the one line that reports what is wrong. Refuses an unknown
+key: a typo would silently leave a default in its place. Does not refuse a key of another tool in
+the meta of a column, unless it looks like a misspelt one of ours.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ Positive = Annotated[int, Field(gt=0)]
 class Meta(BaseModel):
     """What every meta of ours has in common: no other keys, and no value of another type."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Built when it is first needed: most commands start without it.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class GroupMeta(Meta):

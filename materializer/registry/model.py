@@ -111,7 +111,7 @@ class Origin:
     relation_name: str | None
 
 
-# Without slots, for what is worked out once is kept beside the fields.
+# Without slots, for what is worked out once is kept next to the fields.
 @dataclass(frozen=True)
 class FeatureGroup:
     """

@@ -1,9 +1,9 @@
 """
 The types of a contract, and what each is called elsewhere.
 
-Owns the mapping from a declared SQL type to the name in a contract, and from that to DuckDB's.
-Refuses a type without an exact published form. Knows no engine: other modules make their own
-objects of these names.
+Responsible for the mapping from a declared SQL type to the name in a contract, and from that to
+DuckDB's. Refuses a type without an exact published form. Imports no engine: other modules make
+their own objects of these names.
 
     string      varchar, text, uuid (its canonical text)
     int64       every integer
@@ -42,7 +42,7 @@ _ARRAY = re.compile(r"array<(.+)>")
 
 def published_type(declared: str) -> str | None:
     """
-    Name the contract's type of a declared SQL type, None when it has no published form.
+    Return the contract's type of a declared SQL type, None when it has no published form.
 
     Args:
         declared: As a dbt contract has it, such as `bigint`, `decimal(10, 2)` or `double[]`.
@@ -57,12 +57,12 @@ def published_type(declared: str) -> str | None:
 
 
 def element_type(kind: str) -> str | None:
-    """Name the type of an array's elements, None for a type that is no array."""
+    """Return the type of an array's elements, None for a type that is not an array."""
     found = _ARRAY.fullmatch(kind)
     return found[1] if found else None
 
 
 def duckdb_type(kind: str) -> str:
-    """Name the DuckDB type in which a contract's type is published."""
+    """Return the DuckDB type in which a contract's type is published."""
     element = element_type(kind)
     return f"{duckdb_type(element)}[]" if element else _DUCKDB.get(kind, kind)

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from materializer.registry import Column, FeatureView
+from materializer.views.transforms import ONE_HOT, TRANSFORMS, type_after
 
 IMPUTE, NULL, ERROR = "impute", "null", "error"
 # A view's own column: train or holdout.
@@ -79,6 +80,27 @@ class Feature:
     column: str | None
     steps: tuple[FittedStep, ...] = ()
 
+    @property
+    def is_one_hot(self) -> bool:
+        """Whether it becomes a column a category."""
+        return bool(self.steps) and self.steps[-1].transform == ONE_HOT
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """
+        The columns that it becomes in a vector.
+
+        It keeps its name. After `one_hot_encode` it is a column a category, in their order, each
+        named `<feature>__<category>`.
+        """
+        kind = self.type
+        for step in self.steps:
+            kind = type_after(TRANSFORMS[step.transform], kind)
+        if not self.is_one_hot:
+            return (Column(self.name, kind),)
+        categories = self.steps[-1].parameters["categories"]
+        return tuple(Column(f"{self.name}__{category}", kind) for category in categories)
+
 
 @dataclass(frozen=True, slots=True)
 class ViewVersion:
@@ -109,6 +131,11 @@ class ViewVersion:
     keys: tuple[Column, ...]
     joins: tuple[Join, ...]
     features: tuple[Feature, ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a vector, in order."""
+        return tuple(column for feature in self.features for column in feature.columns)
 
     @property
     def text(self) -> str:

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
-from materializer.registry import Column
 from materializer.views.definition import Feature, ViewVersion
 from materializer.views.transforms import (
-    ONE_HOT,
     TRANSFORMS,
     Step,
     finite,
@@ -24,50 +22,29 @@ from materializer.views.transforms import (
     type_after,
 )
 
-# What one feature becomes: one value, or one a category. Nobody changes it, for it may be shared.
+# What one feature becomes: one value, or one a category. It may be shared, so nothing changes it.
 Part: TypeAlias = Sequence[Any]
 Chain: TypeAlias = Callable[[Any], Part]
 
 
-def outputs(version: ViewVersion) -> tuple[Column, ...]:
-    """
-    Name the columns of a vector, in order.
-
-    A feature keeps its name and its place. One that ends in `one_hot_encode` becomes a column a
-    category, `<feature>__<category>`, in the order of the categories.
-    """
-    return tuple(column for feature in version.features for column in outputs_of(feature))
-
-
-def outputs_of(feature: Feature) -> list[Column]:
-    """Name the columns that a feature with fitted steps becomes, in order."""
-    kind = feature.type
-    for step in feature.steps:
-        kind = type_after(TRANSFORMS[step.transform], kind)
-    if not _is_one_hot(feature):
-        return [Column(feature.name, kind)]
-    categories = feature.steps[-1].parameters["categories"]
-    return [Column(f"{feature.name}__{category}", kind) for category in categories]
-
-
 @dataclass(frozen=True, slots=True)
-class Way:
+class FeatureInput:
     """
-    One feature's way into a vector.
+    Where a feature comes from, and what becomes of it in a vector.
 
     Attributes:
         name: Name of the feature.
         chain: From its value to its part of the vector.
-        join: Place of its join in the version, None when only a request can bring it.
+        join: Index of its join in the version, None when only a request can bring it.
         column: Its name in that group; empty likewise.
-        nth: Its place among the features of that join.
+        index: Its index among the features of that join.
     """
 
     name: str
     chain: Chain
     join: int | None
     column: str
-    nth: int
+    index: int
 
 
 class Vectors:
@@ -80,26 +57,28 @@ class Vectors:
         columns: Names and types of what comes out, c of them.
         names: Their names.
         types: Their types.
-        ways: The way of each feature, in the order of the version.
+        inputs: The features, in the order of the version.
     """
 
     def __init__(self, version: ViewVersion) -> None:
         self.version = version
         self.version_id = version.id
-        self.columns = outputs(version)
+        self.columns = version.columns
         self.names = [column.name for column in self.columns]
         self.types = [column.type for column in self.columns]
         joins = [join.name for join in version.joins]
-        of_join: list[list[Way]] = [[] for _ in joins]
-        ways = []
+        inputs_of_join: list[list[FeatureInput]] = [[] for _ in joins]
+        inputs = []
         for feature in version.features:
             join = None if feature.join is None else joins.index(feature.join)
-            own = [] if join is None else of_join[join]
-            way = Way(feature.name, _chain(feature), join, feature.column or "", len(own))
-            own.append(way)
-            ways.append(way)
-        self.ways = tuple(ways)
-        self._of_join = of_join
+            siblings = [] if join is None else inputs_of_join[join]
+            new = FeatureInput(
+                feature.name, _chain(feature), join, feature.column or "", len(siblings)
+            )
+            siblings.append(new)
+            inputs.append(new)
+        self.inputs = tuple(inputs)
+        self._inputs_of_join = inputs_of_join
 
     def make(self, values: Sequence[Any]) -> list[Any]:
         """
@@ -115,8 +94,8 @@ class Vectors:
             ValueError: A value is not of its feature's type.
         """
         vector: list[Any] = []
-        for way, value in zip(self.ways, values, strict=True):
-            vector += way.chain(value)
+        for feature, value in zip(self.inputs, values, strict=True):
+            vector += feature.chain(value)
         return vector
 
     def parts(self, join: int, row: Mapping[str, Any] | None) -> list[Part | None]:
@@ -124,7 +103,7 @@ class Vectors:
         Make what one row of a group becomes in a vector.
 
         Args:
-            join: Place of the join in the version.
+            join: Index of the join in the version.
             row: Its values by column; None when there is no row.
 
         Returns:
@@ -134,15 +113,13 @@ class Vectors:
         Raises:
             TypeError, ValueError: A value is not of its feature's type.
         """
+        inputs = self._inputs_of_join[join]
         if row is None:
-            return [way.chain(None) for way in self._of_join[join]]
+            return [feature.chain(None) for feature in inputs]
         return [
-            way.chain(row[way.column]) if way.column in row else None for way in self._of_join[join]
+            feature.chain(row[feature.column]) if feature.column in row else None
+            for feature in inputs
         ]
-
-
-def _is_one_hot(feature: Feature) -> bool:
-    return bool(feature.steps) and feature.steps[-1].transform == ONE_HOT
 
 
 def _chain(feature: Feature) -> Chain:
@@ -159,7 +136,7 @@ def _chain(feature: Feature) -> Chain:
         kind = type_after(transform, kind)
 
     through = reduce(_then, links)
-    return through if _is_one_hot(feature) else _then(through, _as_is)
+    return through if feature.is_one_hot else _then(through, _as_is)
 
 
 def _then(first: Step, second: Step) -> Step:

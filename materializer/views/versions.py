@@ -1,8 +1,8 @@
 """
-The versions of the feature views: what each view was fitted to, for as long as somebody may ask.
+The versions of the feature views: what each view was fitted to, for as long as it may be requested.
 
-Owns their table. A version is written once and never changes; fitted again it only becomes the
-newest again. Refuses to know how a vector is made.
+Responsible for their table. A version is written once and never changes; fitted again it only
+becomes the newest again. Does not make vectors.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from materializer.offline.catalog import (
 )
 from materializer.offline.publish import publish_table
 from materializer.registry import Column
+from materializer.views.definition import ViewVersion
 
 # No model may have it: names of groups never begin with an underscore.
 VERSIONS = "_feature_views"
@@ -54,7 +55,7 @@ class PublishedVersion:
         version: Id of the version.
         fitted_at: Clock of the publish that brought it last [UTC, naive].
         training_tag: Build of the training set on whose rows it was fitted.
-        document: The version's text, see `ViewVersion`.
+        document: The version's text.
     """
 
     view: str
@@ -63,8 +64,12 @@ class PublishedVersion:
     training_tag: str
     document: str
 
+    def to_version(self) -> ViewVersion:
+        """Return the version itself."""
+        return ViewVersion.from_text(self.document)
 
-def versions(catalog: Catalog) -> list[PublishedVersion]:
+
+def read_versions(catalog: Catalog) -> list[PublishedVersion]:
     """
     Read every published version, the newest of a view last.
 
@@ -77,7 +82,8 @@ def versions(catalog: Catalog) -> list[PublishedVersion]:
     with translate_errors(table_name(VERSIONS)):
         rows = table.scan().to_arrow().to_pylist()
     return sorted(
-        (PublishedVersion(**row) for row in rows), key=lambda one: (one.view, one.fitted_at)
+        (PublishedVersion(**row) for row in rows),
+        key=lambda version: (version.view, version.fitted_at),
     )
 
 
@@ -90,14 +96,14 @@ class VersionCache:
 
     def read(self, catalog: Catalog) -> list[PublishedVersion]:
         """
-        Return what `versions` returns.
+        Return what `read_versions` returns.
 
         Raises:
             OfflineStoreUnavailable: The store cannot be read.
         """
         location = metadata_location(catalog, table_name(VERSIONS))
         if location != self._location:
-            self._versions, self._location = versions(catalog), location
+            self._versions, self._location = read_versions(catalog), location
         return self._versions
 
 
@@ -118,15 +124,19 @@ def record_version(
     Raises:
         OfflineStoreUnavailable: The store cannot be read or written.
     """
-    known = versions(catalog)
-    others = [one for one in known if one.view != new.view]
-    earlier = [one for one in known if one.view == new.view and one.version != new.version]
-    # Also by a clock that stands, or was set back, what was fitted last is the newest.
-    after = [one.fitted_at + timedelta(microseconds=1) for one in earlier]
-    moved = replace(new, fitted_at=max([new.fitted_at, *after]))
-    kept = [*earlier, moved][-keep:] if keep else [*earlier, moved]
+    published = read_versions(catalog)
+    others = [version for version in published if version.view != new.view]
+    earlier = [
+        version
+        for version in published
+        if version.view == new.view and version.version != new.version
+    ]
+    # Even if the clock stood still or was set back, what was fitted last is the newest.
+    after = [version.fitted_at + timedelta(microseconds=1) for version in earlier]
+    newest = replace(new, fitted_at=max([new.fitted_at, *after]))
+    kept = [*earlier, newest][-keep:] if keep else [*earlier, newest]
     _write(catalog, [*others, *kept])
-    return [one for one in earlier if one not in kept]
+    return [version for version in earlier if version not in kept]
 
 
 def _write(catalog: Catalog, rows: Sequence[PublishedVersion]) -> None:

@@ -18,7 +18,6 @@ from materializer.errors import LookupMiss, UnknownEntity
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
 from materializer.views.definition import ViewVersion
-from materializer.views.vector import outputs
 from serve.errors import codes_of
 from serve.openapi.operations import Operation, Schema
 from serve.requests.as_of import AS_OF
@@ -275,7 +274,7 @@ def published_views(stores: Stores) -> dict[str, PublishedView]:
     """Return the published views, by name."""
     views = {}
     for name, versions in groupby(stores.offline.views(), key=lambda version: version.view):
-        known = {version.version: ViewVersion.from_text(version.document) for version in versions}
+        known = {version.version: version.to_version() for version in versions}
         views[name] = PublishedView(tuple(known), tuple(known.values()))
     return views
 
@@ -308,7 +307,7 @@ def _vectors_of(view: PublishedView, keys: Schema, values: Schema, *, needed: bo
 
 
 def _vectors_answer(view: PublishedView) -> Schema:
-    columns = {column.name: column for version in view.versions for column in outputs(version)}
+    columns = {column.name: column for version in view.versions for column in version.columns}
     joins = sorted({join.name for version in view.versions for join in version.joins})
     vector = list_of(_any_of(columns.values()))
     missing: Schema = {"enum": [None, *codes_of(LookupMiss)]}

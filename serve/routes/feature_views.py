@@ -17,7 +17,6 @@ from pydantic import TypeAdapter
 from materializer.config import format_time
 from materializer.errors import StoreUnavailable
 from materializer.views.definition import ViewVersion
-from materializer.views.vector import outputs
 from materializer.views.versions import PublishedVersion
 from serve.errors import ApiError, quoted
 from serve.openapi.operations import Operation, Schema, described
@@ -83,7 +82,7 @@ def describe_view(view: str) -> dict[str, Any]:
 
 def _entry(versions: Sequence[PublishedVersion]) -> dict[str, Any]:
     newest = versions[-1]
-    columns = outputs(ViewVersion.from_text(newest.document))
+    columns = newest.to_version().columns
     return {
         **json.loads(newest.document),
         "columns": [{"name": column.name, "type": column.type} for column in columns],

@@ -15,7 +15,7 @@ from flask import Blueprint, current_app, request
 from materializer.config import format_time
 from materializer.errors import LookupMiss, StoreUnavailable, UnreadableValue
 from materializer.views.definition import ERROR
-from materializer.views.vector import Part, Vectors, Way
+from materializer.views.vector import FeatureInput, Part, Vectors
 from serve.errors import ApiError, translate
 from serve.openapi import schemas
 from serve.openapi.operations import described
@@ -91,21 +91,21 @@ def _make(
     for number, sent in enumerate(values):
         vector: list[Any] = []
         miss: LookupMiss | None = None
-        for way in vectors.ways:
-            if way.name in sent:
-                vector += way.chain(sent[way.name])
+        for feature in vectors.inputs:
+            if feature.name in sent:
+                vector += feature.chain(sent[feature.name])
                 continue
-            if way.join is None:
+            if feature.join is None:
                 raise ApiError(
                     "bad_request",
-                    f"no group has {way.name}: send it in values, null where it is not known",
+                    f"no group has {feature.name}: send it in values, null where it is not known",
                 )
-            part = parts[way.join][number][way.nth]
+            part = parts[feature.join][number][feature.index]
             if part is None:
-                raise _column_missing(vectors, way, joined[way.join])
+                raise _column_missing(vectors, feature, joined[feature.join])
             vector += part
-            if needed[way.join]:
-                miss = miss or joined[way.join].rows[number].miss
+            if needed[feature.join]:
+                miss = miss or joined[feature.join].rows[number].miss
         made.append(vector if miss is None else None)
         missing.append(miss)
     return made, missing
@@ -123,10 +123,10 @@ def _parts(vectors: Vectors, join: int, rows: Sequence[Row]) -> list[list[Part |
     return [known[id(row)] for row in rows]
 
 
-def _column_missing(vectors: Vectors, way: Way, join: JoinedRows) -> ApiError:
+def _column_missing(vectors: Vectors, feature: FeatureInput, join: JoinedRows) -> ApiError:
     return ApiError(
         "not_materialized",
-        f"the rows of {join.join.group} that are there have no column {way.column}, which "
+        f"the rows of {join.join.group} that are there have no column {feature.column}, which "
         f"version {vectors.version_id} of {vectors.version.view} needs; "
         "run: materializer push --all",
     )

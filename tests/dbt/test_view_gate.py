@@ -1,4 +1,4 @@
-"""A feature view tells in time what is wrong: a parameter that saw the holdout, a bad meta."""
+"""What is wrong with a feature view stops it in time, such as a parameter that saw the holdout."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ def test_honest_parameters_pass(project: ViewProject) -> None:
 
 
 def test_parameters_that_saw_every_row_are_red_step_by_step(project: ViewProject) -> None:
-    said = _break(project, "where asked_at <", "where true or asked_at <")
+    output = _break(project, "where asked_at <", "where true or asked_at <")
 
     for step in ("step 1 of feature x", "step 1 of feature level"):
-        assert f"{step} was not fitted on the rows before train_until alone" in said
+        assert f"{step} was not fitted on the rows before train_until alone" in output
 
 
 def test_parameters_that_saw_the_row_at_the_boundary_are_red(project: ViewProject) -> None:
-    said = _break(project, "asked_at <", "asked_at <=")
+    output = _break(project, "asked_at <", "asked_at <=")
 
-    assert "step 1 of feature x was not fitted on the rows before train_until alone" in said
+    assert "step 1 of feature x was not fitted on the rows before train_until alone" in output
 
 
 def test_a_view_that_was_not_built_since_train_until_moved_back_is_red(
@@ -129,7 +129,7 @@ def test_a_view_without_a_row_to_fit_on_is_not_built(project: ViewProject) -> No
     ) in " ".join(run.output.split())
 
 
-def test_two_categories_that_make_one_column_are_told(project: ViewProject) -> None:
+def test_two_categories_that_make_one_column_are_refused(project: ViewProject) -> None:
     _write(project, [*ROWS, ("2024-01-15", 2.0, "Gold")])
     try:
         run = project.dbt("build")

@@ -1,4 +1,4 @@
-"""`materializer groups`: what people and machines are told of the registry."""
+"""`materializer groups`: for people and for machines, what is known of the registry."""
 
 from __future__ import annotations
 
@@ -17,20 +17,18 @@ from materializer.describe import describe_groups
 from materializer.errors import UnknownGroup
 from materializer.registry import Column, FeatureGroup, GateTest, LastRun, Origin, Registry
 from tests.support.dbt import python
+from tests.support.group import make_group
 from tests.support.store import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-NEW = FeatureGroup(
-    name="visits_v2",
+NEW = make_group(
+    "visits_v2",
     unique_id="model.shop.visits.v2",
     relation_name='"shop"."store"."visits_v2"',
     description="One row per (customer, day).\nA visit ends after half an hour.",
     entity=("customer_id", "shop"),
     available_at="known_at",
     availability_lag_hours=6,
-    partition="day",
-    online=True,
-    key_prefix="features:visits_v2",
     ttl_days=90,
     max_age_hours=30,
     owner="growth",
@@ -80,7 +78,7 @@ REGISTRY = Registry(
 )
 
 
-def told(name: str | None = None, registry: Registry = REGISTRY, now: datetime = NOW) -> list[str]:
+def lines(name: str | None = None, registry: Registry = REGISTRY, now: datetime = NOW) -> list[str]:
     out = io.StringIO()
     assert describe_groups(registry, name, Console(out=out), now) == 0
     return out.getvalue().splitlines()
@@ -95,7 +93,7 @@ def document(name: str | None = None) -> Any:
 def test_the_list_has_a_line_for_each_group() -> None:
     key = "customer_id (int64), shop (string)"
     space = " " * (len(key) - len("key"))
-    assert told() == [
+    assert lines() == [
         f"name       version  key{space}  features  online  ttl   owner   description",
         f"visits_v1  1        {key}  2         no      -     -       deprecated from 2026-06-01.",
         f"visits_v2  2        {key}  2         yes     90 d  growth  One row per (customer, day).",
@@ -104,16 +102,16 @@ def test_the_list_has_a_line_for_each_group() -> None:
 
 def test_a_group_whose_date_is_past_is_deprecated_since_then() -> None:
     later = datetime(2026, 6, 1, tzinfo=timezone.utc)
-    assert told(now=later)[1].endswith("  deprecated since 2026-06-01.")
+    assert lines(now=later)[1].endswith("  deprecated since 2026-06-01.")
 
 
 def test_a_project_without_groups_says_how_a_model_becomes_one() -> None:
     empty = replace(REGISTRY, groups={})
-    assert told(registry=empty) == ["no feature group; a model becomes one by meta.feature_group"]
+    assert lines(registry=empty) == ["no feature group; a model becomes one by meta.feature_group"]
 
 
-def test_one_group_is_told_whole() -> None:
-    assert told("visits_v2") == [
+def test_one_group_is_described() -> None:
+    assert lines("visits_v2") == [
         "visits_v2",
         "One row per (customer, day).",
         "A visit ends after half an hour.",
@@ -144,8 +142,8 @@ def test_one_group_is_told_whole() -> None:
     ]
 
 
-def test_a_group_that_says_little_is_told_in_few_lines() -> None:
-    assert told("visits_v1")[:13] == [
+def test_a_group_that_declares_little_is_described_in_few_lines() -> None:
+    assert lines("visits_v1")[:13] == [
         "visits_v1",
         "",
         "key           customer_id (int64), shop (string)",
@@ -190,9 +188,9 @@ def test_a_machine_gets_the_whole_of_every_group() -> None:
     }
 
 
-def test_an_unknown_group_is_told_with_the_known_ones() -> None:
+def test_an_unknown_group_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownGroup, match="'visits'; known: visits_v1, visits_v2"):
-        told("visits")
+        lines("visits")
 
 
 @pytest.mark.parametrize("name", [(), ("features_daily",)])

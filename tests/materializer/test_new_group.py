@@ -72,7 +72,7 @@ def test_every_row_is_published(followed: tuple[Store, list[Done]]) -> None:
     assert sorted(published, key=lambda row: (row[2], row[0], row[1])) == rows()
 
 
-def test_the_group_is_told_as_it_was_declared(followed: tuple[Store, list[Done]]) -> None:
+def test_the_group_is_shown_as_it_was_declared(followed: tuple[Store, list[Done]]) -> None:
     _, said = followed
     group = said[-2].document["group"]
     assert (group["entity"], group["key_prefix"], group["features"]) == (

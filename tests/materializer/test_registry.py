@@ -178,7 +178,6 @@ def test_what_is_published_with_the_data_reads_back_the_same(registry: Registry)
     assert FeatureGroup.from_json(group.to_json()) == group
 
 
-# As version 0.1.0 published it.
 PUBLISHED = {
     "name": "clicks_daily",
     "unique_id": "model.feature_store.clicks_daily",
@@ -221,7 +220,7 @@ READ = FeatureGroup(
 )
 
 
-def test_what_an_earlier_version_published_is_read() -> None:
+def test_a_published_group_is_read_with_defaults_for_what_it_lacks() -> None:
     assert FeatureGroup.from_json(json.dumps(PUBLISHED)) == READ
 
 
@@ -353,7 +352,7 @@ KNOWN = (
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (
             _kind("feature_group", "yes"),
@@ -421,30 +420,30 @@ KNOWN = (
         (_column("null_means", ""), "day.null_means: should have at least 1 character, not ''"),
     ],
 )
-def test_a_group_that_cannot_be_is_told_with_file_model_and_key(
-    changed: Read, change: Callable[[Manifest], object], told: str
+def test_a_group_that_cannot_be_is_refused_with_file_model_and_key(
+    changed: Read, change: Callable[[Manifest], object], message: str
 ) -> None:
     with pytest.raises(BadRegistry) as refused:
         changed(change)
-    assert str(refused.value) == f"{FILE}: model features_daily: {told}"
+    assert str(refused.value) == f"{FILE}: model features_daily: {message}"
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("_hidden", "a group name cannot begin with an underscore"),
         ("clicks.daily", "a group name has only letters, digits and underscores"),
         ("labels", "'labels' is the published table of the labels"),
     ],
 )
-def test_a_name_that_no_group_can_have_is_told(changed: Read, name: str, told: str) -> None:
+def test_a_name_that_no_group_can_have_is_refused(changed: Read, name: str, message: str) -> None:
     with pytest.raises(BadRegistry) as refused:
         changed(_node(name=name))
-    assert str(refused.value) == f"{FILE}: model {name}: name: {told}"
+    assert str(refused.value) == f"{FILE}: model {name}: name: {message}"
 
 
 @pytest.mark.parametrize("kind", ["seed", "snapshot"])
-def test_what_is_no_model_is_no_group_and_is_told(changed: Read, kind: str) -> None:
+def test_what_is_not_a_model_cannot_be_a_group(changed: Read, kind: str) -> None:
     with pytest.raises(BadRegistry) as refused:
         changed(_node(resource_type=kind))
     assert str(refused.value) == (
@@ -453,7 +452,7 @@ def test_what_is_no_model_is_no_group_and_is_told(changed: Read, kind: str) -> N
     )
 
 
-def test_a_model_without_yaml_is_told_by_its_sql(changed: Read) -> None:
+def test_a_model_without_yaml_is_refused_by_the_name_of_its_sql(changed: Read) -> None:
     def configure(body: Manifest) -> None:
         body["nodes"][MODEL]["patch_path"] = None
         _meta(body)["entity"] = []
@@ -465,7 +464,7 @@ def test_a_model_without_yaml_is_told_by_its_sql(changed: Read) -> None:
 def _beside(
     name: str = "clicks", file: str = "zz.yml", **meta: object
 ) -> Callable[[Manifest], None]:
-    """Add another group, whose file comes after the first one's unless told."""
+    """Add another group, whose file comes after the first one's by default."""
 
     def add(body: Manifest) -> None:
         node = copy.deepcopy(body["nodes"][MODEL])
@@ -491,7 +490,7 @@ def test_a_second_group_has_a_prefix_of_its_own(changed: Read) -> None:
     ("first", "second"),
     [("features", "features"), ("a", "a:b"), ("a:b:c", "a:b"), ("a.b", "a.b:c:d")],
 )
-def test_a_prefix_that_could_make_anothers_key_is_told(
+def test_a_prefix_that_could_make_anothers_key_is_refused(
     changed: Read, first: str, second: str
 ) -> None:
     def both(body: Manifest) -> None:
@@ -524,13 +523,13 @@ def test_the_short_prefix_is_for_a_group_with_one_key_column(changed: Read) -> N
         changed(both)
 
 
-def test_two_groups_of_one_name_are_told(changed: Read) -> None:
+def test_two_groups_of_one_name_are_refused(changed: Read) -> None:
     with pytest.raises(BadRegistry) as refused:
         changed(_beside("features_daily", key_prefix="other"))
     assert str(refused.value) == f"zz.yml: model features_daily: name: {MODEL} has this name too"
 
 
-def test_of_several_problems_the_first_by_file_is_told(changed: Read) -> None:
+def test_of_several_problems_the_first_by_file_is_reported(changed: Read) -> None:
     def both(body: Manifest) -> None:
         _meta(body)["entity"] = []
         _beside(file="a.yml", ttl_days=0)(body)
@@ -540,7 +539,7 @@ def test_of_several_problems_the_first_by_file_is_told(changed: Read) -> None:
     assert str(refused.value) == "a.yml: model clicks: ttl_days: should be greater than 0, not 0"
 
 
-def test_a_training_set_whose_labels_are_no_model_is_told(changed: Read) -> None:
+def test_a_training_set_whose_labels_are_not_a_model_is_refused(changed: Read) -> None:
     def misname(body: Manifest) -> None:
         body["nodes"][TRAINING]["config"]["meta"]["training_set"]["labels"] = "clicks"
 
@@ -548,7 +547,7 @@ def test_a_training_set_whose_labels_are_no_model_is_told(changed: Read) -> None
         changed(misname)
 
 
-def test_an_unknown_key_of_a_training_set_is_told(changed: Read) -> None:
+def test_an_unknown_key_of_a_training_set_is_refused(changed: Read) -> None:
     def add(body: Manifest) -> None:
         body["nodes"][TRAINING]["config"]["meta"]["training_set"]["label"] = "stg_labels"
 
@@ -561,14 +560,14 @@ def test_an_unknown_key_of_a_training_set_is_told(changed: Read) -> None:
 
 
 @pytest.mark.parametrize("text", ["", '{"nodes": {', "[]", "{}", "null"])
-def test_a_manifest_that_is_not_whole_is_told(tmp_path: Path, text: str) -> None:
+def test_a_manifest_that_is_not_whole_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(text)
     with pytest.raises(UsageError, match="is not a whole manifest"):
         read_manifest(path)
 
 
-def test_without_a_manifest_it_is_told_what_to_run(tmp_path: Path) -> None:
+def test_without_a_manifest_the_error_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"does not exist; run: dbt build \(or dbt parse\)"):
         read_manifest(tmp_path / "manifest.json")
 
@@ -608,7 +607,7 @@ def test_a_training_set_names_the_version_it_refs(changed: Read) -> None:
     assert changed(refer).training_sets["training_data"].groups == ("features_daily", "clicks_v2")
 
 
-def test_a_snapshot_is_told_in_the_lineage_beside_what_it_saw(changed: Read) -> None:
+def test_a_snapshot_is_in_the_lineage_next_to_what_it_saw(changed: Read) -> None:
     def look(body: Manifest) -> None:
         seen = {**body["nodes"]["model.feature_store.stg_labels"], "resource_type": "snapshot"}
         seen.update(unique_id="snapshot.feature_store.seen", name="seen")

@@ -1,4 +1,4 @@
-"""`materializer views`: what people and machines are told of the feature views."""
+"""`materializer views`: for people and for machines, what is known of the feature views."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ OLD, NEW = fitted(1.5, ["gold"]), fitted(2.5, ["gold", "a\nb"])
 VERSIONS = [published(OLD, 1), published(NEW, 2)]
 
 
-def told(
+def lines(
     name: str | None = None,
     versions: Sequence[PublishedVersion] = VERSIONS,
     registry: Registry = REGISTRY,
@@ -137,7 +137,7 @@ def test_the_list_has_a_line_for_each_view() -> None:
     key = "customer (int64), shop (string)"
     head = ["name", "training set", "label", "key", "features", "columns", "version", "versions"]
 
-    assert [cells(line) for line in told()] == [
+    assert [cells(line) for line in lines()] == [
         [*head, "train until", "owner"],
         ["fraud_v1", "payments", "is_fraud", key, "3", "4", NEW.id, "2", "2024-02-01", "risk"],
         ["plain", "payments", "is_fraud", "-", "-", "-", "-", "0", "2024-02-01", "-"],
@@ -145,13 +145,13 @@ def test_the_list_has_a_line_for_each_view() -> None:
 
 
 def test_a_project_without_views_says_how_a_model_becomes_one() -> None:
-    assert told(registry=replace(REGISTRY, views={})) == [
+    assert lines(registry=replace(REGISTRY, views={})) == [
         "no feature view; a model becomes one by meta.feature_view"
     ]
 
 
-def test_one_view_is_told_whole() -> None:
-    assert told("fraud_v1")[:19] == [
+def test_one_view_is_described() -> None:
+    assert lines("fraud_v1")[:19] == [
         "fraud_v1",
         "What the fraud model is given.",
         "Asked at the till.",
@@ -174,9 +174,9 @@ def test_one_view_is_told_whole() -> None:
     ]
 
 
-def test_each_feature_is_told_with_its_chain_and_what_that_was_fitted_to() -> None:
-    lines = told("fraud_v1")
-    table = lines[lines.index("", 17) + 1 :]
+def test_each_feature_is_shown_with_its_chain_and_what_that_was_fitted_to() -> None:
+    page = lines("fraud_v1")
+    table = page[page.index("", 17) + 1 :]
 
     assert [cells(line) for line in table] == [
         ["feature", "type", "comes from", "step", "fitted to", "columns"],
@@ -195,7 +195,7 @@ def test_each_feature_is_told_with_its_chain_and_what_that_was_fitted_to() -> No
 
 
 def test_a_view_that_was_never_published_is_described_as_far_as_it_is_declared() -> None:
-    assert told("plain") == [
+    assert lines("plain") == [
         "plain",
         "",
         "training set  payments",
@@ -210,13 +210,13 @@ def test_a_view_that_was_never_published_is_described_as_far_as_it_is_declared()
     ]
 
 
-def test_a_step_that_was_not_fitted_so_is_not_told_with_the_parameters_of_another() -> None:
+def test_a_step_that_was_not_fitted_so_is_not_shown_with_the_parameters_of_another() -> None:
     other = {"transforms": [{"type": "clip", "column": "spent", "min": 0}]}
     changed = replace(FRAUD, declared=other)
 
     [line] = [
         line
-        for line in told("fraud_v1", registry=replace(REGISTRY, views={"fraud_v1": changed}))
+        for line in lines("fraud_v1", registry=replace(REGISTRY, views={"fraud_v1": changed}))
         if line.startswith("spent ")
     ]
 
@@ -226,7 +226,7 @@ def test_a_step_that_was_not_fitted_so_is_not_told_with_the_parameters_of_anothe
 def test_long_parameters_are_cut_for_people() -> None:
     many = published(fitted(1.0, [f"level{n}" for n in range(100)]), 3)
 
-    assert max(len(line) for line in told("fraud_v1", versions=[many])) < 200
+    assert max(len(line) for line in lines("fraud_v1", versions=[many])) < 200
 
 
 def test_a_machine_gets_the_whole_of_one_view() -> None:
@@ -275,6 +275,6 @@ def test_a_machine_gets_the_whole_of_every_view() -> None:
     assert document() == {"views": [document("fraud_v1")["view"], document("plain")["view"]]}
 
 
-def test_an_unknown_view_is_told_with_the_known_ones() -> None:
+def test_an_unknown_view_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownView, match="'fraud'; known: fraud_v1, plain"):
-        told("fraud")
+        lines("fraud")

@@ -19,7 +19,7 @@ from materializer.online import codec
 from materializer.online.state import ViewMeta
 from materializer.views.definition import ViewVersion
 from materializer.views.vector import Vectors
-from materializer.views.versions import PublishedVersion, versions
+from materializer.views.versions import PublishedVersion, read_versions
 from serve.responses import as_time, value_as_json
 from tests.serve.support import Application
 from tests.support.server import Server
@@ -106,7 +106,7 @@ def replace_build(store: Store, built: Transfers) -> None:
 def known(store: Store) -> list[PublishedVersion]:
     catalog = open_catalog(store.settings, environ={})
     try:
-        return versions(catalog)
+        return read_versions(catalog)
     finally:
         catalog.close()
 
@@ -176,9 +176,9 @@ def test_a_publish_without_a_build_changes_nothing(store: Store) -> None:
     store.do("publish").assert_code(0)
     before = known(store), receipt(store).read_text()
 
-    said = store.do("publish").assert_code(0).out
+    output = store.do("publish").assert_code(0).out
 
-    assert f"published {VIEW}: up to date\n" in said
+    assert f"published {VIEW}: up to date\n" in output
     assert (known(store), receipt(store).read_text()) == before
 
 
@@ -307,10 +307,10 @@ def test_rows_that_serving_would_make_otherwise_are_refused(store: Store) -> Non
         f") where model = 'model.views.{VIEW}'"
     )
 
-    said = refused(store.do("publish"))
+    output = refused(store.do("publish"))
 
-    assert said.startswith(f"{VIEW}: not published: serving makes ")
-    assert said.endswith(f"; {AGAIN}")
+    assert output.startswith(f"{VIEW}: not published: serving makes ")
+    assert output.endswith(f"; {AGAIN}")
     assert known(store) == []
 
 
@@ -403,17 +403,17 @@ def test_other_columns_are_a_second_version_and_the_first_fit_again_is_the_first
 def test_only_the_newest_versions_are_kept(
     store: Store, client: redis.Redis, made: Transfers, strict: Transfers
 ) -> None:
-    said = []
+    output = []
     for built in (made, strict, made, strict):
         replace_build(store, built)
         declare(store, keep_versions=1)
-        said.append(store.do("run").assert_code(0).err)
+        output.append(store.do("run").assert_code(0).err)
     [one] = known(store)
 
     assert one.version == version_in(receipt(store))
     assert _online(client).versions == (one.version,)
     assert client.keys("features:_view:*:*") == [codec.version_key(VIEW, one.version).encode()]
-    assert [text.count("is forgotten") for text in said] == [0, 1, 1, 1]
+    assert [text.count("is forgotten") for text in output] == [0, 1, 1, 1]
 
 
 # Online
@@ -434,9 +434,9 @@ def test_a_push_of_what_is_there_writes_nothing(store: Store, client: redis.Redi
     before = _values(client)
     store.project.now = "2024-03-02T00:00:00Z"
 
-    said = store.do("push").assert_code(0).out
+    output = store.do("push").assert_code(0).out
 
-    assert f"pushed {VIEW}: up to date, version {version_in(receipt(store))}\n" in said
+    assert f"pushed {VIEW}: up to date, version {version_in(receipt(store))}\n" in output
     assert _values(client) == before
 
 
@@ -465,7 +465,7 @@ def test_a_version_that_is_lost_is_written_again(store: Store, client: redis.Red
     assert _values(client) == before
 
 
-def test_the_view_of_another_store_is_taken_over_only_when_told(
+def test_the_view_of_another_store_is_taken_over_only_on_request(
     store: Store, client: redis.Redis
 ) -> None:
     other = ViewMeta(
@@ -520,7 +520,7 @@ def test_a_push_that_ended_before_the_pointer_leaves_the_older_version_in_use(
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}'])
-def test_what_is_no_state_of_a_view_stops_a_push_until_it_is_told_to_write_all(
+def test_what_is_no_state_of_a_view_stops_a_push_until_everything_is_to_be_written(
     store: Store, client: redis.Redis, text: str
 ) -> None:
     client.set(codec.view_key(VIEW), text)

@@ -1,4 +1,4 @@
-{#- The parameters stand in the SQL itself, so that what a receipt keeps of a build says all of it. -#}
+{#- The parameters are in the SQL itself, so that a receipt keeps all of a build. -#}
 {% macro feature_view(training_set, parameters) %}
     {%- if not execute -%} {{ return('') }} {%- endif -%}
     {%- set definition = feature_store.feature_view_definition(model.name) -%}

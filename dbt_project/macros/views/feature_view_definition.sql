@@ -31,7 +31,7 @@
     }) }}
 {% endmacro %}
 
-{#- SQL of the definition as JSON, for the materializer, which says in views/definition.py what it needs. -#}
+{#- SQL of the definition as JSON, for the materializer, which reads it in views/definition.py. -#}
 {% macro _recorded_definition(definition) %}
     {%- set declared = feature_store._plain(definition['meta']) -%}
     {%- do declared.pop('owner', none) -%}
@@ -168,7 +168,7 @@
             {{ feature_store._bad_view(node, 'features', name ~ ' is not a column of ' ~ rows.name) }}
         {%- elif names.count(name) > 1 -%}
             {{ feature_store._bad_view(node, 'features', name ~ ' is named twice') }}
-        {#- The warehouse does not tell names apart by case. -#}
+        {#- Names in the warehouse do not differ by case. -#}
         {%- elif name | lower in taken | map('lower') | list -%}
             {{ feature_store._bad_view(node, 'features', name ~ ' is a key, the time, the label or the split') }}
         {%- endif -%}

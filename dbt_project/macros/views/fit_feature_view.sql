@@ -6,7 +6,7 @@
     {%- set depth = feature_store._depth(features) %}
 with
 
--- The rows to fit on: no other row has a say in a parameter.
+-- The rows to fit on: no other row may influence a parameter.
 level_0 as (
     select
         {%- for feature in features %}
@@ -84,11 +84,11 @@ from fitted
 {% endmacro %}
 
 {% macro _depth(features) %}
-    {%- set found = namespace(most=0) -%}
+    {%- set depth = namespace(most=0) -%}
     {%- for feature in features -%}
-        {%- set found.most = [found.most, feature['steps'] | length] | max -%}
+        {%- set depth.most = [depth.most, feature['steps'] | length] | max -%}
     {%- endfor -%}
-    {{ return(found.most) }}
+    {{ return(depth.most) }}
 {% endmacro %}
 
 {#- Features without a step go through as they are; JSON has no NaN for them either. -#}
