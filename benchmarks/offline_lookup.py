@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ class Store:
     def questions(self, kind: str, count: int, seed: int) -> list[Asked]:
         """Ask of users at random, at times in the newer half of the days."""
         chance = random.Random(seed)
-        end = datetime(2024, 1, 1, tzinfo=timezone.utc) + timedelta(days=self.days)
+        end = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=self.days)
         if kind == "unknown":
             ids = [f"user_{chance.getrandbits(64):016x}" for _ in range(count)]
         else:

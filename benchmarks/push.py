@@ -28,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -60,7 +60,7 @@ FLOOR_MB = 300
 
 def available(day: int) -> datetime:
     """Tell when the rows of a day, counted from 0, become available."""
-    return datetime(2024, 1, 1, tzinfo=timezone.utc) + timedelta(days=day + 1)
+    return datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day + 1)
 
 
 def fill(home: Path, users: int, days: int) -> None:

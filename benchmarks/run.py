@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {
         "command": "make bench" + (" QUICK=1" if options.quick else ""),
-        "started": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        "started": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "machine": machine(),
         "versions": versions(),
         "benchmarks": [],

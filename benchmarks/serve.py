@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -185,7 +185,7 @@ def targets(users: Users, days: int, now: datetime) -> dict[str, list[str]]:
 
 def measure(options: argparse.Namespace) -> dict[str, object]:
     """Fill the stores, start the server, drive it, and return the figures."""
-    now = datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=timezone.utc)
+    now = datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC)
     now += timedelta(days=options.days)
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(Path(folder), fixed_now=now)

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -270,7 +270,7 @@ def main() -> None:
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         parser.error("wrk is not on PATH")
-    now = datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=timezone.utc) + timedelta(days=1)
+    now = datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC) + timedelta(days=1)
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(Path(folder), fixed_now=now)
         try:

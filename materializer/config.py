@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from materializer.errors import UsageError
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DEFAULT_HOME = ".feature_store"
 
 
@@ -35,13 +35,13 @@ def parse_time(text: str) -> datetime:
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        return moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc)
+        return moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC)
 
 
 def format_time(moment: datetime) -> str:
     """Return an aware time as ISO 8601 in UTC with `Z`; microseconds only if there are any."""
-    return moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat() + "Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def micros(moment: datetime) -> int:
@@ -90,7 +90,7 @@ class Settings:
 
     def now(self) -> datetime:
         """Return the time [aware, UTC]: that of the fixed clock if there is one."""
-        return self.fixed_now or datetime.now(timezone.utc)
+        return self.fixed_now or datetime.now(UTC)
 
     @property
     def warehouse(self) -> Path:

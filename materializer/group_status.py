@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeVar
 
 import redis
@@ -156,7 +156,7 @@ class Stage:
         """Return the time since the newest day became available."""
         if self.day is None:
             return None
-        end = datetime.combine(self.day, time(), timezone.utc) + _DAY
+        end = datetime.combine(self.day, time(), UTC) + _DAY
         return now - end - timedelta(hours=lag_hours)
 
 

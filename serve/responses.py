@@ -8,7 +8,7 @@ An answer is one compact document with names in the order of their meaning: the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from json import JSONEncoder
@@ -152,7 +152,7 @@ def as_time(value: datetime | str) -> datetime:
     """Read a time of either store [aware, UTC]; one without zone is UTC."""
     if isinstance(value, str):
         return _read_time(value)
-    return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 # The rows of one push have the same few times, and reading one takes as long as reading a row.

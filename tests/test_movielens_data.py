@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def _inter(*lines: str) -> bytes:
 
 
 def _rating(user: str, when: str) -> str:
-    moment = datetime.fromisoformat(when).replace(tzinfo=timezone.utc)
+    moment = datetime.fromisoformat(when).replace(tzinfo=UTC)
     return f"{user}\t1\t5\t{moment.timestamp():.0f}"
 
 

@@ -11,7 +11,7 @@ import json
 import resource
 import sys
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ TYPES = {
     "event_type_counts": String,
 }
 # Feast asks for a start and an end, and every row is meant.
-START = datetime(2000, 1, 1, tzinfo=timezone.utc)
+START = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def apply(repository: str) -> FeatureStore:
@@ -67,7 +67,7 @@ def push(options: dict[str, Any]) -> dict[str, Any]:
     # Of no rows, so that what Feast loads late is loaded.
     store.materialize(START, START + timedelta(days=1))
     started = time.perf_counter()
-    store.materialize(START, datetime.now(timezone.utc))
+    store.materialize(START, datetime.now(UTC))
     return {"seconds": time.perf_counter() - started, "peak_mb": peak_mb()}
 
 

@@ -15,7 +15,7 @@ import sys
 import zipfile
 import zlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -119,7 +119,7 @@ def prepare(target: Path) -> Prepared:
     pq.write_table(events, target / "events.parquet")
     pq.write_table(labels, target / "labels.parquet")
     times = pc.min_max(events["ts"]).as_py()
-    first, last = (times[end].replace(tzinfo=timezone.utc) for end in ("min", "max"))
+    first, last = (times[end].replace(tzinfo=UTC) for end in ("min", "max"))
     return Prepared(
         events=target / "events.parquet",
         labels=target / "labels.parquet",

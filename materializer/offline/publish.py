@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 import duckdb
 import pyarrow as pa
@@ -143,7 +143,7 @@ def last_published(catalog: Catalog, group: str) -> LastPublish | None:
         snapshot_id=current.snapshot_id,
         newest_day=date.fromisoformat(newest) if newest else None,
         rows=int((current.summary and current.summary["total-records"]) or 0),
-        published_at=datetime.fromtimestamp(current.timestamp_ms / 1000, timezone.utc),
+        published_at=datetime.fromtimestamp(current.timestamp_ms / 1000, UTC),
         visible=described_snapshot(find_table(catalog, spans_name(group))) == current.snapshot_id,
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -167,7 +167,7 @@ def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
         Expired: That row's `available_at` is `ttl_days` or more before *as_of*.
     """
     group = index.snapshot.group
-    moment = as_of.astimezone(timezone.utc).replace(tzinfo=None)
+    moment = as_of.astimezone(UTC).replace(tzinfo=None)
     spans = yield index.spans
     if not spans:
         raise UnknownEntity(group.name, key)
@@ -199,11 +199,11 @@ def _check_ttl(
     group: FeatureGroup, key: Sequence[str], available_at: datetime, moment: datetime
 ) -> None:
     if group.is_expired(available_at, moment):
-        at = format_time(moment.replace(tzinfo=timezone.utc))
+        at = format_time(moment.replace(tzinfo=UTC))
         raise Expired(group.name, key, at, group.ttl_days or 0)
 
 
 def _aware(value: object) -> object:
     if isinstance(value, list):
         return [_aware(element) for element in value]
-    return value.replace(tzinfo=timezone.utc) if isinstance(value, datetime) else value
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value

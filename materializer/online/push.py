@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import ClassVar, cast
 
 import redis
@@ -241,7 +241,7 @@ def _new_meta(selection: Selection, now: datetime) -> Meta:
         day=_newest_day(selection),
         rows=0,
         contract=group.contract.id,
-        pushed_at=now.astimezone(timezone.utc),
+        pushed_at=now.astimezone(UTC),
         key_prefix=group.key_prefix,
         ttl_days=group.ttl_days,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import cast
 
 import redis
@@ -92,7 +92,7 @@ def push_view(
             store_id=store_id,
             version=names[-1],
             versions=names,
-            pushed_at=now.astimezone(timezone.utc),
+            pushed_at=now.astimezone(UTC),
         )
         client.set(codec.view_key(view), state.to_json())
         for name in known.versions if known else ():

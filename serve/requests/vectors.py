@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Context, Decimal
 from functools import lru_cache, partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from flask import Request
 from pydantic import (
@@ -24,7 +24,7 @@ from pydantic import (
     ValidationError,
     with_config,
 )
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from materializer.config import format_time, parse_time
 from materializer.registry.types import element_type

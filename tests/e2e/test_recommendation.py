@@ -6,7 +6,7 @@ import csv
 import re
 import shutil
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -297,13 +297,13 @@ def test_a_snapshot_by_the_sources_own_time_tells_a_claim_and_seen_at_what_was_k
 def test_without_a_set_clock_a_snapshot_tells_the_real_time(copied: Project) -> None:
     copied.now = ""
     _write_stock(copied, {"101": "101,1,2"})
-    began = datetime.now(timezone.utc).replace(tzinfo=None)
+    began = datetime.now(UTC).replace(tzinfo=None)
 
     copied.dbt("build", "--select", "stock", "stock_seen").assert_done()
 
     ((newest,),) = copied.query("select max(dbt_valid_from) from feature_store.stock_seen")
     assert isinstance(newest, datetime)
-    assert began <= newest <= datetime.now(timezone.utc).replace(tzinfo=None)
+    assert began <= newest <= datetime.now(UTC).replace(tzinfo=None)
 
 
 def test_a_training_set_on_demand_is_the_one_that_dbt_built(store: Store, tmp_path: Path) -> None:

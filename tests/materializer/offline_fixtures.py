@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,7 +49,7 @@ def day_of(number: int) -> date:
 
 
 def midnight_after(day: date, lag_hours: int = 0) -> datetime:
-    start = datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return start + timedelta(days=1, hours=lag_hours)
 
 

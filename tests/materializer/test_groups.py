@@ -7,7 +7,7 @@ import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from tests.support.dbt import python
 from tests.support.group import make_group
 from tests.support.store import Store
 
-NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = make_group(
     "visits_v2",
     unique_id="model.shop.visits.v2",
@@ -101,7 +101,7 @@ def test_the_list_has_a_line_for_each_group() -> None:
 
 
 def test_a_group_whose_date_is_past_is_deprecated_since_then() -> None:
-    later = datetime(2026, 6, 1, tzinfo=timezone.utc)
+    later = datetime(2026, 6, 1, tzinfo=UTC)
     assert lines(now=later)[1].endswith("  deprecated since 2026-06-01.")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def test_lookups_equal_a_plain_search(
     moments = [
         edge + shift for edge in edges for shift in (-MICROSECOND, MICROSECOND * 0, MICROSECOND)
     ]
-    moments += [other.replace(tzinfo=timezone.utc) for other in others]
+    moments += [other.replace(tzinfo=UTC) for other in others]
     entities = [*ODD_IDS[::3], *{e for there in history.values() for e in there}, "nobody"]
     requests = [(entity, moment) for entity in entities for moment in moments]
     answers = [expected(history, entity, moment, group) for entity, moment in requests]

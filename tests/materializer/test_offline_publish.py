@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -288,14 +288,14 @@ def test_nothing_was_published_to_an_empty_store(tmp_path: Path) -> None:
 
 
 def test_the_last_publish_is_read_back(catalog: Catalog) -> None:
-    started = datetime.now(timezone.utc) - timedelta(seconds=1)
+    started = datetime.now(UTC) - timedelta(seconds=1)
     publish(catalog, HISTORY, sequence=5, warehouse="w")
     report = publish(catalog, {}, [day_of(2)], sequence=6, warehouse="w")
 
     published = last_published(catalog, GROUP.name)
 
     assert published is not None
-    assert started < published.published_at < datetime.now(timezone.utc) + timedelta(seconds=1)
+    assert started < published.published_at < datetime.now(UTC) + timedelta(seconds=1)
     assert (published.warehouse_id, published.ledger_sequence) == ("w", 6)
     assert (published.snapshot_id, published.newest_day) == (report.snapshot_id, day_of(1))
     assert (published.rows, published.visible) == (10, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
@@ -70,20 +70,20 @@ def short_lived(offline: Offline) -> FeatureGroup:
 def test_a_row_expires_on_the_server_at_its_moment(
     offline: Offline, client: redis.Redis, go: Push, short_lived: FeatureGroup
 ) -> None:
-    today = datetime.now(timezone.utc).date()
+    today = datetime.now(UTC).date()
     offline.publish({str(today - timedelta(days=1)): rows(str(today - timedelta(days=1)), ann=1)})
-    go(now=datetime.now(timezone.utc))
-    ends = datetime.combine(today + timedelta(days=2), datetime.min.time(), timezone.utc)
+    go(now=datetime.now(UTC))
+    ends = datetime.combine(today + timedelta(days=2), datetime.min.time(), UTC)
     assert client.execute_command("PEXPIRETIME", "features:ann") == ends.timestamp() * 1000  # type: ignore[no-untyped-call]
 
 
 def test_a_row_that_expired_is_not_written_and_its_key_goes(
     offline: Offline, client: redis.Redis, go: Push, short_lived: FeatureGroup
 ) -> None:
-    long_ago, today = "2024-01-01", str(datetime.now(timezone.utc).date() - timedelta(days=1))
+    long_ago, today = "2024-01-01", str(datetime.now(UTC).date() - timedelta(days=1))
     offline.publish({long_ago: rows(long_ago, ann=1, bob=1), today: rows(today, bob=2)})
     client.set("features:ann", "stale")
-    report = go(now=datetime.now(timezone.utc))
+    report = go(now=datetime.now(UTC))
     assert (report.rows, report.deleted) == (1, 1)
     assert clicks(client) == {"features:bob": 2}
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
@@ -274,7 +274,7 @@ def test_an_older_clock_is_not_followed_unless_told(
         {"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", ann=2, bob=2)}
     )
     go()
-    back = datetime(2024, 1, 2, tzinfo=timezone.utc)
+    back = datetime(2024, 1, 2, tzinfo=UTC)
     with pytest.raises(PushRefused, match=r"holds 2024-01-02, and the newest .* is 2024-01-01;"):
         go(now=back)
     report = go(now=back, allow_older=True)

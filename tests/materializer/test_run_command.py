@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def test_a_run_ends_with_4_when_the_build_takes_longer_than_the_wait(store: Stor
 def test_of_two_runs_at_once_the_second_is_told_who_holds_the_lock_and_since_when(
     store: Store,
 ) -> None:
-    began = datetime.now(timezone.utc)
+    began = datetime.now(UTC)
     with held_warehouse(store):
         first = store.start("run", "--wait", "60")
         assert first.stderr is not None
@@ -149,7 +149,7 @@ def test_of_two_runs_at_once_the_second_is_told_who_holds_the_lock_and_since_whe
         done.err,
     )
     assert said is not None
-    assert began <= parse_time(said[1]) <= datetime.now(timezone.utc)
+    assert began <= parse_time(said[1]) <= datetime.now(UTC)
 
 
 def test_after_the_holder_of_the_lock_was_killed_the_next_run_works(store: Store) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -194,7 +194,7 @@ def test_a_time_is_utc_and_cut_to_microseconds_however_it_is_written(store: SetS
         "2024-02-26T23:59:59.9999999Z": second - MICRO,
         "2024-02-27": second,
     }
-    nanos = int(second.replace(tzinfo=timezone.utc).timestamp()) * 10**9
+    nanos = int(second.replace(tzinfo=UTC).timestamp()) * 10**9
     before = pa.array([nanos - 1], pa.timestamp("ns"))
     columns = [
         (before, second - MICRO),

@@ -8,7 +8,7 @@ would skip what is behind a red one. Every command before must succeed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.support.dbt import Project, Run
@@ -95,10 +95,8 @@ def _arriving(events: Iterable[Event]) -> list[Event]:
     """Let events arrive a second after they happen."""
     moments = [(event, datetime.fromisoformat(event[2])) for event in events]
     return [
-        (*event, (at.astimezone(timezone.utc) + timedelta(seconds=1)).isoformat())
-        for event, at in (
-            (e, at if at.tzinfo else at.replace(tzinfo=timezone.utc)) for e, at in moments
-        )
+        (*event, (at.astimezone(UTC) + timedelta(seconds=1)).isoformat())
+        for event, at in ((e, at if at.tzinfo else at.replace(tzinfo=UTC)) for e, at in moments)
     ]
 
 

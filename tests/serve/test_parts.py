@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -28,8 +28,8 @@ from serve.stores.directory import Directory
 from tests.serve.support import until
 from tests.support.group import GROUP
 
-AVAILABLE = datetime(2024, 1, 8, tzinfo=timezone.utc)
-FAR = datetime(9999, 12, 31, tzinfo=timezone.utc)
+AVAILABLE = datetime(2024, 1, 8, tzinfo=UTC)
+FAR = datetime(9999, 12, 31, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 DOWN = OnlineStoreUnavailable("somewhere", "refused")
 
@@ -39,7 +39,7 @@ def test_as_of_is_the_same_instant_in_utc(moment: datetime) -> None:
     read = read_query_time([moment.isoformat()], now=FAR)
 
     # Converted first: Python calls a time that a clock shows twice unequal to every other zone's.
-    assert read == moment.astimezone(timezone.utc)
+    assert read == moment.astimezone(UTC)
     assert read.utcoffset() == timedelta(0)
     assert parse_time(format_time(read)) == read
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.support.group import rows_table
 
 Row = Mapping[str, Any]
 
-FAR = datetime(2030, 1, 1, tzinfo=timezone.utc)
+FAR = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Offline:
@@ -110,4 +110,4 @@ def rows(day: str, **clicks: int) -> list[Row]:
 
 def at(text: str) -> datetime:
     """Read a time in UTC."""
-    return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
