@@ -40,17 +40,7 @@ def create_app(
     from serve.requests import query
     from serve.requests.batch import MOST_BYTES
     from serve.responses import CompactJson
-    from serve.routes import (
-        batch,
-        feature_groups,
-        feature_views,
-        health,
-        metrics,
-        offline,
-        online,
-        openapi,
-        vectors,
-    )
+    from serve.routes import metrics
     from serve.stores.stores import Stores
 
     if settings is None and stores is None:
@@ -68,12 +58,28 @@ def create_app(
     errors.init_app(app)
     auth.init_app(app, token)
     app.after_request(_uncached)
+    _register_routes(app)
+    app.wsgi_app = FastPath(app, stores, token)  # type: ignore[method-assign]
+    return app
+
+
+def _register_routes(app: Flask) -> None:
+    from serve.routes import (
+        batch,
+        feature_groups,
+        feature_views,
+        health,
+        metrics,
+        offline,
+        online,
+        openapi,
+        vectors,
+    )
+
     for lookups in (online, offline, batch, vectors):
         app.register_blueprint(lookups.blueprint)
     for about in (feature_groups, feature_views, health, metrics, openapi):
         app.register_blueprint(about.blueprint)
-    app.wsgi_app = FastPath(app, stores, token)  # type: ignore[method-assign]
-    return app
 
 
 def _uncached(response: Response) -> Response:

@@ -60,10 +60,7 @@ def read_manifest(path: Path) -> Registry:
     groups, training_sets, views = [], [], []
     for node, declaration in _declarations(nodes):
         declared = declared_kinds(node)
-        _require_model(node, declared, declaration)
-        if len(declared) > 1:
-            problem = f"a model cannot be a {' and a '.join(declared)}"
-            raise declaration.error(list(declared)[1], problem)
+        _require_one_model(node, declared, declaration)
         if FEATURE_GROUP in declared:
             groups.append((read_group(node, declared[FEATURE_GROUP], graph), declaration))
         if TRAINING_SET in declared:
@@ -96,11 +93,15 @@ def _declarations(nodes: Mapping[str, Node]) -> list[tuple[Node, Declaration]]:
     return sorted(pairs, key=lambda pair: (pair[1].file, pair[1].model))
 
 
-def _require_model(node: Node, declared: Mapping[str, Any], declaration: Declaration) -> None:
+def _require_one_model(node: Node, declared: Mapping[str, Any], declaration: Declaration) -> None:
+    """Check that what is declared is a model, and one thing."""
     kind = node["resource_type"]
     if declared and kind != "model":
         problem = f"a {kind} keeps no contract; declare a model that selects from it"
         raise declaration.error(next(iter(declared)), problem)
+    if len(declared) > 1:
+        problem = f"a model cannot be a {' and a '.join(declared)}"
+        raise declaration.error(list(declared)[1], problem)
 
 
 def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:

@@ -1,0 +1,125 @@
+"""Imports follow the table in docs/explanation/architecture.md; nothing is too long."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+MODULE_LINES = 400
+FUNCTION_LINES = 50
+
+
+def module_name(path: Path) -> str:
+    name = path.relative_to(ROOT).with_suffix("").as_posix()
+    return name.removesuffix("/__init__")
+
+
+FILES = {
+    module_name(path): path
+    for package in ("materializer", "serve")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
+
+
+def imports(name: str) -> set[str]:
+    """Return the modules that a module imports, also in functions and for types only."""
+    found = set()
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            module = node.module.replace(".", "/")
+            children = {f"{module}/{alias.name}" for alias in node.names}
+            found |= (children & set(FILES)) or {module}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.replace(".", "/") for alias in node.names}
+    return (found & set(FILES)) - {name}
+
+
+IMPORTS = {name: imports(name) for name in FILES}
+
+
+def table() -> dict[str, tuple[str, set[str]]]:
+    """Return each part of the table, with its row and the parts that the row may import."""
+    lines = PAGE.partition("| part | responsible for | imports |\n")[2].splitlines()[1:]
+    rows = {}
+    for line in lines[: next(n for n, line in enumerate(lines) if not line.startswith("|"))]:
+        parts, _, allowed = line.strip("|").split(" | ")
+        for part in re.findall(r"`([^`]+)`", parts):
+            rows[part] = parts, set(re.findall(r"`([^`]+)`", allowed))
+    return rows
+
+
+TABLE = table()
+
+
+def part_of(name: str) -> str:
+    """Return the part of a module: the longest path in the table that it is at or below."""
+    return max((part for part in TABLE if f"{name}/".startswith(f"{part}/")), key=len)
+
+
+def forbidden() -> Iterator[str]:
+    # What stands for itself may be imported by every part.
+    shared = {part for part, (_, allowed) in TABLE.items() if not allowed and part.count("/")}
+    for name, imported in IMPORTS.items():
+        row, allowed = TABLE[part_of(name)]
+        for other in imported:
+            part = part_of(other)
+            below = any(f"{part}/".startswith(f"{one}/") for one in allowed)
+            if TABLE[part][0] != row and part not in shared and not below:
+                yield f"{name} imports {other}"
+
+
+def test_every_part_of_the_table_exists() -> None:
+    assert [part for part in TABLE if part not in FILES] == []
+
+
+def test_a_module_imports_only_what_the_table_allows() -> None:
+    assert list(forbidden()) == []
+
+
+def cycles(graph: Mapping[str, set[str]]) -> list[set[str]]:
+    """Return the modules that can reach themselves, cycle by cycle."""
+    reach = {name: set(imported) for name, imported in graph.items()}
+    for middle in reach:
+        for name in reach:
+            if middle in reach[name]:
+                reach[name] |= reach[middle]
+    found: list[set[str]] = []
+    for name in reach:
+        cycle = {other for other in reach[name] if name in reach[other]}
+        if cycle and cycle not in found:
+            found.append(cycle)
+    return found
+
+
+def test_no_import_goes_in_a_cycle() -> None:
+    assert cycles(IMPORTS) == []
+
+
+def test_a_cycle_is_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
+
+    assert cycles(graph) == [{"b", "c"}]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_module_and_no_function_is_too_long(name: str) -> None:
+    functions = [
+        node
+        for node in ast.walk(TREES[name])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {
+        function.name: lines
+        for function in functions
+        if (lines := (function.end_lineno or 0) - function.lineno + 1) > FUNCTION_LINES
+    }
+
+    assert len(FILES[name].read_text().splitlines()) <= MODULE_LINES
+    assert long == {}
