@@ -16,19 +16,18 @@ from typing import Any
 import click
 
 from materializer.cli_options import (
-    Age,
     Call,
-    KeyColumn,
-    Names,
+    age,
     common,
     group_option,
+    key_column,
+    names,
     removals_option,
     wait_option,
 )
-from materializer.config import Settings
-from materializer.errors import DONE, EXIT_CODES, USAGE, UnknownGroup, UsageError
+from materializer.errors import DONE, EXIT_CODES, USAGE, UsageError
 from materializer.lock import run_lock
-from materializer.registry import FeatureGroup, Registry
+from materializer.outcome import finish
 
 _EXIT_CODES = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.items())
 # \b keeps click from filling the lines below it.
@@ -59,14 +58,19 @@ def program() -> None:
 @common
 def publish(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) -> int:
     """Copy what passed the gate to the offline store."""
-    from materializer.outcome import exit_code
+    from materializer.publish import publish
 
-    registry = call.registry()
-    settings = call.with_warehouse(registry)
+    settings, registry = call.with_warehouse(groups)
     with run_lock(settings, "materializer publish"):
-        outcomes = _publish(call, settings, registry, groups, wait, allow_removals)
-    call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
-    return exit_code(outcomes)
+        outcomes = publish(
+            settings,
+            registry,
+            call.console,
+            wait=wait,
+            allow_removals=allow_removals,
+            project_dir=call.project_dir,
+        )
+    return finish(outcomes, call.console)
 
 
 @program.command()
@@ -80,20 +84,13 @@ def push(
 ) -> int:
     """Bring the newest published rows online."""
     from materializer.online.push import PushOptions
-    from materializer.outcome import exit_code
     from materializer.push import push
 
-    registry = call.registry()
+    registry = call.registry(groups)
+    options = PushOptions(everything, take_over, allow_older)
     with run_lock(call.settings, "materializer push"):
-        outcomes = push(
-            call.settings,
-            _selected(registry, groups),
-            call.console,
-            options=PushOptions(everything, take_over, allow_older),
-            views=[] if groups else list(registry.views.values()),
-        )
-    call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
-    return exit_code(outcomes)
+        outcomes = push(call.settings, registry, call.console, options=options)
+    return finish(outcomes, call.console)
 
 
 @program.command()
@@ -103,23 +100,22 @@ def push(
 @common
 def run(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) -> int:
     """Publish, then push: what cron calls."""
-    from materializer.outcome import exit_code
+    from materializer.publish import publish
     from materializer.push import push
 
-    registry = call.registry()
-    settings = call.with_warehouse(registry)
+    settings, registry = call.with_warehouse(groups)
     with run_lock(settings, "materializer run"):
-        outcomes = _publish(call, settings, registry, groups, wait, allow_removals)
-        # A refused publish leaves the last good rows, and those are pushed all the same.
-        outcomes += push(
+        outcomes = publish(
             settings,
-            _selected(registry, groups),
+            registry,
             call.console,
-            views=[] if groups else list(registry.views.values()),
-            skip_unpublished=True,
+            wait=wait,
+            allow_removals=allow_removals,
+            project_dir=call.project_dir,
         )
-    call.console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
-    return exit_code(outcomes)
+        # A refused publish leaves the last good rows, and those are pushed all the same.
+        outcomes += push(settings, registry, call.console, skip_unpublished=True)
+    return finish(outcomes, call.console)
 
 
 @program.command()
@@ -127,7 +123,7 @@ def run(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) ->
 @wait_option
 @click.option(
     "--max-age",
-    type=Age(),
+    type=age,
     metavar="AGE",
     help="Exit with 1 when a group's newest data are older, e.g. 26h; for alerting.",
 )
@@ -136,10 +132,8 @@ def status(call: Call, groups: Sequence[str], wait: float, max_age: timedelta | 
     """Show how far each group is, and what to run."""
     from materializer.status import status
 
-    registry = call.registry()
-    settings = call.with_warehouse(registry)
-    selected = _selected(registry, groups)
-    return status(settings, registry, selected, call.console, wait=wait, max_age=max_age)
+    settings, registry = call.with_warehouse(groups)
+    return status(settings, registry, call.console, wait=wait, max_age=max_age)
 
 
 @program.command()
@@ -173,10 +167,10 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
     """Print the online row of one entity, found by its KEY."""
     from materializer.get import get
 
-    registry = call.registry()
+    registry = call.registry(groups)
     matching = [
         group
-        for group in _selected(registry, groups)
+        for group in registry.groups.values()
         if group.online and len(group.entity) == len(key)
     ]
     if len(matching) != 1:
@@ -196,7 +190,7 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
     help="The labels, Parquet or CSV.",
 )
 @click.option(
-    "--groups", type=Names(), required=True, metavar="A,B", help="The published groups to join."
+    "--groups", type=names, required=True, metavar="A,B", help="The published groups to join."
 )
 @click.option(
     "--out",
@@ -213,7 +207,7 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
 )
 @click.option(
     "--on",
-    type=KeyColumn(),
+    type=key_column,
     multiple=True,
     metavar="KEY=COLUMN",
     help="The label column that holds a key, where its name differs; may be repeated, and KEY may "
@@ -221,7 +215,7 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
 )
 @click.option(
     "--columns",
-    type=Names(),
+    type=names,
     metavar="A,B",
     help="Take these columns of the groups; a name may be GROUP.COLUMN (default: all but keys).",
 )
@@ -292,36 +286,6 @@ def stop(call: Call) -> int:
     )
     call.console.result({"stopped": stopped})
     return DONE
-
-
-def _publish(
-    call: Call,
-    settings: Settings,
-    registry: Registry,
-    groups: Sequence[str],
-    wait: float,
-    allow_removals: bool,
-) -> list[Any]:
-    from materializer.publish import publish
-
-    return publish(
-        settings,
-        registry,
-        _selected(registry, groups),
-        call.console,
-        wait=wait,
-        allow_removals=allow_removals,
-        training_sets=not groups,
-        project_dir=call.project_dir,
-    )
-
-
-def _selected(registry: Registry, names: Sequence[str]) -> list[FeatureGroup]:
-    """Return the groups of these names, all of them without a name."""
-    for name in names:
-        if name not in registry.groups:
-            raise UnknownGroup(name, list(registry.groups))
-    return [registry.groups[name] for name in names or registry.groups]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

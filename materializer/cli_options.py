@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
@@ -21,7 +21,7 @@ import click
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.errors import FAILED, INTERRUPTED, FeatureStoreError
+from materializer.errors import FAILED, INTERRUPTED, FeatureStoreError, UnknownGroup
 from materializer.registry import Registry
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -29,27 +29,24 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """
-    One call of a command.
-
-    Attributes:
-        settings: From the environment.
-        console: Where output goes.
-        project_dir: The dbt project.
-        target: Name of the target of its profile, None for the profile's own.
-    """
+    """One call of a command, with the options that all have; a target of None is the profile's."""
 
     settings: Settings
     console: Console
     project_dir: Path
     target: str | None
 
-    def registry(self) -> Registry:
+    def registry(self, groups: Sequence[str] = ()) -> Registry:
         """
         Read the registry of the project.
 
+        Args:
+            groups: Leave out all but these groups, training sets and feature views too; empty for
+                everything.
+
         Raises:
-            UsageError: There is no manifest, or it was parsed for another target.
+            UsageError: There is no manifest, it was parsed for another target, or a group is not
+                in it.
             BadRegistry: A model's meta or contract cannot make a feature group.
         """
         from materializer.registry.manifest import read_manifest
@@ -61,60 +58,46 @@ class Call:
             from materializer.profile import require_target
 
             require_target(registry, self.project_dir, self.target)
-        return registry
+        for name in groups:
+            if name not in registry.groups:
+                raise UnknownGroup(name, list(registry.groups))
+        if not groups:
+            return registry
+        selected = {name: registry.groups[name] for name in groups}
+        return replace(registry, groups=selected, training_sets={}, views={})
 
-    def with_warehouse(self, registry: Registry) -> Settings:
-        """Return the settings with the database of the target."""
+    def with_warehouse(self, groups: Sequence[str]) -> tuple[Settings, Registry]:
+        """Return the settings with the database of the target, and the registry."""
         from materializer.profile import at_target
 
-        return at_target(self.settings, registry, self.project_dir, self.target)
+        registry = self.registry(groups)
+        return at_target(self.settings, registry, self.project_dir, self.target), registry
 
 
-class Age(click.ParamType[timedelta]):
-    """A length of time, such as 26h."""
-
-    name = "age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """Read a number with its unit: s, m, h or d."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", value)
-        if match is None:
-            self.fail(f"{value!r} is not an age; write 26h, 90m or 2d", param, ctx)
-        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+def age(text: str) -> timedelta:
+    """Read a length of time: a number with its unit."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not an age; write 26h, 90m or 2d")
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
 
 
-class Names(click.ParamType[tuple[str, ...]]):
-    """Names, separated by commas."""
-
-    name = "names"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Read the names; each may be given once."""
-        names = tuple(name.strip() for name in value.split(","))
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if "" in names or repeated:
-            problem = f"names {repeated} twice" if repeated else "has an empty name"
-            self.fail(f"{value!r} {problem}; write a,b", param, ctx)
-        return names
+def names(text: str) -> tuple[str, ...]:
+    """Read names, separated by commas; each may be given once."""
+    read = tuple(name.strip() for name in text.split(","))
+    repeated = next((name for name in read if read.count(name) > 1), None)
+    if "" in read or repeated:
+        problem = f"names {repeated} twice" if repeated else "has an empty name"
+        raise click.BadParameter(f"{text!r} {problem}; write a,b")
+    return read
 
 
-class KeyColumn(click.ParamType[tuple[str, str]]):
-    """A key and the label column that holds it."""
-
-    name = "key=column"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Read KEY=COLUMN."""
-        key, _, column = value.partition("=")
-        if not key or not column:
-            self.fail(f"{value!r} is not KEY=COLUMN; write user_id=sender_id", param, ctx)
-        return key, column
+def key_column(text: str) -> tuple[str, str]:
+    """Read KEY=COLUMN, a key and the label column that holds it."""
+    key, _, column = text.partition("=")
+    if not key or not column:
+        raise click.BadParameter(f"{text!r} is not KEY=COLUMN; write user_id=sender_id")
+    return key, column
 
 
 def common(function: Callable[..., int]) -> Callable[..., int]:

@@ -8,7 +8,7 @@ was done: each step does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -62,7 +62,8 @@ def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> 
         return Outcome(step, model, error.exit_code, str(error))
 
 
-def exit_code(outcomes: Iterable[Outcome]) -> int:
-    """Return the gravest exit code of several outcomes."""
+def finish(outcomes: Sequence[Outcome], console: Console) -> int:
+    """Print the outcomes of a command as JSON, and return the gravest exit code."""
+    console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     codes = {outcome.code for outcome in outcomes}
     return next((code for code in _GRAVITY if code in codes), DONE)

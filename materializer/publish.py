@@ -31,25 +31,21 @@ from materializer.warehouse.records import BuiltDay
 def publish(
     settings: Settings,
     registry: Registry,
-    groups: Sequence[FeatureGroup],
     console: Console,
     *,
     wait: float,
     allow_removals: bool,
-    training_sets: bool = True,
-    project_dir: Path = Path(),
+    project_dir: Path,
 ) -> list[Outcome]:
     """
-    Publish groups, and the project's training sets and feature views. Call it under the run lock.
+    Publish groups, training sets and feature views. Call it under the run lock.
 
     Args:
         settings: Where warehouse and offline store are.
-        registry: The project.
-        groups: The groups to publish.
+        registry: What to publish.
         console: Where progress and results are printed.
         wait: How long to wait for a build that holds the warehouse [s].
         allow_removals: Remove days and entities without a check.
-        training_sets: Publish those and the feature views too.
         project_dir: The project; its commit goes into the receipts.
 
     Returns:
@@ -65,7 +61,7 @@ def publish(
     outcomes: list[Outcome] = []
     with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
         work = Publishing(registry, warehouse, catalog, settings, console, project_dir, refused)
-        for name, step in _steps(groups, work, allow_removals, training_sets):
+        for name, step in _steps(work, allow_removals):
             outcome = attempt("publish", name, console, step)
             outcomes.append(outcome)
             if outcome.code != DONE:
@@ -73,16 +69,13 @@ def publish(
     return outcomes
 
 
-def _steps(
-    groups: Sequence[FeatureGroup], work: Publishing, allow_removals: bool, training_sets: bool
-) -> Iterator[tuple[str, Callable[[], Outcome]]]:
-    for group in groups:
+def _steps(work: Publishing, allow_removals: bool) -> Iterator[tuple[str, Callable[[], Outcome]]]:
+    for group in work.registry.groups.values():
         yield group.name, partial(_publish_group, group, work, allow_removals)
-    if training_sets:
-        for training_set in work.registry.training_sets.values():
-            yield training_set.name, partial(publish_training_set, training_set, work)
-        for view in work.registry.views.values():
-            yield view.name, partial(publish_view, view, work)
+    for training_set in work.registry.training_sets.values():
+        yield training_set.name, partial(publish_training_set, training_set, work)
+    for view in work.registry.views.values():
+        yield view.name, partial(publish_view, view, work)
 
 
 def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) -> Outcome:

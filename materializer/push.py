@@ -36,18 +36,17 @@ from materializer.online.push import (
     withdraw_group,
 )
 from materializer.outcome import Outcome, attempt
-from materializer.registry import FeatureGroup, FeatureView
+from materializer.registry import Registry
 from materializer.views.push import ViewReport, push_view
 from materializer.views.versions import PublishedVersion, read_versions
 
 
 def push(
     settings: Settings,
-    groups: Sequence[FeatureGroup],
+    registry: Registry,
     console: Console,
     *,
     options: PushOptions = DEFAULT,
-    views: Sequence[FeatureView] = (),
     skip_unpublished: bool = False,
 ) -> list[Outcome]:
     """
@@ -55,10 +54,9 @@ def push(
 
     Args:
         settings: Where the two stores are.
-        groups: The groups, as the project declares them.
+        registry: The groups and views; a view that was never published is left out.
         console: Where progress and results are printed.
         options: What to do beyond what changed.
-        views: The views; one that was never published is left out.
         skip_unpublished: Leave out groups that were never published, too.
 
     Returns:
@@ -70,8 +68,8 @@ def push(
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
     catalog = open_catalog(settings)
-    snapshots, failed = _open(catalog, groups, console, skip_unpublished)
-    published = _published_versions(catalog, views)
+    snapshots, failed = _open(catalog, registry, console, skip_unpublished)
+    published = _published_versions(catalog, registry)
     names = [snapshot.group.name for snapshot in snapshots if snapshot.group.online]
     names += published
     if not names and not (snapshots and may_exist(settings)):
@@ -92,11 +90,11 @@ def push(
 
 
 def _open(
-    catalog: Catalog, groups: Sequence[FeatureGroup], console: Console, skip_unpublished: bool
+    catalog: Catalog, registry: Registry, console: Console, skip_unpublished: bool
 ) -> tuple[list[GroupSnapshot], list[Outcome]]:
     """Open what is published of each group, and return the outcomes of those that fail."""
     snapshots, failed = [], []
-    for group in groups:
+    for group in registry.groups.values():
         try:
             snapshots.append(open_snapshot(catalog, group.name))
         except FeatureStoreError as error:
@@ -110,10 +108,10 @@ def _open(
 
 
 def _published_versions(
-    catalog: Catalog, views: Sequence[FeatureView]
+    catalog: Catalog, registry: Registry
 ) -> Mapping[str, Sequence[PublishedVersion]]:
-    versions = read_versions(catalog) if views else []
-    by_view = {view.name: [v for v in versions if v.view == view.name] for view in views}
+    versions = read_versions(catalog) if registry.views else []
+    by_view = {name: [v for v in versions if v.view == name] for name in registry.views}
     return {name: published for name, published in by_view.items() if published}
 
 

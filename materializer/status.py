@@ -1,107 +1,95 @@
 """
 `materializer status`: how far each group and table has come, how old it is, and what to run.
 
-Responsible for the order in which the stores are read, for the status of a training set or view,
-and for printing every document as text or as JSON. Reads no rows and changes nothing; it may start
-the embedded server, to read from it.
+Responsible for one document for each, and for printing it as text or as JSON. Reads no rows and
+changes nothing, but may start the embedded server, to read from it. Judges nothing: which days are
+frozen, missing or of older SQL is in the view `day_status`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, TypeVar
 
+import redis
 from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings, format_time
 from materializer.console import Console
+from materializer.days import DayRange, day_ranges
 from materializer.errors import DONE, FAILED, FeatureStoreError, ReceiptUnreadable
-from materializer.group_status import (
-    Builds,
-    Document,
-    Line,
-    gate_line,
-    group_document,
-    group_lines,
-    read_builds,
-    read_or_explain,
-    stage_text,
-    without_fraction,
-)
-from materializer.offline.catalog import open_catalog
-from materializer.offline.publish import last_published
+from materializer.offline.catalog import find_table, open_catalog, table_name
+from materializer.offline.publish import LastPublish, last_published
+from materializer.offline.removals import least_losses, published_rows
 from materializer.online.connection import connect
+from materializer.online.state import read_meta
+from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
 from materializer.training.receipt import read_receipt
 from materializer.warehouse.gate import objections
 from materializer.warehouse.reader import Warehouse, open_warehouse
-from materializer.warehouse.records import Build
+from materializer.warehouse.records import Build, BuiltDay
 
+# What `--json` prints, with the values that the text is made of.
+Document = dict[str, Any]
+# A label and what it says; further lines are indented.
+Line = tuple[str, str]
 
-@dataclass(frozen=True, slots=True)
-class TableBuild:
-    """
-    What the warehouse has of a training set or view.
+_DAY = timedelta(days=1)
+# There is one range of frozen days, unless a range was built among them.
+_NAMED_RANGES = 5
 
-    Attributes:
-        built: Its newest build, None when it was never built.
-        gate: Why it may not be published, empty when it may; None when unknown.
-        sample_share: The smallest share of label rows that a gate test looked at.
-        warehouse_id: Which warehouse it is.
-        problem: Why the warehouse cannot be read, or None.
-    """
-
-    built: Build | None = None
-    gate: Sequence[str] | None = None
-    sample_share: float = 1.0
-    warehouse_id: str = ""
-    problem: str | None = None
+Store = TypeVar("Store")
+Value = TypeVar("Value")
 
 
 def status(
     settings: Settings,
     registry: Registry,
-    groups: Sequence[FeatureGroup],
     console: Console,
     *,
     wait: float,
     max_age: timedelta | None,
-    training_sets: bool = True,
 ) -> int:
     """
-    Print the status of groups, and of the project's training sets and feature views.
+    Print the status of groups, training sets and feature views.
 
     Args:
         settings: Where the stores are.
-        registry: The project.
-        groups: Which groups.
+        registry: What to print.
         console: Gets the result.
         wait: How long to wait for a build that holds the warehouse [s].
         max_age: Oldest that the last stage of a group may be, or None.
-        training_sets: Print those and the feature views too.
 
     Returns:
         0, or 1 when a group is older than *max_age* or was never brought that far.
     """
-    tables: list[TrainingSet | FeatureView] = []
-    if training_sets:
-        tables = [*registry.training_sets.values(), *registry.views.values()]
-    builds, table_builds = _read_builds(settings, registry, groups, tables, console, wait)
-    catalog = read_or_explain(settings, open_catalog)
-    online = read_or_explain(settings, connect) if any(group.online for group in groups) else ""
+    groups = registry.groups.values()
+    tables: list[TrainingSet | FeatureView]
+    tables = [*registry.training_sets.values(), *registry.views.values()]
+    ids = [model.unique_id for model in (*groups, *tables)]
+    try:
+        with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
+            builds = {model: _read_builds(model, registry, warehouse) for model in ids}
+    except FeatureStoreError as error:
+        builds = dict.fromkeys(ids, Builds(problem=str(error)))
+    catalog = _read_or_explain(settings, open_catalog)
+    online = _read_or_explain(settings, connect) if any(group.online for group in groups) else ""
     now = settings.now()
     group_documents = [
-        group_document(group, build, catalog, online, now, max_age)
-        for group, build in zip(groups, builds, strict=True)
+        _group_document(group, builds[group.unique_id], catalog, online, now, max_age)
+        for group in groups
     ]
     table_documents = [
-        _table_document(table, build, catalog, settings)
-        for table, build in zip(tables, table_builds, strict=True)
+        _table_document(table, builds[table.unique_id], catalog, settings) for table in tables
     ]
     for document in group_documents:
-        _print(console, document["group"], group_lines(document))
+        _print(console, document["group"], _group_lines(document))
         if max_age is not None and document["too_old"]:
             console.error(_age_error(document, max_age))
     for document in table_documents:
@@ -110,29 +98,6 @@ def status(
         {"now": format_time(now), "groups": group_documents, "training_sets": table_documents}
     )
     return FAILED if any(document["too_old"] for document in group_documents) else DONE
-
-
-def _read_builds(
-    settings: Settings,
-    registry: Registry,
-    groups: Sequence[FeatureGroup],
-    tables: Sequence[TrainingSet | FeatureView],
-    console: Console,
-    wait: float,
-) -> tuple[list[Builds], list[TableBuild]]:
-    """Return what the warehouse has of each, or why it cannot be read."""
-    try:
-        with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
-            return (
-                [read_builds(group, registry, warehouse) for group in groups],
-                [_read_table_build(table, registry, warehouse) for table in tables],
-            )
-    except FeatureStoreError as error:
-        problem = str(error)
-        return (
-            [Builds(problem=problem)] * len(groups),
-            [TableBuild(problem=problem)] * len(tables),
-        )
 
 
 def _print(console: Console, name: str, lines: Iterator[Line]) -> None:
@@ -144,59 +109,260 @@ def _print(console: Console, name: str, lines: Iterator[Line]) -> None:
 def _age_error(document: Document, max_age: timedelta) -> str:
     stage = "pushed" if "pushed" in document else "published"
     limit = max_age.total_seconds() / 3600
-    return f"{document['group']}: {stage} is older than {limit:g} h: {stage_text(document[stage])}"
+    return f"{document['group']}: {stage} is older than {limit:g} h: {_stage_text(document[stage])}"
 
 
-def _read_table_build(
-    table: TrainingSet | FeatureView, registry: Registry, warehouse: Warehouse
-) -> TableBuild:
-    return TableBuild(
-        built=warehouse.newest_build(table.unique_id),
-        gate=objections(table.unique_id, registry, warehouse),
-        sample_share=warehouse.sample_share(table.unique_id),
+def _read_or_explain(store: Store | str, read: Callable[[Store], Value]) -> Value | str:
+    """Return what *read* reads from a store, or why it cannot: a store may be a problem already."""
+    if isinstance(store, str):
+        return store
+    try:
+        return read(store)
+    except FeatureStoreError as error:
+        return str(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Builds:
+    """
+    What the warehouse has of a model.
+
+    Attributes:
+        days: Its built days; empty for a training set or view.
+        missing: Finished days that it lacks.
+        table: The newest build of a training set or view, None when it was never built.
+        gate: Why it may not be published, empty when it may; None when unknown.
+        sample_share: The smallest share of rows that a gate test looked at.
+        warehouse_id: Which warehouse it is.
+        problem: Why the warehouse cannot be read, or None.
+    """
+
+    days: Sequence[BuiltDay] = ()
+    missing: Sequence[date] = ()
+    table: Build | None = None
+    gate: Sequence[str] | None = None
+    sample_share: float = 1.0
+    warehouse_id: str = ""
+    problem: str | None = None
+
+
+def _read_builds(model: str, registry: Registry, warehouse: Warehouse) -> Builds:
+    return Builds(
+        days=warehouse.built_days(model),
+        missing=warehouse.missing_days(model),
+        table=warehouse.newest_build(model),
+        gate=objections(model, registry, warehouse),
+        sample_share=warehouse.sample_share(model),
         warehouse_id=warehouse.warehouse_id(),
     )
 
 
-def _table_document(
-    table: TrainingSet | FeatureView, build: TableBuild, catalog: Catalog | str, settings: Settings
+# Groups
+
+
+def _group_document(
+    group: FeatureGroup,
+    builds: Builds,
+    catalog: Catalog | str,
+    online: redis.Redis | str,
+    now: datetime,
+    max_age: timedelta | None,
 ) -> Document:
-    built = build.built
+    publication = _read_or_explain(catalog, lambda store: _read_publication(group, builds, store))
+    if isinstance(publication, str):
+        publication = Publication(publication)
+    stages: dict[str, date | str | None] = {
+        "built": builds.problem or (builds.days[-1].day if builds.days else None),
+        "published": publication.newest_day,
+    }
+    if group.online:
+        stages["pushed"] = _read_or_explain(online, lambda store: _pushed_day(group, store))
+    sequence = max((day.sequence for day in builds.days), default=0)
+    last_build = [day for day in builds.days if day.sequence == sequence]
+    lag = timedelta(hours=last_build[0].lag_hours if last_build else group.availability_lag_hours)
+    ages = {name: _age(newest, lag, now) for name, newest in stages.items()}
+    last_age = list(ages.values())[-1]
+    return {
+        "group": group.name,
+        # Null, not empty, when it is unknown.
+        "gate": None if builds.gate is None else list(builds.gate),
+        "last_build": _last_build(last_build),
+        "frozen": [
+            {"first": str(days.first), "last": str(days.last), "days": len(days)}
+            for days in day_ranges(built.day for built in builds.days if built.is_frozen)
+        ],
+        "waiting_days": publication.waiting,
+        "guard": list(publication.guard),
+        "run": _commands(builds),
+        **{name: _stage(newest, ages[name]) for name, newest in stages.items()},
+        "too_old": max_age is not None and (last_age is None or last_age > max_age),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """
+    What is published of a group, and what a publish would do now.
+
+    Attributes:
+        newest_day: The newest published day, None without one, or why it is unknown.
+        waiting: How many built days are not published.
+        guard: What the removal guard would refuse, by counts alone.
+    """
+
+    newest_day: date | str | None
+    waiting: int = 0
+    guard: Sequence[str] = ()
+
+
+def _read_publication(group: FeatureGroup, builds: Builds, catalog: Catalog) -> Publication:
+    last = last_published(catalog, group.name)
+    waiting = unpublished(builds.days, last, builds.warehouse_id)
+    if last is None:
+        return Publication(None, len(waiting))
+    interrupted = "the last publish was interrupted; run: materializer publish"
+    return Publication(
+        newest_day=last.newest_day if last.visible else interrupted,
+        waiting=len(waiting),
+        guard=_foreseen_losses(group, builds, last, waiting, catalog),
+    )
+
+
+def _foreseen_losses(
+    group: FeatureGroup,
+    builds: Builds,
+    last: LastPublish,
+    waiting: Sequence[BuiltDay],
+    catalog: Catalog,
+) -> list[str]:
+    """Return what a publish would remove, from the counts of the ledger and of the files."""
+    table = find_table(catalog, table_name(group.name))
+    if table is None or not waiting:
+        return []
+    published = published_rows(table)
+    new = {built.day: built.rows for built in waiting}
+    if last.warehouse_id != builds.warehouse_id:
+        # Another warehouse replaces everything.
+        new = {**dict.fromkeys(published, 0), **new}
+    return least_losses(published, new)
+
+
+def _pushed_day(group: FeatureGroup, online: redis.Redis) -> date | None:
+    meta = read_meta(online, group.name)
+    return meta.day if meta else None
+
+
+def _age(newest: date | str | None, lag: timedelta, now: datetime) -> timedelta | None:
+    """Return the time since the newest day became available."""
+    if not isinstance(newest, date):
+        return None
+    return now - datetime.combine(newest + _DAY, time(), UTC) - lag
+
+
+def _stage(newest: date | str | None, age: timedelta | None) -> Document:
+    """Return how far a group has come in one store: the newest day, or why it is unknown."""
+    return {
+        "day": str(newest) if isinstance(newest, date) else None,
+        "age_hours": None if age is None else round(age.total_seconds() / 3600, 2),
+        "problem": newest if isinstance(newest, str) else None,
+    }
+
+
+def _last_build(days: Sequence[BuiltDay]) -> Document | None:
+    if not days:
+        return None
+    reasons = Counter(built.reason for built in days)
+    return {"built_at": format_time(days[0].built_at), "days": dict(reasons)}
+
+
+def _commands(builds: Builds) -> list[str]:
+    """Return what to run: for finished days that are missing, and for days of older SQL."""
+    if builds.problem is not None:
+        return []
+    if not builds.days:
+        return ["dbt build"]
+    older = day_ranges(built.day for built in builds.days if built.is_older_sql)
+    return [
+        *(f"{days.command}  # missing" for days in day_ranges(builds.missing)),
+        *(f"{days.command}  # built by older SQL" for days in older),
+    ]
+
+
+def _group_lines(document: Document) -> Iterator[Line]:
+    yield "built", _stage_text(document["built"])
+    if document["last_build"] is not None:
+        yield from _build_lines(document)
+    yield "published", _stage_text(document["published"])
+    if waiting := document["waiting_days"]:
+        days = "day is" if waiting == 1 else "days are"
+        yield "waiting", f"{waiting:,} built {days} not published"
+    if document["guard"]:
+        lost = "; ".join(document["guard"])
+        yield "guard", f"a publish would stop: it would remove at least {lost}"
+    if "pushed" in document:
+        yield "pushed", _stage_text(document["pushed"])
+    for command in document["run"]:
+        yield "run", command
+
+
+def _build_lines(document: Document) -> Iterator[Line]:
+    last, frozen = document["last_build"], document["frozen"]
+    reasons = ", ".join(f"{_days(days)} {reason}" for reason, days in last["days"].items())
+    yield "last build", f"{reasons}, at {_without_fraction(last['built_at'])}"
+    if frozen:
+        ranges = [str(DayRange(*map(date.fromisoformat, (d["first"], d["last"])))) for d in frozen]
+        named = ", ".join(ranges[:_NAMED_RANGES])
+        more = " and more" if len(ranges) > _NAMED_RANGES else ""
+        total = _days(sum(days["days"] for days in frozen))
+        yield "frozen", f"{total}, {named}{more}: their events are no longer kept"
+    yield _gate_line(document["gate"])
+
+
+def _stage_text(stage: Document) -> str:
+    if stage["day"] is None:
+        return stage["problem"] or "nothing yet"
+    return f"{stage['day']} ({stage['age_hours']:.1f} h old)"
+
+
+def _gate_line(gate: Sequence[str], note: str = "") -> Line:
+    return "gate", "\n".join([f"{'red' if gate else 'green'}{note}", *gate])
+
+
+def _without_fraction(moment: str) -> str:
+    return re.sub(r"\.\d+Z$", "Z", moment)
+
+
+def _days(count: int) -> str:
+    return f"{count:,} day{'' if count == 1 else 's'}"
+
+
+# Training sets and feature views
+
+
+def _table_document(
+    table: TrainingSet | FeatureView, builds: Builds, catalog: Catalog | str, settings: Settings
+) -> Document:
+    built = builds.table
     return {
         "training_set": table.name,
         "rows": None if built is None else built.rows,
         "built_at": None if built is None else format_time(built.built_at),
-        "gate": None if build.gate is None else list(build.gate),
-        "sample_share": build.sample_share,
-        "published": read_or_explain(catalog, lambda store: _published(table, build, store)),
+        "gate": None if builds.gate is None else list(builds.gate),
+        "sample_share": builds.sample_share,
+        "published": _read_or_explain(catalog, lambda store: _published(table, builds, store)),
         "receipt": _receipt_tag(table, settings),
-        "problem": build.problem,
+        "problem": builds.problem,
     }
 
 
-def _table_lines(document: Document) -> Iterator[Line]:
-    if document["built_at"] is None:
-        yield "built", document["problem"] or "nothing yet"
-    else:
-        at = without_fraction(document["built_at"])
-        yield "built", f"{document['rows']:,} rows, at {at}"
-        share = document["sample_share"]
-        yield gate_line(
-            document["gate"], f", on {100 * share:g} % of the label rows" if share < 1 else ""
-        )
-    yield "published", document["published"]
-    if document["receipt"] is not None:
-        yield "receipt", document["receipt"]
-
-
-def _published(table: TrainingSet | FeatureView, build: TableBuild, catalog: Catalog) -> str:
+def _published(table: TrainingSet | FeatureView, builds: Builds, catalog: Catalog) -> str:
     last = last_published(catalog, table.name)
     if last is None:
         return "nothing yet"
     text = f"{last.rows:,} rows, at {format_time(last.published_at.replace(microsecond=0))}"
-    built = build.built
+    built = builds.table
     if built is not None and (
-        last.warehouse_id != build.warehouse_id
+        last.warehouse_id != builds.warehouse_id
         or built.sequence != last.ledger_sequence
         or built.built_at > last.published_at
     ):
@@ -210,3 +376,17 @@ def _receipt_tag(table: TrainingSet | FeatureView, settings: Settings) -> str | 
         return read_receipt(files.receipt).tag
     except ReceiptUnreadable:
         return None
+
+
+def _table_lines(document: Document) -> Iterator[Line]:
+    if document["built_at"] is None:
+        yield "built", document["problem"] or "nothing yet"
+    else:
+        at = _without_fraction(document["built_at"])
+        yield "built", f"{document['rows']:,} rows, at {at}"
+        share = document["sample_share"]
+        note = f", on {100 * share:g} % of the label rows" if share < 1 else ""
+        yield _gate_line(document["gate"], note)
+    yield "published", document["published"]
+    if document["receipt"] is not None:
+        yield "receipt", document["receipt"]
