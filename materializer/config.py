@@ -9,7 +9,6 @@ import: a `Settings` is made once, at the edge, and passed in.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,18 +20,7 @@ DEFAULT_HOME = ".feature_store"
 
 
 def parse_time(text: str) -> datetime:
-    """
-    Read an ISO 8601 time as UTC.
-
-    Args:
-        text: A date or a time; one with an offset is converted, one without is UTC.
-
-    Returns:
-        The same instant, aware, in UTC [microseconds].
-
-    Raises:
-        ValueError: The text is not an ISO 8601 date or time.
-    """
+    """Read an ISO 8601 date or time as an aware one in UTC; without an offset it is UTC."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC)
@@ -55,7 +43,7 @@ class Settings:
     The settings of one command or one server.
 
     Attributes:
-        home: Folder of warehouse, Iceberg catalog and data, and the embedded Redis; absolute.
+        home: Folder of the warehouse, the offline store and the embedded Redis; absolute.
         fixed_now: The clock of `FEATURE_STORE_NOW`, or None for the real one.
         redis_url: `REDIS_URL`, or None for the embedded server.
         database: The DuckDB file that dbt writes, or None for the one in the home.
@@ -67,15 +55,14 @@ class Settings:
     database: Path | None = None
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+    def from_env(cls) -> Settings:
         """
         Read the settings.
 
         Raises:
             UsageError: `FEATURE_STORE_NOW` is not a time.
         """
-        env = os.environ if environ is None else environ
-        now = env.get("FEATURE_STORE_NOW") or None
+        now = os.environ.get("FEATURE_STORE_NOW")
         try:
             fixed = parse_time(now) if now else None
         except ValueError:
@@ -83,9 +70,9 @@ class Settings:
                 f"FEATURE_STORE_NOW={now!r} is not an ISO time; write 2024-03-31T00:00:00Z"
             ) from None
         return cls(
-            home=Path(env.get("FEATURE_STORE_HOME") or DEFAULT_HOME).resolve(),
+            home=Path(os.environ.get("FEATURE_STORE_HOME") or DEFAULT_HOME).resolve(),
             fixed_now=fixed,
-            redis_url=env.get("REDIS_URL") or None,
+            redis_url=os.environ.get("REDIS_URL") or None,
         )
 
     def now(self) -> datetime:

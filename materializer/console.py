@@ -22,56 +22,37 @@ class Console:
     Where the output of one command goes.
 
     Args:
-        as_json: Print nothing but one JSON document at the end.
+        as_json: Print nothing but errors and one JSON document at the end.
         out: Where results go.
-        err: Where progress and errors go.
     """
 
-    def __init__(
-        self, *, as_json: bool = False, out: TextIO | None = None, err: TextIO | None = None
-    ) -> None:
+    def __init__(self, *, as_json: bool = False, out: TextIO | None = None) -> None:
         self.as_json = as_json
         self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._err = sys.stderr
         self._bar: tqdm[NoReturn] | None = None
 
     def print(self, line: str) -> None:
         """Print a line of the result, unless the result is JSON."""
-        self._close_bar()
         if not self.as_json:
-            self._out.write(line + "\n")
-            self._out.flush()
+            self._write(self._out, line)
 
     def note(self, line: str) -> None:
         """Print a line about the progress, unless the result is JSON."""
-        self._close_bar()
         if not self.as_json:
-            self._err.write(line + "\n")
-            self._err.flush()
+            self._write(self._err, line)
 
     def error(self, line: str) -> None:
         """Print a line about an error."""
-        self._close_bar()
-        self._err.write(line + "\n")
-        self._err.flush()
+        self._write(self._err, line)
 
     def result(self, document: Mapping[str, object]) -> None:
         """Print the JSON document, if the result is JSON."""
-        self._close_bar()
         if self.as_json:
-            self._out.write(json.dumps(document, ensure_ascii=False) + "\n")
-            self._out.flush()
+            self._write(self._out, json.dumps(document, ensure_ascii=False))
 
     def progress(self, work: str, done: int, total: int, unit: str) -> None:
-        """
-        Show how far a piece of work is: a bar on a terminal, nothing elsewhere.
-
-        Args:
-            work: Its name.
-            done: Units done so far.
-            total: Units in total.
-            unit: Name of the unit, in the plural.
-        """
+        """Show how far a piece of work is, in units: a bar on a terminal, nothing elsewhere."""
         if self.as_json or not self._err.isatty():
             return
         bar = self._bar
@@ -83,6 +64,11 @@ class Console:
             bar = tqdm(desc=work, total=total, unit=f" {unit}", file=self._err, leave=False)
             self._bar = bar
         bar.update(done - bar.n)
+
+    def _write(self, stream: TextIO, line: str) -> None:
+        self._close_bar()
+        stream.write(line + "\n")
+        stream.flush()
 
     def _close_bar(self) -> None:
         if self._bar is not None:

@@ -5,7 +5,6 @@ Every error a user can meet, and the exit code that each ends a command with.
     ├── UsageError                    2  the call itself is wrong
     │   ├── UnknownGroup
     │   ├── UnknownView
-    │   ├── OtherTarget
     │   ├── LabelsUnusable
     │   └── ReceiptUnreadable
     ├── Refused                       3  the data may not go out
@@ -80,16 +79,6 @@ class UnknownView(UsageError):
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no feature view {name!r}; known: {', '.join(known) or 'none'}")
-
-
-class OtherTarget(UsageError):
-    """The manifest names the relations of a target other than the requested one."""
-
-    def __init__(self, target: str, requested: tuple[str, str], parsed: tuple[str, str]) -> None:
-        super().__init__(
-            f"the manifest was parsed for another target: it names {'.'.join(parsed)}, and target "
-            f"{target} is {'.'.join(requested)}; run: dbt parse --target {target}"
-        )
 
 
 class LabelsUnusable(UsageError):
@@ -307,5 +296,5 @@ class AnotherRun(FeatureStoreError):
 
     exit_code = LOCKED
 
-    def __init__(self, *, holder: str, since: str) -> None:
+    def __init__(self, holder: str, since: str) -> None:
         super().__init__(f"another run holds the lock: {holder}, since {since}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from materializer.config import Settings, format_time
@@ -24,11 +24,11 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
 
     Args:
         settings: Names the home.
-        command: The name of this run, shown to whoever finds the lock taken.
+        command: Shown to whoever finds the lock taken.
         wait: How long to wait for another run [s].
 
     Raises:
-        AnotherRun: Another run holds it; the message says which and since when.
+        AnotherRun: Another run holds it.
     """
     # Imported here: it takes longer to import than `--help` takes to answer.
     from filelock import FileLock, Timeout
@@ -39,32 +39,23 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
     try:
         lock.acquire(timeout=wait)
     except Timeout:
-        holder, since = _holder(note)
-        raise AnotherRun(holder=holder, since=since) from None
+        raise AnotherRun(*_holder(note)) from None
+    # The real time, whatever the store's clock says: it is for people.
+    since = format_time(Settings(settings.home).now())
     try:
         fresh = note.with_suffix(".tmp")
-        fresh.write_text(
-            json.dumps(
-                {
-                    "command": command,
-                    "pid": os.getpid(),
-                    # The real time, whatever the store's clock says: it is for people.
-                    "since": format_time(Settings(settings.home).now()),
-                }
-            )
-        )
+        fresh.write_text(json.dumps({"command": command, "pid": os.getpid(), "since": since}))
         fresh.replace(note)
         yield
     finally:
-        with suppress(FileNotFoundError):
-            note.unlink()
+        note.unlink(missing_ok=True)
         lock.release()
 
 
 def _holder(note: Path) -> tuple[str, str]:
     try:
         body = json.loads(note.read_text())
-        return f"{body['command']} (process {body['pid']})", str(body["since"])
+        return f"{body['command']} (process {body['pid']})", body["since"]
     except (OSError, ValueError, KeyError):
         # The holder has not written its note yet.
         return "a run that just began", "now"

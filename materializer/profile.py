@@ -8,7 +8,6 @@ seconds. Of dbt's Jinja it knows `env_var` alone. Does not open the database.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import yaml
 
 from materializer.config import Settings
-from materializer.errors import OtherTarget, UsageError
+from materializer.errors import UsageError
 from materializer.registry import Registry
 
 _PROFILES = "profiles.yml"
@@ -25,14 +24,12 @@ _PROFILES = "profiles.yml"
 @dataclass(frozen=True, slots=True)
 class Target:
     """
-    One output of a profile.
+    One output of a profile, with the database and the schema of its relations.
 
     Attributes:
         name: Its name.
         kind: Adapter, e.g. `duckdb`.
         path: The DuckDB file, absolute, or as the profile has it, relative to the project.
-        database: Database of its relations.
-        schema: Schema of its relations.
     """
 
     name: str
@@ -43,28 +40,15 @@ class Target:
 
 
 def at_target(
-    settings: Settings,
-    registry: Registry,
-    project_dir: Path,
-    target: str | None,
-    environ: Mapping[str, str] | None = None,
+    settings: Settings, registry: Registry, project_dir: Path, target: str | None
 ) -> Settings:
     """
-    Return the settings with the database of a target in place of the home's.
-
-    Args:
-        settings: Those of the environment.
-        registry: From the manifest; its records are in the schema of its target.
-        project_dir: The dbt project.
-        target: Name of the target, None for the one that dbt would use. Without a profile that is
-            the warehouse in the home.
-        environ: The environment, None for that of the process.
+    Return the settings with the database of a target, unless that is the one in the home.
 
     Raises:
-        UsageError: There is no such profile or target, or it cannot be read.
-        OtherTarget: The manifest was parsed for another target.
+        UsageError: See `require_target`; or it is not a DuckDB file.
     """
-    output = require_target(registry, project_dir, target, environ)
+    output = require_target(registry, project_dir, target)
     if output is None:
         return settings
     if output.kind != "duckdb":
@@ -79,44 +63,29 @@ def at_target(
     return replace(settings, database=(project_dir / output.path).resolve())
 
 
-def require_target(
-    registry: Registry,
-    project_dir: Path,
-    target: str | None,
-    environ: Mapping[str, str] | None = None,
-) -> Target | None:
+def require_target(registry: Registry, project_dir: Path, target: str | None) -> Target | None:
     """
-    Read a target, and check that the manifest was parsed for it.
-
-    Args:
-        registry: From the manifest.
-        project_dir: The dbt project.
-        target: Name of the target, None for the one that dbt would use.
-        environ: The environment, None for that of the process.
-
-    Returns:
-        The target, None when none was named and the project has no profile.
+    Read a target, see `read_target`, and check that the manifest was parsed for it.
 
     Raises:
-        UsageError: There is no such profile or target, or it cannot be read.
-        OtherTarget: The manifest was parsed for another target.
+        UsageError: It cannot be read, or the manifest names the relations of another one.
     """
-    output = read_target(project_dir, target, os.environ if environ is None else environ)
-    if output is None or registry.records_schema is None:
+    output = read_target(project_dir, target)
+    parsed = registry.records_schema
+    if output is None or parsed is None:
         return output
-    if registry.records_schema != (output.database, output.schema):
-        raise OtherTarget(output.name, (output.database, output.schema), registry.records_schema)
+    if parsed != (output.database, output.schema):
+        raise UsageError(
+            f"the manifest was parsed for another target: it names {'.'.join(parsed)}, and target "
+            f"{output.name} is {output.database}.{output.schema}; "
+            f"run: dbt parse --target {output.name}"
+        )
     return output
 
 
-def read_target(project_dir: Path, target: str | None, environ: Mapping[str, str]) -> Target | None:
+def read_target(project_dir: Path, target: str | None) -> Target | None:
     """
-    Read one target of a project's profile.
-
-    Args:
-        project_dir: The dbt project.
-        target: Its name, None for the one that dbt would use.
-        environ: The environment.
+    Read a target of a project's profile, without a name the one that dbt would use.
 
     Returns:
         The target; None when no target was named and the project has no profile.
@@ -125,44 +94,43 @@ def read_target(project_dir: Path, target: str | None, environ: Mapping[str, str
         UsageError: There is no target of that name, or it cannot be read.
     """
     project = project_dir / "dbt_project.yml"
-    file = _profiles_file(project_dir, environ)
+    file = _profiles_file(project_dir)
     if target is None and (file is None or not project.is_file()):
         return None
     if file is None:
         raise UsageError(
             f"target {target}: no {_PROFILES} in DBT_PROFILES_DIR, in {project_dir} or in ~/.dbt"
         )
-    render = _Renderer(file, environ)
-    name = environ.get("DBT_PROFILE") or render(_load(project).get("profile"), "profile")
+    declared = _load(project).get("profile")
+    name = os.environ.get("DBT_PROFILE") or _render(declared, f"{file}: profile")
     profile = _load(file).get(name)
     if not isinstance(profile, dict):
         if target is None:
             return None
         raise UsageError(f"{file} has no profile {name}")
+    default = profile.get("target", "default")
+    target = target or os.environ.get("DBT_TARGET") or _render(default, f"{file}: target")
     outputs = profile.get("outputs") or {}
-    name_of_target = (
-        target or environ.get("DBT_TARGET") or render(profile.get("target", "default"), "target")
-    )
-    if name_of_target not in outputs:
+    if target not in outputs:
         raise UsageError(
-            f"{file}: profile {name} has no target {name_of_target!r}; known: {', '.join(outputs)}"
+            f"{file}: profile {name} has no target {target!r}; known: {', '.join(outputs)}"
         )
-    values = {
-        key: render(outputs[name_of_target].get(key), f"{name_of_target}.{key}")
+    kind, path, database, schema = (
+        _render(outputs[target].get(key), f"{file}: {target}.{key}")
         for key in ("type", "path", "database", "schema")
-    }
-    path = values["path"] or ":memory:"
+    )
+    path = path or ":memory:"
     return Target(
-        name=name_of_target,
-        kind=values["type"],
+        name=target,
+        kind=kind,
         path=path,
-        database=values["database"] or Path(path).stem.strip(":"),
-        schema=values["schema"] or "main",
+        database=database or Path(path).stem.strip(":"),
+        schema=schema or "main",
     )
 
 
-def _profiles_file(project_dir: Path, environ: Mapping[str, str]) -> Path | None:
-    named = environ.get("DBT_PROFILES_DIR")
+def _profiles_file(project_dir: Path) -> Path | None:
+    named = os.environ.get("DBT_PROFILES_DIR")
     folders = [Path(named)] if named else [project_dir, Path.home() / ".dbt"]
     return next((f / _PROFILES for f in folders if (f / _PROFILES).is_file()), None)
 
@@ -176,33 +144,26 @@ def _load(path: Path) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-class _Renderer:
-    """Renders the values of one file as dbt does, with `env_var` alone."""
+def _render(value: object, place: str) -> str:
+    """Render a value as dbt does, with `env_var` alone; None becomes the empty string."""
+    text = "" if value is None else str(value)
+    if "{" not in text:
+        return text
+    # Imported here: only projects that need it pay for it.
+    from jinja2 import StrictUndefined, TemplateError
+    from jinja2.sandbox import SandboxedEnvironment
 
-    def __init__(self, file: Path, environ: Mapping[str, str]) -> None:
-        self._file = file
-        self._environ = environ
+    jinja = SandboxedEnvironment(undefined=StrictUndefined)
+    try:
+        return jinja.from_string(text).render(env_var=_env_var)
+    except (TemplateError, TypeError, KeyError) as error:
+        detail = f"{error.args[0]} is not set" if isinstance(error, KeyError) else error
+        raise UsageError(
+            f"{place}: {text} cannot be rendered: {detail}; here a profile can use env_var alone"
+        ) from None
 
-    def __call__(self, value: object, key: str) -> str:
-        """Render one value; None becomes the empty string."""
-        text = "" if value is None else str(value)
-        if "{" not in text:
-            return text
-        # Imported here: only projects that need it pay for it.
-        from jinja2 import StrictUndefined, TemplateError
-        from jinja2.sandbox import SandboxedEnvironment
 
-        jinja = SandboxedEnvironment(undefined=StrictUndefined)
-        try:
-            return jinja.from_string(text).render(env_var=self._env_var)
-        except (TemplateError, TypeError, KeyError) as error:
-            detail = f"{error.args[0]} is not set" if isinstance(error, KeyError) else error
-            raise UsageError(
-                f"{self._file}: {key}: {text} cannot be rendered: {detail}; "
-                "here a profile can use env_var alone"
-            ) from None
-
-    def _env_var(self, name: str, default: str | None = None) -> str:
-        if name in self._environ or default is None:
-            return self._environ[name]
-        return str(default)
+def _env_var(name: str, default: str | None = None) -> str:
+    if name in os.environ or default is None:
+        return os.environ[name]
+    return str(default)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from materializer.config import Settings
-from materializer.errors import OtherTarget, UsageError
+from materializer.errors import UsageError
 from materializer.profile import Target, at_target, read_target
 from materializer.registry import Registry
 from tests.support.store import Store
@@ -42,36 +42,42 @@ def registry(place: tuple[str, str] | None) -> Registry:
     return Registry({}, {}, (), {}, "", place)
 
 
-def test_the_target_is_the_profiles_own_unless_named(project: Path) -> None:
-    assert read_target(project, None, {"SHOP_HOME": "data"}) == Target(
-        "dev", "duckdb", "data/dev.duckdb", "dev", "store"
-    )
+def test_the_target_is_the_profiles_own_unless_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_HOME", "data")
+    assert read_target(project, None) == Target("dev", "duckdb", "data/dev.duckdb", "dev", "store")
 
 
 def test_a_named_target_has_dbts_defaults(project: Path) -> None:
-    assert read_target(project, "prod", {}) == Target(
+    assert read_target(project, "prod") == Target(
         "prod", "duckdb", "/srv/shop.duckdb", "shop", "main"
     )
-    assert read_target(project, "memory", {}) == Target(
+    assert read_target(project, "memory") == Target(
         "memory", "duckdb", ":memory:", "memory", "main"
     )
 
 
 @pytest.mark.parametrize("variable", ["SHOP_TARGET", "DBT_TARGET"])
-def test_the_environment_names_a_target_as_for_dbt(project: Path, variable: str) -> None:
-    found = read_target(project, None, {variable: "prod"})
+def test_the_environment_names_a_target_as_for_dbt(
+    project: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "prod")
+    found = read_target(project, None)
     assert found is not None
     assert found.name == "prod"
 
 
-def test_the_environment_names_profile_and_folder_as_for_dbt(project: Path) -> None:
+def test_the_environment_names_profile_and_folder_as_for_dbt(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = project / "other"
     other.mkdir()
     (other / "profiles.yml").write_text("mine: {outputs: {default: {type: duckdb, path: x.db}}}")
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(other))
+    monkeypatch.setenv("DBT_PROFILE", "mine")
 
-    found = read_target(project, None, {"DBT_PROFILES_DIR": str(other), "DBT_PROFILE": "mine"})
-
-    assert found == Target("default", "duckdb", "x.db", "x", "main")
+    assert read_target(project, None) == Target("default", "duckdb", "x.db", "x", "main")
 
 
 @pytest.mark.parametrize("missing", ["profiles.yml", "dbt_project.yml"])
@@ -80,7 +86,7 @@ def test_without_a_profile_there_is_no_target(
 ) -> None:
     monkeypatch.setenv("HOME", str(project / "nobody"))
     (project / missing).unlink()
-    assert read_target(project, None, {}) is None
+    assert read_target(project, None) is None
 
 
 def test_the_profile_in_the_home_folder_is_the_last_resort(
@@ -90,7 +96,7 @@ def test_the_profile_in_the_home_folder_is_the_last_resort(
     (project / "me" / ".dbt").mkdir(parents=True)
     shutil.move(project / "profiles.yml", project / "me" / ".dbt" / "profiles.yml")
 
-    found = read_target(project, "prod", {})
+    found = read_target(project, "prod")
 
     assert found is not None
     assert found.path == "/srv/shop.duckdb"
@@ -114,7 +120,7 @@ def test_the_profile_in_the_home_folder_is_the_last_resort(
 )
 def test_a_target_that_cannot_be_read_is_told(project: Path, target: str, told: str) -> None:
     with pytest.raises(UsageError) as refused:
-        read_target(project, target, {})
+        read_target(project, target)
     assert str(refused.value) == f"{project / 'profiles.yml'}: {told}"
 
 
@@ -124,31 +130,36 @@ def test_a_named_target_without_a_profile_is_told(
     monkeypatch.setenv("HOME", str(project / "nobody"))
     (project / "profiles.yml").unlink()
     with pytest.raises(UsageError) as refused:
-        read_target(project, "prod", {})
+        read_target(project, "prod")
     assert str(refused.value) == (
         f"target prod: no profiles.yml in DBT_PROFILES_DIR, in {project} or in ~/.dbt"
     )
 
 
-def test_a_profile_that_is_not_there_is_told(project: Path) -> None:
+def test_a_profile_that_is_not_there_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_PROFILE", "mine")
     with pytest.raises(UsageError) as refused:
-        read_target(project, "prod", {"DBT_PROFILE": "mine"})
+        read_target(project, "prod")
     assert str(refused.value) == f"{project / 'profiles.yml'} has no profile mine"
 
 
 def test_a_profile_that_is_no_yaml_is_one_line(project: Path) -> None:
     (project / "profiles.yml").write_text("shop: [\n")
     with pytest.raises(UsageError, match=r"profiles\.yml cannot be read: [^\n]+$"):
-        read_target(project, "prod", {})
+        read_target(project, "prod")
 
 
 # What the materializer opens
 
 
-def test_the_database_is_that_of_the_target_from_the_projects_folder(project: Path) -> None:
-    settings = Settings(project / "home")
+def test_the_database_is_that_of_the_target_from_the_projects_folder(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_HOME", "data")
 
-    found = at_target(settings, registry(("dev", "store")), project, None, {"SHOP_HOME": "data"})
+    found = at_target(Settings(project / "home"), registry(("dev", "store")), project, None)
 
     assert found == Settings(project / "home", database=project / "data" / "dev.duckdb")
     assert found.warehouse == project / "data" / "dev.duckdb"
@@ -159,12 +170,12 @@ def test_a_path_that_is_the_homes_changes_nothing(project: Path) -> None:
     (project / "profiles.yml").write_text(
         PROFILES.replace("/srv/shop.duckdb", f"{project}/warehouse.duckdb")
     )
-    assert at_target(settings, registry(("shop", "main")), project, "prod", {}) is settings
+    assert at_target(settings, registry(("shop", "main")), project, "prod") is settings
 
 
 def test_a_manifest_of_another_target_is_told_with_the_command_that_helps(project: Path) -> None:
-    with pytest.raises(OtherTarget) as refused:
-        at_target(Settings(project), registry(("dev", "store")), project, "prod", {})
+    with pytest.raises(UsageError) as refused:
+        at_target(Settings(project), registry(("dev", "store")), project, "prod")
     assert str(refused.value) == (
         "the manifest was parsed for another target: it names dev.store, and target prod is "
         "shop.main; run: dbt parse --target prod"
@@ -182,7 +193,7 @@ def test_a_target_that_is_no_file_is_told(
     project: Path, target: str, place: tuple[str, str] | None, told: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
-        at_target(Settings(project), registry(place), project, target, {})
+        at_target(Settings(project), registry(place), project, target)
     assert str(refused.value) == told
 
 
