@@ -32,6 +32,9 @@ from tests.support.fork_server import become, serve
 _PRELOADED = (dbt.adapters.duckdb, dbt.include.duckdb)
 _PARTIAL_PARSE = "partial_parse.msgpack"
 
+# The static parser has threads, which a fork does not have: it would wait for them for ever.
+_FLAGS = ("--no-static-parser",)
+
 # Manifests that are kept: those of the mutants come once each.
 _KEPT = 8
 
@@ -83,7 +86,7 @@ class Manifests:
             shutil.copy(root / "target" / _PARTIAL_PARSE, parsed)
         become(request.env, folder)
         variables = json.dumps(request.parse_variables)
-        result = dbtRunner().invoke(["--no-write-json", "parse", "--vars", variables])
+        result = dbtRunner().invoke([*_FLAGS, "--no-write-json", "parse", "--vars", variables])
         return Parsed(result.result, parsed) if result.success else None
 
 
@@ -98,7 +101,7 @@ def warm_up(folder: Path) -> None:
     project.write_events([("a", "x", "2024-03-30 12:00:00")])
     project.write_labels([("a", 1.0, "2024-03-30 12:00:00")])
     become(project.env, folder)
-    command = ["build", "--exclude-resource-type", "unit_test"]
+    command = [*_FLAGS, "build", "--exclude-resource-type", "unit_test"]
     result = dbtRunner().invoke([*command, "--vars", json.dumps(project.variables)])
     # DuckDB has threads, which a fork would not have.
     _close_warehouse()
@@ -121,7 +124,7 @@ def _run(request: Request, parsed: Parsed | None) -> tuple[int, dict[str, Any]]:
         shutil.copy(parsed.file, file)
     manifest = None if parsed is None or request.parses else parsed.manifest
     variables = ["--vars", json.dumps(request.variables)] if request.variables else []
-    args = [*request.args, *variables]
+    args = [*_FLAGS, *request.args, *variables]
     result = dbtRunner(manifest=manifest).invoke(args)
     _close_warehouse()
     if result.exception is not None:
