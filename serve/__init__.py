@@ -76,10 +76,9 @@ def _register_routes(app: Flask) -> None:
         vectors,
     )
 
-    for lookups in (online, offline, batch, vectors):
-        app.register_blueprint(lookups.blueprint)
-    for about in (feature_groups, feature_views, health, metrics, openapi):
-        app.register_blueprint(about.blueprint)
+    lookups = (online, offline, batch, vectors)
+    for room in (*lookups, feature_groups, feature_views, health, metrics, openapi):
+        app.register_blueprint(room.blueprint)
 
 
 def _uncached(response: Response) -> Response:

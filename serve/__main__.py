@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return USAGE
     except FeatureStoreError as error:
-        _print_error(str(error))
+        _print(str(error), error=True)
         return error.exit_code
 
 
@@ -182,7 +182,7 @@ def _wake_online_store(settings: Settings) -> None:
     try:
         connection.connect(settings, announce=_print, timeout=WAKE_TIMEOUT).close()
     except StoreUnavailable as error:
-        _print_error(f"{error}; until then online lookups answer 503")
+        _print(f"{error}; until then online lookups answer 503", error=True)
 
 
 def _serve(settings: Settings, token: str | None, host: str, port: int, workers: int) -> int:
@@ -267,7 +267,7 @@ def _print_when_open(address: tuple[str, int], line: str) -> None:
             _print(line)
             return
         time.sleep(OPEN_WATCH)
-    _print_error(f"the port {address[1]} did not open within {OPEN_PATIENCE:.0f} s")
+    _print(f"the port {address[1]} did not open within {OPEN_PATIENCE:.0f} s", error=True)
 
 
 def _end_with(parent: int) -> None:
@@ -278,14 +278,8 @@ def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _print(line: str) -> None:
-    sys.stdout.write(f"{NAME}: {line}\n")
-    sys.stdout.flush()
-
-
-def _print_error(line: str) -> None:
-    sys.stderr.write(f"{NAME}: {line}\n")
-    sys.stderr.flush()
+def _print(line: str, *, error: bool = False) -> None:
+    click.echo(f"{NAME}: {line}", err=error)
 
 
 if __name__ == "__main__":

@@ -44,13 +44,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class JoinedRows:
-    """
-    One join of a view, with the rows of n keys.
-
-    Attributes:
-        join: The join.
-        rows: n rows, in the order of the request.
-    """
+    """One join of a view, with the rows of n keys in the order of the request."""
 
     join: Join
     rows: Sequence[Row]

@@ -8,9 +8,8 @@ of an older contract are still there, and fields may come besides those that are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
@@ -253,45 +252,30 @@ def _many(items: Schema) -> Schema:
 # Vectors of a view
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedView:
-    """
-    One published view.
-
-    A request may name an older version, so an answer is described by what any published version
-    makes, and a body by what the newest takes.
-
-    Attributes:
-        ids: Its versions, the newest last.
-        versions: What these make.
-    """
-
-    ids: tuple[str, ...]
-    versions: tuple[ViewVersion, ...]
+# A request may name an older version: an answer is described by what any published version makes,
+# and a body by what the newest takes, which is the last.
+Versions: TypeAlias = "list[ViewVersion]"
 
 
-def published_views(stores: Stores) -> dict[str, PublishedView]:
-    """Return the published views, by name."""
-    views = {}
-    for name, versions in groupby(stores.offline.views(), key=lambda version: version.view):
-        known = {version.version: version.to_version() for version in versions}
-        views[name] = PublishedView(tuple(known), tuple(known.values()))
-    return views
+def published_views(stores: Stores) -> dict[str, Versions]:
+    """Return the published versions of each view, by its name."""
+    by_view = groupby(stores.offline.views(), key=lambda version: version.view)
+    return {view: [version.to_version() for version in versions] for view, versions in by_view}
 
 
-def vectors(view: PublishedView) -> Operation:
+def vectors(versions: Versions) -> Operation:
     """Describe the vectors of one view, for one key and for many."""
-    return Operation(_vectors_answer(view), body=_vectors_body(view))
+    return Operation(_vectors_answer(versions), body=_vectors_body(versions))
 
 
-def _vectors_body(view: PublishedView) -> Schema:
-    newest = view.versions[-1]
+def _vectors_body(versions: Versions) -> Schema:
+    newest = versions[-1]
     key = object_of({key.name: _sent_key(key) for key in newest.keys}, closed=True)
     needed = {feature.name for feature in newest.features if feature.join is None}
     fields = {feature.name: or_null(_sent_value(feature.type)) for feature in newest.features}
     values = object_of(fields, optional=fields.keys() - needed, closed=True)
-    one = _vectors_of(view, key, values if needed else or_null(values), needed=bool(needed))
-    many = _vectors_of(view, _many(key), or_null(_many(values)), needed=bool(needed))
+    one = _vectors_of(versions, key, values if needed else or_null(values), needed=bool(needed))
+    many = _vectors_of(versions, _many(key), or_null(_many(values)), needed=bool(needed))
     return {
         "oneOf": [one, many],
         "description": f"One object of keys and one of values, or lists of them, equally long, "
@@ -299,16 +283,16 @@ def _vectors_body(view: PublishedView) -> Schema:
     }
 
 
-def _vectors_of(view: PublishedView, keys: Schema, values: Schema, *, needed: bool) -> Schema:
-    version = {"enum": [*view.ids, None]}
+def _vectors_of(versions: Versions, keys: Schema, values: Schema, *, needed: bool) -> Schema:
+    version = {"enum": [*(version.id for version in versions), None]}
     fields = {KEYS: keys, VALUES: values, VERSION: version, AS_OF: _AS_OF_OR_NULL}
     optional = (VERSION, AS_OF) if needed else (VALUES, VERSION, AS_OF)
     return object_of(fields, optional=optional, closed=True)
 
 
-def _vectors_answer(view: PublishedView) -> Schema:
-    columns = {column.name: column for version in view.versions for column in version.columns}
-    joins = sorted({join.name for version in view.versions for join in version.joins})
+def _vectors_answer(versions: Versions) -> Schema:
+    columns = {column.name: column for version in versions for column in version.columns}
+    joins = sorted({join.name for version in versions for join in version.joins})
     vector = list_of(_any_of(columns.values()))
     missing: Schema = {"enum": [None, *codes_of(LookupMiss)]}
     facts = {
@@ -317,8 +301,8 @@ def _vectors_answer(view: PublishedView) -> Schema:
         "missing": missing,
     }
     fields: dict[str, Schema] = {
-        "view": {"const": view.versions[-1].view},
-        "version": {"enum": list(view.ids)},
+        "view": {"const": versions[-1].view},
+        "version": {"enum": [version.id for version in versions]},
         "source": {"enum": ["online", "offline"]},
         "as_of": TIME,
         "columns": list_of({"enum": list(columns)}),

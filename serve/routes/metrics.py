@@ -47,12 +47,7 @@ blueprint = Blueprint("metrics", __name__)
 
 
 class Metrics:
-    """
-    The counts of one worker; thread-safe.
-
-    Args:
-        ages: Reported next to the counts.
-    """
+    """The counts of one worker, and the ages to report next to them; thread-safe."""
 
     def __init__(self, ages: Collector) -> None:
         self._ages = ages
@@ -175,9 +170,6 @@ class Ages(Collector):
 
     Computed, not kept, so they are right whichever worker answers. A store that is away has no
     ages, and `feature_store_up` is 0.
-
-    Args:
-        stores: The stores, and the clock.
     """
 
     def __init__(self, stores: Stores) -> None:

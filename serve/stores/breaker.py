@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 from materializer.errors import NotMaterialized, NotPublished, StoreUnavailable
@@ -104,23 +105,18 @@ class Deadline:
         """
         if not self._slots.acquire(timeout=self._seconds):
             raise self._failure("too many lookups wait for it")
-        outcome: list[T] = []
-        problem: list[BaseException] = []
+        future: Future[T] = Future()
 
         def run() -> None:
             try:
-                outcome.append(work())
+                future.set_result(work())
             except BaseException as error:  # noqa: BLE001  # carried over to the caller's thread
-                problem.append(error)
+                future.set_exception(error)
             finally:
                 self._slots.release()
 
         # A daemon: a lookup left behind must not keep the process from ending.
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        thread.join(self._seconds)
-        if problem:
-            raise problem[0]
-        if not outcome:
+        threading.Thread(target=run, daemon=True).start()
+        if not wait([future], self._seconds).done:
             raise self._failure(f"no answer within {self._seconds:g} s")
-        return outcome[0]
+        return future.result()

@@ -16,12 +16,7 @@ from hiredis import pack_command
 
 
 class Connections:
-    """
-    The connections of one pool; thread-safe.
-
-    Args:
-        pool: Makes them. Nobody else may take any.
-    """
+    """The connections of one pool, from which nobody else may take any; thread-safe."""
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
         self._pool = pool

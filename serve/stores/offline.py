@@ -37,9 +37,6 @@ class OfflineStore:
 
     Every method raises `StoreUnavailable` when catalog or files cannot be read, and where it takes
     a group also when that was never published.
-
-    Args:
-        settings: Says where the catalog is.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -38,9 +38,6 @@ class OnlineStore:
 
     Every method raises `StoreUnavailable` when the server cannot be reached, and `UnreadableValue`
     when a key holds what this project did not write.
-
-    Args:
-        settings: Says where the server is.
     """
 
     def __init__(self, settings: Settings) -> None:

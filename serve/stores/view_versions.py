@@ -25,12 +25,7 @@ _VIEW = re.compile(r"[A-Za-z0-9_]+")
 
 
 class ViewVersions:
-    """
-    The versions of every view; thread-safe.
-
-    Args:
-        store: Where they are.
-    """
+    """The versions of every view in the online store; thread-safe."""
 
     def __init__(self, store: OnlineStore) -> None:
         self._store = store
