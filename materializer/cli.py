@@ -7,7 +7,6 @@ no engine before a command needs one, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from materializer.cli_options import (
     Call,
     age,
     common,
+    file_option,
     group_option,
     key_column,
     names,
@@ -182,23 +182,11 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
 
 
 @program.command("training-set")
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="The labels, Parquet or CSV.",
-)
+@file_option("--labels", help="The labels, Parquet or CSV.")
 @click.option(
     "--groups", type=names, required=True, metavar="A,B", help="The published groups to join."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE",
-    help="The Parquet file to write.",
-)
+@file_option("--out", help="The Parquet file to write.")
 @click.option(
     "--time",
     default="as_of_ts",
@@ -281,30 +269,17 @@ def stop(call: Call) -> int:
     from materializer.online import embedded
 
     stopped = embedded.stop(call.settings)
-    call.console.print(
-        "stopped the embedded server" if stopped else "no embedded server is running"
-    )
+    line = "stopped the embedded server" if stopped else "no embedded server is running"
+    call.console.print(line)
     call.console.result({"stopped": stopped})
     return DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """
-    Run one command.
-
-    Args:
-        argv: Arguments without the program's name; None for those of the process.
-
-    Returns:
-        The exit code, see `materializer --help`.
-    """
+    """Run one command, by default that of the process, and return its exit code."""
     try:
         code = program.main(argv, prog_name="materializer", standalone_mode=False)
     except click.UsageError as error:
         error.show()
         return USAGE
     return int(code or DONE)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,7 @@ def common(function: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
+file_option = partial(click.option, type=click.Path(path_type=Path), required=True, metavar="FILE")
 group_option = click.option(
     "--group", "groups", multiple=True, metavar="NAME", help="Only this group; may be repeated."
 )

@@ -37,13 +37,7 @@ _WIDTH = 60
 
 def describe_groups(registry: Registry, name: str | None, console: Console, now: datetime) -> int:
     """
-    List every group, or describe one.
-
-    Args:
-        registry: The project.
-        name: The group to describe, None for a list.
-        console: Where it is printed.
-        now: The time, which decides what is deprecated already [aware, UTC].
+    Print a list of the groups, or describe the one of a name; *now* decides what is deprecated.
 
     Raises:
         UnknownGroup: There is no group of that name.
@@ -60,11 +54,11 @@ def describe_views(
     registry: Registry, name: str | None, published: Sequence[PublishedVersion], console: Console
 ) -> int:
     """
-    List every view, or describe one.
+    Print a list of the views, or describe the one of a name.
 
     Args:
         registry: The project.
-        name: The view to describe, None for a list.
+        name: The view, None for the list.
         published: Every published version of every view, the newest of a view last.
         console: Where it is printed.
 
@@ -74,14 +68,10 @@ def describe_views(
     if name is not None and name not in registry.views:
         raise UnknownView(name, list(registry.views))
     views = [view for view in registry.views.values() if name in (None, view.name)]
-    versions = {
-        view.name: [version for version in published if version.view == view.name] for view in views
-    }
-    documents = [_view_document(view, versions[view.name], registry) for view in views]
-    if name is None:
-        lines = _view_list(views, versions)
-    else:
-        lines = _view_page(views[0], versions[name], registry)
+    versions = [[version for version in published if version.view == view.name] for view in views]
+    pairs = list(zip(views, versions, strict=True))
+    documents = [_view_document(view, history, registry) for view, history in pairs]
+    lines = _view_list(pairs) if name is None else _view_page(*pairs[0], registry)
     return _print(console, "view", name, lines, documents)
 
 
@@ -211,27 +201,19 @@ def _deprecation(group: FeatureGroup, now: datetime) -> str:
 # Views
 
 
-def _view_list(views: Sequence[FeatureView], versions: Mapping[str, Versions]) -> list[str]:
+def _view_list(views: Sequence[tuple[FeatureView, Versions]]) -> list[str]:
     if not views:
         return ["no feature view; a model becomes one by meta.feature_view"]
     header = ("name", "training set", "label", "key", "features", "columns", "version", "versions")
     rows: list[Row] = [(*header, "train until", "owner")]
-    for view in views:
-        newest = _newest(versions[view.name])
-        rows.append(
-            (
-                view.name,
-                view.training_set,
-                view.label,
-                _columns(newest.keys) if newest else _NONE,
-                str(len(newest.features)) if newest else _NONE,
-                str(len(newest.columns)) if newest else _NONE,
-                newest.id if newest else _NONE,
-                str(len(versions[view.name])),
-                view.train_until,
-                view.owner or _NONE,
-            )
-        )
+    for view, versions in views:
+        fitted: Row = (_NONE,) * 4
+        if newest := _newest(versions):
+            counts = str(len(newest.features)), str(len(newest.columns))
+            fitted = (_columns(newest.keys), *counts, newest.id)
+        declared = (view.name, view.training_set, view.label)
+        last = (str(len(versions)), view.train_until, view.owner or _NONE)
+        rows.append((*declared, *fitted, *last))
     return table(rows)
 
 
@@ -312,12 +294,8 @@ def _view_document(view: FeatureView, versions: Versions, registry: Registry) ->
         "gate_of_parameters": [test.name for test in registry.gate_tests_of(view.parameters_id)],
         "version": versions[-1].version if versions else None,
         "versions": [
-            {
-                "version": version.version,
-                "fitted_at": _fitted_at(version),
-                "training_tag": version.training_tag,
-            }
-            for version in versions
+            {"version": v.version, "fitted_at": _fitted_at(v), "training_tag": v.training_tag}
+            for v in versions
         ],
         "published": published or None,
         "columns": [

@@ -13,8 +13,6 @@ Every error a user can meet, and the exit code that each ends a command with.
     │   ├── TrainingSetRefused
     │   └── PushRefused
     ├── StoreUnavailable              4  a store cannot be reached
-    │   ├── WarehouseLocked
-    │   ├── WarehouseMissing
     │   ├── OfflineStoreUnavailable
     │   ├── OnlineStoreUnavailable
     │   ├── NotMaterialized
@@ -71,7 +69,6 @@ class UnknownGroup(UsageError):
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no feature group {name!r}; known: {', '.join(known) or 'none'}")
-        self.name = name
 
 
 class UnknownView(UsageError):
@@ -112,40 +109,11 @@ class BadRegistry(FeatureStoreError):
         super().__init__(f"{file}: model {model}: {key}: {problem}")
 
 
-class BadValue(FeatureStoreError):
-    """A value cannot be stored: NaN or infinity has no JSON form."""
-
-    def __init__(self, *, group: str, column: str, key: str) -> None:
-        super().__init__(
-            f"{group}: column {column} of {key} is NaN or infinite, which JSON cannot hold; "
-            "make it null in the model"
-        )
-
-
 class ContractMismatch(FeatureStoreError):
     """Rows do not have the columns and types of their contract."""
 
     def __init__(self, *, group: str, problem: str) -> None:
         super().__init__(f"{group}: {problem}")
-
-
-class ContractCollision(FeatureStoreError):
-    """Two contracts share one id; one of them must change before it can be pushed."""
-
-    def __init__(self, *, contract_id: str, stored: str, new: str) -> None:
-        super().__init__(
-            f"contract id {contract_id} already names {stored}, so {new} cannot use it; "
-            "rename a column or the group"
-        )
-
-
-class NullKey(FeatureStoreError):
-    """A row to push has a null in its key, so no key can be written."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a row to push has no key: an entity column is null; add a not_null test to the model"
-        )
 
 
 class UnreadableValue(FeatureStoreError):
@@ -178,8 +146,6 @@ class GateRed(Refused):
 
     def __init__(self, *, model: str, reasons: Sequence[str]) -> None:
         super().__init__(f"{model}: not published: {'; '.join(reasons)}")
-        self.model = model
-        self.reasons = tuple(reasons)
 
 
 class RemovalsRefused(Refused):
@@ -208,23 +174,6 @@ class StoreUnavailable(FeatureStoreError):
     """A store cannot be reached now; a later run may succeed."""
 
     exit_code = UNAVAILABLE
-
-
-class WarehouseLocked(StoreUnavailable):
-    """A build holds the warehouse, which allows no reader next to its writer."""
-
-    def __init__(self, path: Path, waited: float, detail: str = "") -> None:
-        super().__init__(
-            f"{path} is locked by a running build{detail} (waited {waited:.0f} s); "
-            "try again when it is done, or wait longer with --wait SECONDS"
-        )
-
-
-class WarehouseMissing(StoreUnavailable):
-    """Nothing was built yet."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} does not exist; run: dbt build")
 
 
 class OfflineStoreUnavailable(StoreUnavailable):
@@ -282,7 +231,6 @@ class Expired(LookupMiss):
         super().__init__(
             f"{group}: the newest row of {_short(key)} at {as_of} is older than {ttl_days} days"
         )
-        self.ttl_days = ttl_days
 
 
 def _short(key: Sequence[str]) -> str:

@@ -52,9 +52,8 @@ def publish(
         One outcome for each model; a refusal is an outcome, not an error.
 
     Raises:
-        WarehouseLocked: A build holds the warehouse all the time.
-        WarehouseMissing: Nothing was built yet.
-        OfflineStoreUnavailable: The catalog cannot be opened.
+        StoreUnavailable: Nothing was built yet, a build holds the warehouse all the time, or the
+            catalog cannot be opened.
     """
     catalog = open_catalog(settings)
     refused: set[str] = set()

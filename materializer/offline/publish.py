@@ -175,7 +175,7 @@ def publish_days(
         progress: Called after each day.
 
     Raises:
-        ContractMismatch, BadValue, RemovalsRefused: The rows may not go out; nothing changed.
+        ContractMismatch, RemovalsRefused: The rows may not go out; nothing changed.
         OfflineStoreUnavailable: The store cannot be read or written.
     """
     days = sorted(set(days))

@@ -31,7 +31,7 @@ from pyiceberg.types import (
     TimestampType,
 )
 
-from materializer.errors import BadValue, ContractMismatch
+from materializer.errors import ContractMismatch
 from materializer.offline.catalog import REGISTRY
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
@@ -155,8 +155,8 @@ def check_rows(
     Yield the rows of one day as they are.
 
     Raises:
-        ContractMismatch: A part of a key is null, or a row is of another day.
-        BadValue: A value is NaN or infinite, which JSON cannot hold.
+        ContractMismatch: A part of a key is null, a row is of another day, or a value is NaN or
+            infinite.
     """
     for batch in batches:
         for name in group.entity:
@@ -182,7 +182,11 @@ def _check_finite(group: FeatureGroup, batch: pa.RecordBatch) -> None:
         if len(bad):
             row = bad[0].as_py() if rows is None else rows[bad[0].as_py()].as_py()
             key = ", ".join(str(batch.column(name)[row]) for name in group.entity)
-            raise BadValue(group=group.name, column=column.name, key=key)
+            problem = (
+                f"column {column.name} of {key} is NaN or infinite, which JSON cannot hold; "
+                "make it null in the model"
+            )
+            raise ContractMismatch(group=group.name, problem=problem)
 
 
 def check_group(group: FeatureGroup, table: Table) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import redis
 
-from materializer.errors import NullKey
+from materializer.errors import FeatureStoreError
 from materializer.online.connection import address, translate_errors
 
 CHUNK_BYTES = 1 << 20
@@ -65,7 +65,7 @@ def send(
     Raises:
         OnlineStoreUnavailable: The server went away, or did not answer in time.
         OnlineWriteFailed: It answered with an error, such as being out of memory.
-        NullKey: A command is null. Commands before its chunk were sent.
+        FeatureStoreError: A command is null. Commands before its chunk were sent.
     """
     with translate_errors(address(client)):
         # Typed Any: redis-py gives these methods no types.
@@ -121,11 +121,13 @@ def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[mem
         The bytes of a piece and the number of commands in it.
 
     Raises:
-        NullKey: A command is null.
+        FeatureStoreError: A command is null.
     """
     column = batch.column(0)
     if column.null_count:
-        raise NullKey
+        raise FeatureStoreError(
+            "a row to push has no key: an entity column is null; add a not_null test to the model"
+        )
     if len(column) == 0:
         return
     _, offsets_buffer, data_buffer = column.buffers()

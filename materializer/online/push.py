@@ -21,7 +21,7 @@ from typing import ClassVar, cast
 import redis
 
 from materializer.config import micros
-from materializer.errors import ContractCollision, PushRefused, UnreadableValue
+from materializer.errors import FeatureStoreError, PushRefused, UnreadableValue
 from materializer.offline.catalog import store_id
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
@@ -140,8 +140,8 @@ def push_group(
 
     Raises:
         PushRefused: It would go backwards, or over another store's rows.
-        NullKey, ContractMismatch, ContractCollision: A row has no key, the table lacks a column, or
-            another contract has the same id.
+        FeatureStoreError: A row has no key, or another contract has the same id.
+        ContractMismatch: The table lacks a column.
         UnreadableValue: `_meta` is not ours, and not everything is to be written.
         OfflineStoreUnavailable, OnlineStoreUnavailable, OnlineWriteFailed: A store fails.
     """
@@ -325,15 +325,16 @@ def _write_contract(client: redis.Redis, contract: Contract) -> None:
     Write how to read the rows.
 
     Raises:
-        ContractCollision: Another contract has the same id.
+        FeatureStoreError: Another contract has the same id.
     """
     key = codec.contract_key(contract.id)
     if client.set(key, contract.text, nx=True):
         return
     stored = cast("bytes | None", client.get(key)) or b""
     if stored != contract.text.encode():
-        raise ContractCollision(
-            contract_id=contract.id, stored=stored.decode(errors="replace"), new=contract.text
+        raise FeatureStoreError(
+            f"contract id {contract.id} already names {stored.decode(errors='replace')}, so "
+            f"{contract.text} cannot use it; rename a column or the group"
         )
 
 

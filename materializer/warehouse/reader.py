@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from materializer.config import Settings
-from materializer.errors import FeatureStoreError, WarehouseLocked, WarehouseMissing
+from materializer.errors import FeatureStoreError, StoreUnavailable
 from materializer.registry import Column, FeatureGroup, Registry
 from materializer.sql import prepare, quoted, quoted_list
 from materializer.warehouse.checksum import ledger_checksum
@@ -226,12 +226,12 @@ def open_warehouse(
         on_wait: Called once with a line of text when there is something to wait for.
 
     Raises:
-        WarehouseMissing: There is no file: nothing was built yet.
-        WarehouseLocked: A build still holds it after *wait* seconds.
+        StoreUnavailable: There is no file: nothing was built yet; or a build still holds it after
+            *wait* seconds.
     """
     path = settings.warehouse
     if not path.is_file():
-        raise WarehouseMissing(path)
+        raise StoreUnavailable(f"{path} does not exist; run: dbt build")
     started = time.monotonic()
     noted = False
     while True:
@@ -244,7 +244,10 @@ def open_warehouse(
             detail = f" (process {holder[1]})" if holder else ""
             waited = time.monotonic() - started
             if waited >= wait:
-                raise WarehouseLocked(path, waited, detail) from None
+                raise StoreUnavailable(
+                    f"{path} is locked by a running build{detail} (waited {waited:.0f} s); "
+                    "try again when it is done, or wait longer with --wait SECONDS"
+                ) from None
             if on_wait is not None and not noted:
                 on_wait(f"waiting up to {wait:g} s for a running build{detail}")
                 noted = True

@@ -14,7 +14,7 @@ import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
-from materializer.errors import BadValue, ContractMismatch, OfflineStoreUnavailable, RemovalsRefused
+from materializer.errors import ContractMismatch, OfflineStoreUnavailable, RemovalsRefused
 from materializer.offline import write
 from materializer.offline.catalog import (
     LEDGER_SEQUENCE,
@@ -453,7 +453,7 @@ def test_nan_and_infinity_are_refused_and_nothing_changes(
     good: Any = 0.5 if kind == "double" else [0.5, None]
     before = offline.publish({"2024-01-01": [{**ann, "ratio": good}, {**bob, "ratio": None}]})
 
-    with pytest.raises(BadValue, match="column ratio of bob is NaN or infinite"):
+    with pytest.raises(ContractMismatch, match="column ratio of bob is NaN or infinite"):
         offline.publish(
             {
                 "2024-01-01": [

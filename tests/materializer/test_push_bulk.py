@@ -12,7 +12,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materializer.errors import NullKey, OnlineStoreUnavailable, OnlineWriteFailed
+from materializer.errors import FeatureStoreError, OnlineStoreUnavailable, OnlineWriteFailed
 from materializer.online.bulk import CHUNK_BYTES, Sent, chunks, encode_ahead, send
 from tests.support.profile import examples
 
@@ -50,7 +50,7 @@ def test_a_chunk_is_as_long_as_it_may_be() -> None:
 
 
 def test_a_missing_command_is_refused() -> None:
-    with pytest.raises(NullKey):
+    with pytest.raises(FeatureStoreError, match="a row to push has no key"):
         list(chunks(batch(["a", None])))
 
 

@@ -14,9 +14,8 @@ import redis
 from pyiceberg.types import DoubleType
 
 from materializer.errors import (
-    ContractCollision,
     ContractMismatch,
-    NullKey,
+    FeatureStoreError,
     OfflineStoreUnavailable,
 )
 from materializer.get import read_row
@@ -89,7 +88,7 @@ def test_a_contract_id_that_is_taken_stops_the_push_before_a_row_is_written(
 ) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     client.set(codec.contract_key(group.contract.id), '{"group":"other"}')
-    with pytest.raises(ContractCollision, match=f"{group.contract.id} already names"):
+    with pytest.raises(FeatureStoreError, match=f"{group.contract.id} already names"):
         go()
     assert users(client) == []
 
@@ -102,7 +101,7 @@ def test_a_row_without_a_key_is_refused(offline: Offline, go: Push) -> None:
     offline.publish({"2024-01-01": [row]})
     offline.append({**row, "day": date(2024, 1, 1), "user_id": None})
     offline.show()
-    with pytest.raises(NullKey, match="an entity column is null"):
+    with pytest.raises(FeatureStoreError, match="an entity column is null"):
         go()
 
 
