@@ -132,7 +132,7 @@ def status(call: Call, groups: Sequence[str], wait: float, max_age: timedelta | 
     """Show how far each group is, and what to run."""
     from materializer.status import status
 
-    settings, registry = call.with_warehouse(groups)
+    settings, registry = call.with_warehouse(groups, with_tables=True)
     return status(settings, registry, call.console, wait=wait, max_age=max_age)
 
 

@@ -36,13 +36,13 @@ class Call:
     project_dir: Path
     target: str | None
 
-    def registry(self, groups: Sequence[str] = ()) -> Registry:
+    def registry(self, groups: Sequence[str] = (), *, with_tables: bool = False) -> Registry:
         """
         Read the registry of the project.
 
         Args:
-            groups: Leave out all but these groups, training sets and feature views too; empty for
-                everything.
+            groups: Leave out all but these groups; empty for everything.
+            with_tables: Keep training sets and feature views also where groups are named.
 
         Raises:
             UsageError: There is no manifest, it was parsed for another target, or a group is not
@@ -63,14 +63,16 @@ class Call:
                 raise UnknownGroup(name, list(registry.groups))
         if not groups:
             return registry
-        selected = {name: registry.groups[name] for name in groups}
-        return replace(registry, groups=selected, training_sets={}, views={})
+        registry = replace(registry, groups={name: registry.groups[name] for name in groups})
+        return registry if with_tables else replace(registry, training_sets={}, views={})
 
-    def with_warehouse(self, groups: Sequence[str]) -> tuple[Settings, Registry]:
+    def with_warehouse(
+        self, groups: Sequence[str], *, with_tables: bool = False
+    ) -> tuple[Settings, Registry]:
         """Return the settings with the database of the target, and the registry."""
         from materializer.profile import at_target
 
-        registry = self.registry(groups)
+        registry = self.registry(groups, with_tables=with_tables)
         return at_target(self.settings, registry, self.project_dir, self.target), registry
 
 

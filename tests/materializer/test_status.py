@@ -399,6 +399,11 @@ def test_a_training_set_of_a_ledger_that_began_anew_waits(store: Store) -> None:
     assert _training(store)["published"].endswith("; the newest build is not published")
 
 
+def test_one_group_is_shown_with_the_training_sets(store: Store) -> None:
+    assert _group(store, "--group", "features_daily")["built"] == FRESH
+    assert _training(store, "--group", "features_daily")["rows"] == 4
+
+
 def test_a_training_set_that_was_never_built_says_so(store: Store) -> None:
     store.project.warehouse.unlink()
 
