@@ -76,10 +76,11 @@ class Console:
             self._bar = None
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of equally many cells as lines, each column as wide as its widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+def table(rows: Sequence[Sequence[str | int | None]]) -> list[str]:
+    """Return rows of equally many cells as lines, in columns; None is a dash."""
+    texts = [["-" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        for row in texts
     ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Versions: TypeAlias = Sequence[PublishedVersion]
 
-Row: TypeAlias = tuple[str, ...]
+Row: TypeAlias = tuple[str | int | None, ...]
 Step: TypeAlias = dict[str, Any]
 
 _NONE = "-"
@@ -119,13 +119,13 @@ def _group_list(groups: Sequence[FeatureGroup], now: datetime) -> list[str]:
     rows += [
         (
             group.name,
-            group.version or _NONE,
+            group.version,
             _columns(group.keys),
-            str(len(group.features)),
+            len(group.features),
             "yes" if group.online else "no",
-            f"{group.ttl_days} d" if group.ttl_days else _NONE,
-            group.owner or _NONE,
-            f"{_deprecation(group, now)} {group.summary}".strip() or _NONE,
+            f"{group.ttl_days} d" if group.ttl_days else None,
+            group.owner,
+            f"{_deprecation(group, now)} {group.summary}".strip() or None,
         )
         for group in groups
     ]
@@ -159,10 +159,10 @@ def _group_page(group: FeatureGroup, registry: Registry, now: datetime) -> list[
             column.name,
             column.type,
             "key" if column.name in group.entity else "yes" if column.online else "no",
-            column.unit or _NONE,
-            f"{column.window_days} d" if column.window_days else _NONE,
-            column.null_means or _NONE,
-            " ".join(column.description.split()) or _NONE,
+            column.unit,
+            f"{column.window_days} d" if column.window_days else None,
+            column.null_means,
+            " ".join(column.description.split()) or None,
         )
         for column in group.columns
     ]
@@ -207,13 +207,12 @@ def _view_list(views: Sequence[tuple[FeatureView, Versions]]) -> list[str]:
     header = ("name", "training set", "label", "key", "features", "columns", "version", "versions")
     rows: list[Row] = [(*header, "train until", "owner")]
     for view, versions in views:
-        fitted: Row = (_NONE,) * 4
+        fitted: Row = (None,) * 4
         if newest := _newest(versions):
-            counts = str(len(newest.features)), str(len(newest.columns))
+            counts = len(newest.features), len(newest.columns)
             fitted = (_columns(newest.keys), *counts, newest.id)
         declared = (view.name, view.training_set, view.label)
-        last = (str(len(versions)), view.train_until, view.owner or _NONE)
-        rows.append((*declared, *fitted, *last))
+        rows.append((*declared, *fitted, len(versions), view.train_until, view.owner))
     return table(rows)
 
 
@@ -257,12 +256,12 @@ def _feature_rows(feature: Feature, declared: Sequence[Step]) -> list[Row]:
     rows: list[Row] = []
     for number, step in enumerate(declared or [{}]):
         first = (feature.name, feature.type, source) if number == 0 else ("", "", "")
-        text = f"{step['transform']} {_values(step['parameters'])}".strip() if step else _NONE
+        text = f"{step['transform']} {_values(step['parameters'])}".strip() if step else None
         fitted = next(iter(feature.steps[number : number + 1]), None)
         is_same = fitted is not None and fitted.transform == step.get("transform")
         parameters = _values(fitted.parameters) if fitted and is_same else ""
-        columns = (_shorten(names) or _NONE) if number == 0 else ""
-        rows.append((*first, text, parameters or _NONE, columns))
+        columns = (_shorten(names) or None) if number == 0 else ""
+        rows.append((*first, text, parameters or None, columns))
     return rows
 
 
