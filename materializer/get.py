@@ -15,22 +15,20 @@ import redis
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.errors import DONE, FAILED, NotMaterialized, UnreadableValue, UsageError
+from materializer.errors import DONE, FAILED, NotMaterialized, UnreadableValue
 from materializer.online import codec
-from materializer.online.connection import address, connect, translate_errors
-from materializer.online.state import read_meta
-from materializer.registry import Contract, FeatureGroup
+from materializer.online.connection import connect, translate_errors
+from materializer.online.state import Meta, read_contract
+from materializer.registry import FeatureGroup
 
 
 def get(settings: Settings, group: FeatureGroup, key: Sequence[str], console: Console) -> int:
     """
-    Print one online row.
-
-    Returns:
-        0, or 1 when the entity has no row.
+    Print one online row; return 1 when the entity has none.
 
     Raises:
-        UsageError, NotMaterialized, UnreadableValue, OnlineStoreUnavailable: See `read_row`.
+        UsageError, OnlineStoreUnavailable: See `connect`.
+        NotMaterialized, UnreadableValue: See `read_row`.
     """
     row = read_row(group, connect(settings, announce=console.note), key)
     entity = dict(zip(group.entity, key, strict=True))
@@ -51,28 +49,25 @@ def read_row(
     Args:
         group: The group; where its keys are is read from the server.
         client: The online store.
-        key: The values of the entity columns as text, in key order.
+        key: A value for each entity column as text, in key order.
 
     Returns:
         Column name -> value, in contract order; None for an unknown or expired entity.
 
     Raises:
-        UsageError: There are more or fewer values than key columns.
         NotMaterialized: The group was never pushed.
         UnreadableValue: What is stored there is not ours.
         OnlineStoreUnavailable: The server cannot be reached.
     """
-    if len(key) != len(group.entity):
-        raise UsageError(f"{group.name} has the key {', '.join(group.entity)}: give one value each")
-    meta = read_meta(client, group.name)
+    meta = Meta.read(client, codec.meta_key(group.name))
     if meta is None:
         raise NotMaterialized(group.name)
-    with translate_errors(address(client)):
+    with translate_errors(client):
         raw = cast("bytes | None", client.get(codec.key(meta.key_prefix, key)))
         if raw is None:
             return None
         contract_id, values = codec.decode_value(raw)
-        text = cast("bytes | None", client.get(codec.contract_key(contract_id)))
-    if text is None:
+        contract = read_contract(client, contract_id)
+    if contract is None:
         raise UnreadableValue(f"its contract {contract_id} is not there")
-    return codec.row(Contract.from_text(text.decode()), values)
+    return codec.row(contract, values)

@@ -11,33 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import redis
 from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.errors import (
-    DONE,
-    FeatureStoreError,
-    NotPublished,
-    OnlineStoreUnavailable,
-    UnknownGroup,
-)
+from materializer.errors import DONE, NotPublished, OnlineStoreUnavailable, UnknownGroup
 from materializer.offline.catalog import open_catalog, store_id
 from materializer.offline.snapshot import GroupSnapshot, open_snapshot
 from materializer.online.connection import address, connect, may_exist
-from materializer.online.push import (
-    DEFAULT,
-    PushOptions,
-    PushReport,
-    WithdrawReport,
-    push_group,
-    withdraw_group,
-)
+from materializer.online.push import DEFAULT, PushOptions, push_group, withdraw_group
 from materializer.outcome import Outcome, attempt
-from materializer.registry import Registry
-from materializer.views.push import ViewReport, push_view
+from materializer.registry import FeatureGroup, Registry
+from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion, read_versions
 
 
@@ -50,7 +38,7 @@ def push(
     skip_unpublished: bool = False,
 ) -> list[Outcome]:
     """
-    Push groups and feature views. Call it under the run lock.
+    Push groups and feature views; under the run lock.
 
     Args:
         settings: Where the two stores are.
@@ -60,18 +48,22 @@ def push(
         skip_unpublished: Leave out groups that were never published, too.
 
     Returns:
-        One outcome for each group and view that is, or was, online; also when the server cannot be
-        reached.
+        One outcome for each group and view that is, or was, online; also without a server.
 
     Raises:
         UsageError: `REDIS_URL` is not the address of a Redis server.
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
     catalog = open_catalog(settings)
-    snapshots, failed = _open(catalog, registry, console, skip_unpublished)
+    open_group = partial(_open, catalog, skip_unpublished=skip_unpublished)
+    opened = [
+        attempt("push", name, console, partial(open_group, group))
+        for name, group in registry.groups.items()
+    ]
+    snapshots = [snapshot for snapshot in opened if isinstance(snapshot, GroupSnapshot)]
+    failed = [outcome for outcome in opened if isinstance(outcome, Outcome)]
     published = _published_versions(catalog, registry)
-    names = [snapshot.group.name for snapshot in snapshots if snapshot.group.online]
-    names += published
+    names = [*(one.group.name for one in snapshots if one.group.online), *published]
     if not names and not (snapshots and may_exist(settings)):
         return failed
     try:
@@ -89,22 +81,14 @@ def push(
     return failed + [outcome for outcome in outcomes if outcome is not None]
 
 
-def _open(
-    catalog: Catalog, registry: Registry, console: Console, skip_unpublished: bool
-) -> tuple[list[GroupSnapshot], list[Outcome]]:
-    """Open what is published of each group, and return the outcomes of those that fail."""
-    snapshots, failed = [], []
-    for group in registry.groups.values():
-        try:
-            snapshots.append(open_snapshot(catalog, group.name))
-        except FeatureStoreError as error:
-            if isinstance(error, NotPublished | UnknownGroup):
-                if skip_unpublished or not group.online:
-                    continue
-                error = NotPublished(group.name)
-            console.error(str(error))
-            failed.append(Outcome("push", group.name, error.exit_code, str(error)))
-    return snapshots, failed
+def _open(catalog: Catalog, group: FeatureGroup, *, skip_unpublished: bool) -> GroupSnapshot | None:
+    """Open what is published of a group; None when there is nothing to push or remove."""
+    try:
+        return open_snapshot(catalog, group.name)
+    except (NotPublished, UnknownGroup) as error:
+        if skip_unpublished or not group.online:
+            return None
+        raise NotPublished(group.name) from error
 
 
 def _published_versions(
@@ -129,7 +113,10 @@ class _Run:
         name, now = snapshot.group.name, self.settings.now()
         if not snapshot.group.online:
             removed = withdraw_group(snapshot, self.client, now=now, options=self.options)
-            return None if removed is None else self._outcome(name, removed)
+            if removed is None:
+                return None
+            text = f"not online any more, {removed:,} removed"
+            return self._outcome(name, text, {"deleted": removed})
         report = push_group(
             snapshot,
             self.client,
@@ -137,10 +124,10 @@ class _Run:
             options=self.options,
             progress=lambda done, total: self.console.progress(f"push {name}", done, total, "rows"),
         )
-        return self._outcome(name, report)
+        return self._outcome(name, str(report), report.to_dict(), up_to_date=report.up_to_date)
 
     def push_view(self, name: str, versions: Sequence[PublishedVersion]) -> Outcome:
-        report = push_view(
+        written = push_view(
             name,
             versions,
             self.client,
@@ -148,10 +135,14 @@ class _Run:
             now=self.settings.now(),
             options=self.options,
         )
-        return self._outcome(name, report)
+        newest, count = versions[-1].version, len(versions)
+        text = f"version {newest}, {count:,} in all" if written else f"up to date, version {newest}"
+        facts = {"version": newest, "versions": count}
+        return self._outcome(name, text, facts, up_to_date=not written)
 
-    def _outcome(self, name: str, report: PushReport | WithdrawReport | ViewReport) -> Outcome:
-        target = "" if report.up_to_date else f" -> {address(self.client)}"
-        self.console.print(f"pushed {name}: {report}{target}")
-        status = "up to date" if report.up_to_date else "done"
-        return Outcome("push", name, DONE, status, report.to_dict())
+    def _outcome(
+        self, name: str, text: str, facts: dict[str, Any], *, up_to_date: bool = False
+    ) -> Outcome:
+        target = "" if up_to_date else f" -> {address(self.client)}"
+        self.console.print(f"pushed {name}: {text}{target}")
+        return Outcome("push", name, DONE, "up to date" if up_to_date else "done", facts)

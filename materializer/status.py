@@ -25,8 +25,9 @@ from materializer.errors import DONE, FAILED, FeatureStoreError, ReceiptUnreadab
 from materializer.offline.catalog import find_table, open_catalog, table_name
 from materializer.offline.publish import LastPublish, last_published
 from materializer.offline.removals import least_losses, published_rows
+from materializer.online import codec
 from materializer.online.connection import connect
-from materializer.online.state import read_meta
+from materializer.online.state import Meta
 from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
@@ -248,7 +249,7 @@ def _foreseen_losses(
 
 
 def _pushed_day(group: FeatureGroup, online: redis.Redis) -> date | None:
-    meta = read_meta(online, group.name)
+    meta = Meta.read(online, codec.meta_key(group.name))
     return meta.day if meta else None
 
 

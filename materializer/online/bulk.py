@@ -2,11 +2,9 @@
 Sending many commands: a stream of encoded text in, one checked reply per command out.
 
 Responsible for the chunks and the overlap: while the server works on one chunk, the next is sent
-and the one after it encoded, and only then are the replies of the first read. The text goes from
-Arrow's buffer into the socket as it is, and replies that are nothing but OK are compared as bytes,
-so Python does nothing per row. It uses redis-py's own connection, so TLS, passwords and unix
-sockets work as for any other command. Does not go on after the first error, or give back a
-connection with unread replies.
+and the one after it encoded, and only then are the replies of the first read. Text and replies pass
+as bytes over redis-py's own connection, so Python does nothing per row. Does not go on after the
+first error, or give back a connection with unread replies.
 """
 
 from __future__ import annotations
@@ -16,13 +14,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 import redis
 
 from materializer.errors import FeatureStoreError
-from materializer.online.connection import address, translate_errors
+from materializer.online.connection import translate_errors
 
 CHUNK_BYTES = 1 << 20
 _OK = b"+OK\r\n"
@@ -32,13 +31,7 @@ _OKS = _OK * (_READ_BYTES // len(_OK) + 1)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """
-    Counts from the replies.
-
-    Attributes:
-        written: Rows written: replies that were OK.
-        removed: Keys removed: sum of the replies that were numbers.
-    """
+    """Counts from the replies: each OK is a row written, each number the keys removed."""
 
     written: int = 0
     removed: int = 0
@@ -50,16 +43,14 @@ class Sent:
 def send(
     client: redis.Redis,
     batches: Iterable[pa.RecordBatch],
-    *,
-    on_replies: Callable[[int], None] | None = None,
+    on_replies: Callable[[int], None] = lambda replies: None,
 ) -> Sent:
     """
     Send every command and check every reply.
 
     Args:
         client: Where to; one connection of its pool is used.
-        batches: Record batches of one string column, one whole RESP command a row. Another thread
-            takes them, one ahead; it is done with them when this returns or raises.
+        batches: One string column, one whole RESP command a row; see `encode_ahead`.
         on_replies: Called with the number of replies just read.
 
     Raises:
@@ -67,26 +58,23 @@ def send(
         OnlineWriteFailed: It answered with an error, such as being out of memory.
         FeatureStoreError: A command is null. Commands before its chunk were sent.
     """
-    with translate_errors(address(client)):
+    with translate_errors(client):
         # Typed Any: redis-py gives these methods no types.
         connection: Any = client.connection_pool.get_connection()
-        clean = False
+        sent, waiting = Sent(), 0
         try:
-            sent = Sent()
-            waiting = 0
             with closing(encode_ahead(batches)) as encoded:
-                for batch in encoded:
-                    for chunk, commands in chunks(batch):
-                        # A health check would read one of our replies as its own.
-                        connection.send_packed_command([chunk], check_health=False)
-                        sent += _replies(connection, waiting, on_replies)
-                        waiting = commands
-            sent += _replies(connection, waiting, on_replies)
-            clean = True
-            return sent
+                for chunk, commands in chain.from_iterable(map(chunks, encoded)):
+                    # A health check would read one of our replies as its own.
+                    connection.send_packed_command([chunk], check_health=False)
+                    sent += _replies(connection, waiting, on_replies)
+                    waiting = commands
+            return sent + _replies(connection, waiting, on_replies)
+        except BaseException:
+            # Replies may be left unread.
+            connection.disconnect()
+            raise
         finally:
-            if not clean:
-                connection.disconnect()
             client.connection_pool.release(connection)
 
 
@@ -95,10 +83,8 @@ def encode_ahead(batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch,
     Let a thread make the next batch while the caller is busy with this one.
 
     A chunk is longer than a socket's buffer, so the sender waits until the server has taken most of
-    it: without the thread nothing is encoded meanwhile, and the server waits afterwards.
-
-    Args:
-        batches: Taken by the thread alone, and not after this is closed.
+    it: without the thread nothing is encoded meanwhile, and the server waits afterwards. The thread
+    alone takes the batches, and none after this is closed.
     """
     rest = iter(batches)
     # Its end waits for the batch that is being made, used or not: the engine is not free before.
@@ -114,14 +100,11 @@ def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[mem
     Cut a batch into pieces of complete commands, without copying.
 
     Args:
-        batch: One string column.
+        batch: One string column, without nulls.
         size: Longest piece [bytes]; a single longer command is a piece of its own.
 
     Yields:
         The bytes of a piece and the number of commands in it.
-
-    Raises:
-        FeatureStoreError: A command is null.
     """
     column = batch.column(0)
     if column.null_count:
@@ -136,36 +119,23 @@ def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[mem
     data = memoryview(data_buffer)
     first = 0
     while first < len(column):
-        fitting = bisect_right(offsets, offsets[first] + size) - 1
-        end = max(fitting, first + 1)
+        end = max(bisect_right(offsets, offsets[first] + size) - 1, first + 1)
         yield data[offsets[first] : offsets[end]], end - first
         first = end
 
 
-def _replies(connection: Any, count: int, on_replies: Callable[[int], None] | None) -> Sent:
+def _replies(connection: Any, count: int, on_replies: Callable[[int], None]) -> Sent:
     # Parsing one reply after another took as long as all the rest of sending.
-    written = _leading_oks(connection, count)
-    read = connection.read_response
-    removed = 0
-    numbers = 0
-    for _ in range(count - written):
-        reply = read(disable_decoding=True)
-        if reply != b"OK":
-            removed += int(reply)
-            numbers += 1
-    if count and on_replies is not None:
+    rest = range(count - _leading_oks(connection, count))
+    replies = [connection.read_response(disable_decoding=True) for _ in rest]
+    numbers = [int(reply) for reply in replies if reply != b"OK"]
+    if count:
         on_replies(count)
-    return Sent(written=count - numbers, removed=removed)
+    return Sent(written=count - len(numbers), removed=sum(numbers))
 
 
 def _leading_oks(connection: Any, count: int) -> int:
-    """
-    Read replies as long as they are OK, and leave what follows to redis-py's parser.
-
-    Raises:
-        redis.ConnectionError: The server went away.
-        redis.TimeoutError: It did not answer in time.
-    """
+    """Read replies as long as they are OK, and leave what follows to redis-py's parser."""
     source, parser = connection._get_socket(), connection._parser._reader
     done = 0
     rest = b""

@@ -1,9 +1,9 @@
 """
 The online format: how a key is written, and how a row becomes one value and back.
 
-Responsible for every online key and every byte of a value, both ways: the texts that Python makes
-and reads, and the DuckDB expressions that make the same texts for millions of rows. Each expression
-is vectorised and ends in whole Redis commands. Does not read a table or touch a connection.
+Responsible for every online key and every byte of a value: the texts that Python makes and reads,
+and the DuckDB expressions that make the same texts, as whole Redis commands, for millions of rows.
+Does not read a table or touch a connection.
 
     key      <prefix>:<part>[:<part>...]     parts percent-encoded, RFC 3986
     value    [<contract id>, v1, v2, ...]    one JSON array
@@ -54,12 +54,7 @@ def key(prefix: str, parts: Sequence[str]) -> str:
 
 
 def keys(prefix: str, entities: Sequence[Sequence[str]]) -> list[str]:
-    """
-    Make the online keys of many entities, each as `key` makes it.
-
-    Raises:
-        UnicodeEncodeError: See `key`.
-    """
+    """Make the online keys of many entities, each as `key` makes it."""
     if _PLAIN.fullmatch("".join(map("".join, entities))):
         return [f"{prefix}:{':'.join(parts)}" for parts in entities]
     return [key(prefix, parts) for parts in entities]
@@ -86,15 +81,7 @@ def version_key(view: str, version: str) -> str:
 
 
 def decode_value(raw: bytes) -> tuple[str, list[JSON]]:
-    """
-    Read one online value.
-
-    Returns:
-        The id of the contract that names the values, and the values.
-
-    Raises:
-        UnreadableValue: See `decode_array`.
-    """
+    """Read one online value: the id of the contract that names the values, and the values."""
     decoded = decode_array(raw)
     return decoded[0], decoded[1:]
 
@@ -117,23 +104,13 @@ def decode_array(raw: bytes) -> list[Any]:
 
 
 def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
-    """
-    Name the values of one online row.
-
-    Raises:
-        ContractMismatch: See `require_whole`.
-    """
+    """Name the values of one online row."""
     require_whole(contract, len(values))
     return dict(zip(map(_NAME, contract.columns), values, strict=True))
 
 
 def require_whole(contract: Contract, values: int) -> None:
-    """
-    Check how many values an online row has.
-
-    Raises:
-        ContractMismatch: There are more or fewer than the contract has columns.
-    """
+    """Raise `ContractMismatch` unless a row has as many values as its contract has columns."""
     if values != len(contract.columns):
         raise ContractMismatch(
             group=contract.group,
@@ -144,16 +121,13 @@ def require_whole(contract: Contract, values: int) -> None:
 
 def key_sql(prefix: str, entity: Sequence[Column]) -> str:
     """
-    Write the DuckDB expression whose text equals `key()` of the same row.
+    Write the DuckDB expression [VARCHAR] whose text equals `key()` of the same row.
 
     Args:
         prefix: The group's `key_prefix`, without the last colon.
-        entity: The key columns, in key order.
-
-    Returns:
-        An expression of type VARCHAR; null when a part is null.
+        entity: The key columns, in key order; where one is null, so is the key.
     """
-    parts = [f"url_encode({_text_sql(column)})" for column in entity]
+    parts = [f"url_encode({_scalar_sql(c.type, quoted(c.name))}::varchar)" for c in entity]
     return " || ':' || ".join([literal(prefix), *parts])
 
 
@@ -163,27 +137,8 @@ def value_sql(contract: Contract) -> str:
     return f"json_array({', '.join(elements)})::varchar"
 
 
-def set_sql(key_text: str, value: str, expires_ms: str | None = None) -> str:
-    """
-    Write the DuckDB expression [VARCHAR] of one Redis `SET` command.
-
-    Args:
-        key_text: Expression of the key.
-        value: Expression of the value.
-        expires_ms: Expression of the time at which the server drops the row [milliseconds since
-            1970, integer], or None to keep it.
-    """
-    if expires_ms is None:
-        return _command_sql("SET", key_text, value)
-    return _command_sql("SET", key_text, value, "'PXAT'", f"({expires_ms})::varchar")
-
-
-def del_sql(key_text: str) -> str:
-    """Write the DuckDB expression [VARCHAR] of one Redis `DEL` command."""
-    return _command_sql("DEL", key_text)
-
-
-def _command_sql(name: str, *arguments: str) -> str:
+def command_sql(name: str, *arguments: str) -> str:
+    """Write the DuckDB expression [VARCHAR] of a Redis command; its arguments are expressions."""
     # The wire form counts bytes, and strlen() does too, where length() counts characters. concat()
     # makes each text once, where a chain of || copies it at every link; but it leaves nulls out. A
     # null must make the whole command null, which the sender refuses: a broken length would break
@@ -192,15 +147,8 @@ def _command_sql(name: str, *arguments: str) -> str:
     pieces = [f"E'{head}'"]
     for argument in arguments:
         pieces += ["E'\\r\\n$'", f"strlen({argument})", "E'\\r\\n'", argument]
-    whole = " and ".join(f"{argument} is not null" for argument in arguments)
-    return f"case when {whole} then concat({', '.join(pieces)}, E'\\r\\n') end"
-
-
-def _text_sql(column: Column) -> str:
-    name = quoted(column.name)
-    if column.type == "string":
-        return name
-    return _time_sql(name) if column.type == "timestamp" else f"{name}::varchar"
+    complete = " and ".join(f"{argument} is not null" for argument in arguments)
+    return f"case when {complete} then concat({', '.join(pieces)}, E'\\r\\n') end"
 
 
 def _json_sql(column: Column) -> str:
@@ -214,14 +162,11 @@ def _json_sql(column: Column) -> str:
 
 def _scalar_sql(kind: str, value: str) -> str:
     if kind == "timestamp":
-        return _time_sql(value)
+        return (
+            f"case when epoch_us({value}) % 1000000 = 0 "
+            f"then strftime({value}, '%Y-%m-%dT%H:%M:%SZ') "
+            f"else strftime({value}, '%Y-%m-%dT%H:%M:%S.%fZ') end"
+        )
     if kind == "date" or kind.startswith("decimal"):
         return f"{value}::varchar"
     return value
-
-
-def _time_sql(name: str) -> str:
-    return (
-        f"case when epoch_us({name}) % 1000000 = 0 then strftime({name}, '%Y-%m-%dT%H:%M:%SZ') "
-        f"else strftime({name}, '%Y-%m-%dT%H:%M:%S.%fZ') end"
-    )

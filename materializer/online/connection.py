@@ -24,12 +24,6 @@ from materializer.online import embedded
 
 TIMEOUT = 5.0
 
-# A server that restarts answers again within a tenth of a second; one that is down should be
-# reported at once, for a lookup waits for this.
-_RETRIES = 2
-_FIRST_PAUSE = 0.02
-_LONGEST_PAUSE = 0.1
-
 
 def connect(
     settings: Settings,
@@ -69,7 +63,7 @@ def connect(
         pool = _pool(settings.redis_url, timeout)
     client = redis.Redis(connection_pool=pool)
     if check:
-        with translate_errors(address_of(settings)):
+        with translate_errors(client):
             client.ping()
     return client
 
@@ -83,21 +77,24 @@ def address_of(settings: Settings) -> str:
     """Return the address of the online store, without user, password or options."""
     if settings.redis_url is None:
         return f"embedded in {embedded.folder(settings)}"
-    return _address(_pool(settings.redis_url, TIMEOUT))
+    return address(redis.Redis(connection_pool=_pool(settings.redis_url, TIMEOUT)))
 
 
 def address(client: redis.Redis) -> str:
     """Return the address of a client's server, without user, password or options."""
-    return _address(client.connection_pool)
+    options = client.get_connection_kwargs()
+    database = options.get("db", 0)
+    if "path" in options:
+        return f"unix://{options['path']}" + (f"?db={database}" if database else "")
+    is_tls = issubclass(client.connection_pool.connection_class, SSLConnection)
+    host, port = options.get("host", "localhost"), options.get("port", 6379)
+    return f"{'rediss' if is_tls else 'redis'}://{host}:{port}/{database}"
 
 
 @contextmanager
-def translate_errors(server: str) -> Iterator[None]:
+def translate_errors(client: redis.Redis) -> Iterator[None]:
     """
-    Turn every Redis failure inside the block into ours.
-
-    Args:
-        server: Its address.
+    Turn every Redis failure of a client inside the block into ours.
 
     Raises:
         OnlineStoreUnavailable: No connection, no answer in time, or not let in.
@@ -106,9 +103,9 @@ def translate_errors(server: str) -> Iterator[None]:
     try:
         yield
     except ResponseError as error:
-        raise OnlineWriteFailed(server, _one_line(error)) from error
+        raise OnlineWriteFailed(address(client), _one_line(error)) from error
     except RedisError as error:
-        raise OnlineStoreUnavailable(server, _one_line(error)) from error
+        raise OnlineStoreUnavailable(address(client), _one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
@@ -116,12 +113,10 @@ def _one_line(error: Exception) -> str:
 
 
 def _options(timeout: float) -> dict[str, Any]:
-    pauses = ExponentialBackoff(cap=_LONGEST_PAUSE, base=_FIRST_PAUSE)
-    return {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "retry": Retry(pauses, _RETRIES),
-    }
+    # A server that restarts answers again within a tenth of a second; one that is down should be
+    # reported at once, because a lookup waits for this.
+    retry = Retry(ExponentialBackoff(base=0.02, cap=0.1), 2)
+    return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": retry}
 
 
 def _pool(url: str, timeout: float) -> redis.ConnectionPool:
@@ -137,12 +132,3 @@ def _pool(url: str, timeout: float) -> redis.ConnectionPool:
     # The codec reads bytes; an option in the URL must not change that.
     pool.connection_kwargs["decode_responses"] = False
     return pool
-
-
-def _address(pool: redis.ConnectionPool) -> str:
-    options = pool.connection_kwargs
-    database = options.get("db", 0)
-    if "path" in options:
-        return f"unix://{options['path']}" + (f"?db={database}" if database else "")
-    scheme = "rediss" if issubclass(pool.connection_class, SSLConnection) else "redis"
-    return f"{scheme}://{options.get('host', 'localhost')}:{options.get('port', 6379)}/{database}"

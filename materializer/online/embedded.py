@@ -1,11 +1,10 @@
 """
 The embedded online store: a Valkey server that is started on demand and stays.
 
-Responsible for one folder, `<home>/redis`: the server's configuration, append-only file and log,
-and the lock that a living server holds. The server belongs to no command: it outlives the one that
-started it and is shared by all. It listens on a unix socket only, which only the owner can open.
-Does not start a second server on the same folder, or touch a server of another folder; it ends
-none by its process id.
+Responsible for one folder, `<home>/redis`: the server's append-only file and log, and the lock that
+a living server holds. The server outlives the command that started it and is shared by all; only
+its owner can open its unix socket. Does not start a second server on the same folder, or touch a
+server of another folder; it ends none by its process id.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 
 import redis
@@ -45,23 +45,18 @@ def folder(settings: Settings) -> Path:
 
 
 def socket_path(settings: Settings) -> Path:
-    """
-    Return where the server listens: in its folder, or a temporary one when that path is too long.
-
-    The same for every process of the user, so not taken from `TMPDIR`, which cron does not set.
-    """
+    """Return where the server listens: in its folder, or in /tmp when that path is too long."""
     inside = folder(settings) / "redis.sock"
     if len(os.fsencode(inside)) <= _LONGEST_SOCKET_PATH:
         return inside
     short = hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:16]
-    return Path(f"/tmp/feature-store-{os.getuid()}-{short}/redis.sock")  # noqa: S108 - see above
+    # The same for every process of the user: `TMPDIR` is not set in cron.
+    return Path(f"/tmp/feature-store-{os.getuid()}-{short}/redis.sock")  # noqa: S108
 
 
 def ensure(settings: Settings) -> tuple[Path, bool]:
     """
-    Start the server unless it runs.
-
-    Safe when several processes call it at once: one starts the server, the others wait for it.
+    Start the server unless it runs; of several processes that call it at once, one does.
 
     Returns:
         The path of its socket, and whether this call started it.
@@ -75,8 +70,8 @@ def ensure(settings: Settings) -> tuple[Path, bool]:
     if _answers(settings):
         return path, False
     binary = _binary()
-    _make_private(folder(settings), settings)
-    _make_private(path.parent, settings)
+    for directory in (folder(settings), path.parent):
+        _make_private(directory, settings)
     with _alone(settings):
         if _answers(settings):
             return path, False
@@ -128,12 +123,7 @@ def _alone(settings: Settings) -> Iterator[None]:
 
 
 def _answers(settings: Settings) -> bool:
-    """
-    Return whether the server answers.
-
-    Raises:
-        OnlineStoreUnavailable: It is there, but paused, or for minutes still reading its data.
-    """
+    """Return whether the server answers; one that is paused, or loads for minutes, is an error."""
     deadline = time.monotonic() + _LOAD_S
     while True:
         try:
@@ -162,13 +152,26 @@ def _client(settings: Settings) -> redis.Redis:
 
 
 def _start(settings: Settings, binary: str) -> None:
+    log = folder(settings) / "server.log"
+    options = {
+        "port": "0",
+        "unixsocket": str(socket_path(settings)),
+        "unixsocketperm": "700",
+        "daemonize": "yes",
+        "dir": str(folder(settings)),
+        "logfile": str(log),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "always-show-logo": "no",
+    }
     # A server that was killed a moment ago may still be ending.
     lock = _take_lock(settings, patience=_ANSWER_S)
     try:
         # The server keeps this descriptor as long as it lives, and with it the lock, so a server
         # whose socket was deleted is still known to be there.
-        done = subprocess.run(  # noqa: S603 - the package's binary and a file written here
-            [binary, _write_configuration(settings)],
+        done = subprocess.run(  # noqa: S603 - the package's binary and the options above
+            [binary, *chain.from_iterable((f"--{name}", value) for name, value in options.items())],
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -186,9 +189,11 @@ def _start(settings: Settings, binary: str) -> None:
     deadline = time.monotonic() + _START_S
     while not _answers(settings):
         if not _lives(settings):
-            raise _unavailable(settings, f"it ended at once: {_last_words(settings)}")
+            lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+            last_words = lines[-1] if lines else "it left no log"
+            raise _unavailable(settings, f"it ended at once: {last_words}")
         if time.monotonic() > deadline:
-            raise _unavailable(settings, f"it does not answer; see {_log(settings)}")
+            raise _unavailable(settings, f"it does not answer; see {log}")
         time.sleep(_PAUSE_S)
 
 
@@ -208,39 +213,11 @@ def _no_binary(why: str) -> OnlineStoreUnavailable:
     )
 
 
-def _write_configuration(settings: Settings) -> str:
-    path = folder(settings) / "server.conf"
-    values = {
-        "port": "0",
-        "unixsocket": str(socket_path(settings)),
-        "unixsocketperm": "700",
-        "daemonize": "yes",
-        "dir": str(folder(settings)),
-        "logfile": str(_log(settings)),
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",
-        "always-show-logo": "no",
-    }
-    path.write_text("".join(f"{name} {_in_quotes(value)}\n" for name, value in values.items()))
-    return str(path)
-
-
-def _in_quotes(value: str) -> str:
-    """Return a value quoted so that spaces, quotes and other bytes of a path survive."""
-    return '"' + "".join(f"\\x{byte:02x}" for byte in os.fsencode(value)) + '"'
-
-
 def _take_lock(settings: Settings, patience: float) -> int:
     """
     Take the lock that a living server holds, as a descriptor to hand on.
 
-    Args:
-        settings: Names the folder.
-        patience: How long to wait for a server that is ending [s].
-
-    Raises:
-        OnlineStoreUnavailable: A server holds it, though nothing answers at its socket.
+    It waits *patience* [s] for a server that is ending, and raises when it does not end.
     """
     import fcntl  # not on Windows, where there is no binary either
 
@@ -271,12 +248,7 @@ def _lives(settings: Settings) -> bool:
 
 
 def _make_private(path: Path, settings: Settings) -> None:
-    """
-    Make a folder that only its owner can enter.
-
-    Raises:
-        OnlineStoreUnavailable: It cannot be made, or belongs to another user.
-    """
+    """Make a folder that only its owner can enter."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.lstat()
@@ -285,18 +257,6 @@ def _make_private(path: Path, settings: Settings) -> None:
     # In the shared temporary folder another user could have made it first.
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise _unavailable(settings, f"{path} is not a folder of this user")
-
-
-def _last_words(settings: Settings) -> str:
-    try:
-        lines = _log(settings).read_text(errors="replace").splitlines()
-    except OSError:
-        return "it left no log"
-    return lines[-1] if lines else "it left an empty log"
-
-
-def _log(settings: Settings) -> Path:
-    return folder(settings) / "server.log"
 
 
 def _unavailable(settings: Settings, detail: str) -> OnlineStoreUnavailable:

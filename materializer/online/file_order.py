@@ -8,12 +8,11 @@ Does not open a data file: see `selection`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count, islice
 
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
-
-# The largest time an Iceberg timestamp can hold [microseconds since 1970].
-FOREVER = 2**63 - 1
 
 
 def changed_files(
@@ -32,10 +31,10 @@ def changed_files(
         Files that came or went, and files with rows that came into use in between, the clock being
         all that changed. Files whose rows were and are in the future are left out.
     """
-    came, went = set(snapshot.files) - set(base), set(base) - set(snapshot.files)
+    came_or_went = set(snapshot.files) ^ set(base)
     early, late = min(since, now), max(since, now)
     became_available = {f for f in snapshot.files if early < late and f.may_hold(early, late)}
-    return [file for file in came | went | became_available if file.may_hold(None, late)]
+    return [file for file in came_or_went | became_available if file.may_hold(None, late)]
 
 
 def waves(
@@ -54,38 +53,27 @@ def waves(
         are put together, twice as many each time: the few entities left by then are cheap to look
         for, and a long history must not cost a query a day.
     """
-    pending = sorted(
-        (file for file in files if file.may_hold(after, until)),
-        key=lambda file: (_last(file), file.path),
-        reverse=True,
-    )
-    together = 1
-    served = 0
-    position = 0
-    while position < len(pending):
-        wave: list[SnapshotFile] = []
-        for _ in range(together):
-            position = _touching(pending, position, wave)
+    runs = _touching(file for file in files if file.may_hold(after, until))
+    for together in chain([1], (2**n for n in count())):
+        wave = list(chain.from_iterable(islice(runs, together)))
+        if not wave:
+            return
         yield wave
-        served += 1
-        together = 1 if served < 2 else together * 2
 
 
-def _touching(pending: Sequence[SnapshotFile], position: int, wave: list[SnapshotFile]) -> int:
-    """Add to *wave* the next files that touch one another; return where the rest begins."""
-    if position == len(pending):
-        return position
-    reach = _first(pending[position])
-    while position < len(pending) and _last(pending[position]) >= reach:
-        reach = min(reach, _first(pending[position]))
-        wave.append(pending[position])
-        position += 1
-    return position
-
-
-def _first(file: SnapshotFile) -> float:
-    return float("-inf") if file.first is None else file.first
+def _touching(files: Iterable[SnapshotFile]) -> Iterator[list[SnapshotFile]]:
+    """Yield the files whose ranges touch one another, newest first."""
+    run: list[SnapshotFile] = []
+    reach = math.inf
+    for file in sorted(files, key=lambda file: (_last(file), file.path), reverse=True):
+        if run and _last(file) < reach:
+            yield run
+            run, reach = [], math.inf
+        run.append(file)
+        reach = min(reach, -math.inf if file.first is None else file.first)
+    if run:
+        yield run
 
 
 def _last(file: SnapshotFile) -> float:
-    return float("inf") if file.last is None else file.last
+    return math.inf if file.last is None else file.last

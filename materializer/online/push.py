@@ -2,38 +2,37 @@
 The push of one group: what the offline store holds becomes what the online store answers.
 
 Responsible for the rules of a push. It writes the newest usable row of every entity that may have
-another one than at the last push, and deletes the keys of entities that have none left. What may
-have changed follows from the snapshot and the clock in `_meta`; without them everything is written.
-Contract first, rows next, `_meta` last; before the first row `_meta` is marked unfinished, so a
-push that is killed anywhere is followed by a full one. Key, contract, prefix and ttl are those of
-the registry entry that was published with the rows. Does not go backwards, or write over another
-store's rows, unless the options allow it.
+another one than at the last push, and deletes the keys of entities that have none left. `_meta` is
+marked unfinished before the first row and written last, so a push that is killed anywhere is
+followed by a full one. Does not go backwards, or write over another store's rows, unless the
+options allow it.
 """
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
-from typing import ClassVar, cast
+from datetime import datetime
+from functools import cache
+from typing import cast
 
 import redis
 
 from materializer.config import micros
-from materializer.errors import FeatureStoreError, PushRefused, UnreadableValue
+from materializer.errors import PushRefused, UnreadableValue
 from materializer.offline.catalog import store_id
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
 from materializer.online.bulk import Sent, send
 from materializer.online.connection import address, translate_errors
 from materializer.online.file_order import changed_files, waves
-from materializer.online.selection import Selection
-from materializer.online.state import Meta, read_meta, write_meta
-from materializer.online.sweep import sweep
-from materializer.registry import Contract, FeatureGroup
+from materializer.online.selection import Selection, open_selection
+from materializer.online.state import Meta, read_contract, write_contract
 
 Progress = Callable[[int, int], None]
+_SCAN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,34 +89,13 @@ class PushReport:
 
     def to_dict(self) -> dict[str, object]:
         """Return the figures for a machine."""
-        figures = {**asdict(self), "rows_per_second": round(self._rate)}
+        figures = {**asdict(self), "seconds": round(self.seconds, 3)}
         del figures["up_to_date"]
-        return figures | {"seconds": round(self.seconds, 3)}
+        return {**figures, "rows_per_second": round(self._rate)}
 
     @property
     def _rate(self) -> float:
         return self.rows / self.seconds if self.seconds else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class WithdrawReport:
-    """
-    What the push of a group did that is not online any more.
-
-    Attributes:
-        deleted: Keys removed.
-    """
-
-    deleted: int
-    up_to_date: ClassVar[bool] = False
-
-    def __str__(self) -> str:
-        """Return the figures for a person."""
-        return f"not online any more, {self.deleted:,} removed"
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the figures for a machine."""
-        return {"deleted": self.deleted}
 
 
 def push_group(
@@ -146,19 +124,19 @@ def push_group(
         OfflineStoreUnavailable, OnlineStoreUnavailable, OnlineWriteFailed: A store fails.
     """
     started = time.perf_counter()
-    selection = Selection(snapshot, micros(now))
-    with translate_errors(address(client)), selection.opened():
-        known = _read_meta(client, snapshot.group.name, options)
+    meta_key = codec.meta_key(snapshot.group.name)
+    with translate_errors(client), open_selection(snapshot, micros(now)) as selection:
+        known = Meta.read(client, meta_key, ignore_unreadable=options.everything)
         meta = _new_meta(selection, now)
         if known is not None:
-            _refuse_loss(known, meta, snapshot, address(client), options)
+            _refuse_loss(known, meta, snapshot, client, options)
         changed = None if options.everything else _changed(known, meta, selection)
-        if changed == [] and known is not None:
-            sent, meta = Sent(), meta.model_copy(update={"rows": known.rows})
+        if known is not None and changed == []:
+            sent, rows = Sent(), known.rows
         else:
             sent = _write(client, selection, known, changed, progress)
-            meta = meta.model_copy(update={"rows": sent.written})
-        write_meta(client, snapshot.group.name, meta)
+            rows = sent.written
+        meta.model_copy(update={"rows": rows}).write(client, meta_key)
     return PushReport(
         rows=sent.written,
         deleted=sent.removed,
@@ -172,45 +150,27 @@ def push_group(
 
 def withdraw_group(
     snapshot: GroupSnapshot, client: redis.Redis, *, now: datetime, options: PushOptions = DEFAULT
-) -> WithdrawReport | None:
+) -> int | None:
     """
     Remove every key of a published group that is not online any more.
 
     Returns:
-        What was done; None when this store has nothing there.
+        Keys removed; None when this store has nothing there.
 
     Raises:
         UnreadableValue, OnlineStoreUnavailable, OnlineWriteFailed: As in `push_group`.
     """
-    group = snapshot.group
-    with translate_errors(address(client)):
-        known = _read_meta(client, group.name, options)
+    meta_key = codec.meta_key(snapshot.group.name)
+    with translate_errors(client):
+        known = Meta.read(client, meta_key, ignore_unreadable=options.everything)
         owner = known.store_id if known else None
         if owner != _owner(snapshot) and not (owner is None and options.everything):
             return None
-        selection = Selection(snapshot, micros(now))
-        with selection.opened():
-            removed = sweep(client, group.name, _prefixes(group, known), selection)
+        with open_selection(snapshot, micros(now)) as selection:
+            removed = _sweep(client, selection, known)
         # Last: a removal that is killed is repeated.
-        client.delete(codec.meta_key(group.name))
-    return WithdrawReport(removed) if known or removed else None
-
-
-class _Meter:
-    """Counts replies, and reports them with what is known to come."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._done = 0
-        self._total = 0
-
-    def expect(self, more: int) -> None:
-        self._total = self._done + more
-
-    def add(self, replies: int) -> None:
-        self._done += replies
-        if self._progress is not None:
-            self._progress(self._done, max(self._done, self._total))
+        client.delete(meta_key)
+    return removed if known or removed else None
 
 
 def _owner(snapshot: GroupSnapshot) -> str:
@@ -219,53 +179,25 @@ def _owner(snapshot: GroupSnapshot) -> str:
     return owner
 
 
-def _read_meta(client: redis.Redis, group: str, options: PushOptions) -> Meta | None:
-    try:
-        return read_meta(client, group)
-    except UnreadableValue:
-        if options.everything:
-            return None
-        raise
-
-
-def _prefixes(group: FeatureGroup, known: Meta | None) -> set[str]:
-    """Return the prefixes under which keys of the group may be: the current and the last one."""
-    return {group.key_prefix, known.key_prefix if known else group.key_prefix}
-
-
 def _new_meta(selection: Selection, now: datetime) -> Meta:
-    group = selection.snapshot.group
+    snapshot, group = selection.snapshot, selection.snapshot.group
     return Meta(
-        store_id=_owner(selection.snapshot),
-        snapshot_id=str(selection.snapshot.snapshot_id),
-        day=_newest_day(selection),
+        store_id=_owner(snapshot),
+        snapshot_id=str(snapshot.snapshot_id),
+        day=selection.newest_day(),
         rows=0,
         contract=group.contract.id,
-        pushed_at=now.astimezone(UTC),
+        pushed_at=now,
         key_prefix=group.key_prefix,
         ttl_days=group.ttl_days,
     )
 
 
-def _newest_day(selection: Selection) -> date | None:
-    for file in reversed(selection.snapshot.files):
-        if not file.may_hold(None, selection.until):
-            continue
-        if file.holds_only(None, selection.until) or selection.has_available(file):
-            return file.day
-    return None
-
-
 def _refuse_loss(
-    known: Meta, new: Meta, snapshot: GroupSnapshot, server: str, options: PushOptions
+    known: Meta, new: Meta, snapshot: GroupSnapshot, client: redis.Redis, options: PushOptions
 ) -> None:
-    """
-    Raise when a push would lose what is online.
-
-    Raises:
-        PushRefused: Another store's rows, or something newer, are there.
-    """
-    name = snapshot.group.name
+    """Raise when a push would lose what is online: another store's rows, or something newer."""
+    name, server = snapshot.group.name, address(client)
     if known.store_id != new.store_id:
         if options.take_over:
             return
@@ -311,40 +243,31 @@ def _write(
     """Write the contract, the mark that a push has begun, and the rows; remove unknown keys."""
     group = selection.snapshot.group
     was_empty = client.dbsize() == 0
-    _write_contract(client, group.contract)
+    write_contract(client, group.contract)
     if known is not None:
-        write_meta(client, group.name, known.model_copy(update={"unfinished": True}))
-    sent = _send_rows(client, selection, changed, _Meter(progress))
+        unfinished = known.model_copy(update={"unfinished": True})
+        unfinished.write(client, codec.meta_key(group.name))
+    sent = _send_rows(client, selection, changed, progress)
     if changed is None and not was_empty:
-        sent += Sent(removed=sweep(client, group.name, _prefixes(group, known), selection))
+        sent += Sent(removed=_sweep(client, selection, known))
     return sent
-
-
-def _write_contract(client: redis.Redis, contract: Contract) -> None:
-    """
-    Write how to read the rows.
-
-    Raises:
-        FeatureStoreError: Another contract has the same id.
-    """
-    key = codec.contract_key(contract.id)
-    if client.set(key, contract.text, nx=True):
-        return
-    stored = cast("bytes | None", client.get(key)) or b""
-    if stored != contract.text.encode():
-        raise FeatureStoreError(
-            f"contract id {contract.id} already names {stored.decode(errors='replace')}, so "
-            f"{contract.text} cannot use it; rename a column or the group"
-        )
 
 
 def _send_rows(
     client: redis.Redis,
     selection: Selection,
     changed: Sequence[SnapshotFile] | None,
-    meter: _Meter,
+    progress: Progress | None,
 ) -> Sent:
     """Send the newest row of every entity to look at, and the deletion of those without one."""
+    done = total = 0
+
+    def count(replies: int) -> None:
+        nonlocal done
+        done += replies
+        if progress is not None:
+            progress(done, max(done, total))
+
     order = list(waves(selection.snapshot.files, selection.after, selection.until))
     selection.look_for(changed, order[0] if order else [])
     sent = Sent()
@@ -352,7 +275,51 @@ def _send_rows(
         remaining = selection.count_remaining()
         if remaining == 0:
             break
-        meter.expect(sum(file.rows for file in wave) if remaining is None else remaining)
-        sent += send(client, selection.commands(wave), on_replies=meter.add)
+        total = done + (sum(file.rows for file in wave) if remaining is None else remaining)
+        sent += send(client, selection.commands(wave), count)
         selection.drop_found(wave)
-    return sent + send(client, selection.deletions(), on_replies=meter.add)
+    return sent + send(client, selection.deletions(), count)
+
+
+def _sweep(client: redis.Redis, selection: Selection, known: Meta | None) -> int:
+    """
+    Delete the keys of a group that belong to no entity of it, and count them.
+
+    No key goes for its name alone: its value must name a contract of this very group.
+    """
+    group = selection.snapshot.group
+    for prefix in {group.key_prefix, known.key_prefix if known else group.key_prefix}:
+        for keys in _scan(client, prefix):
+            selection.add_online_keys(keys, prefix)
+
+    @cache
+    def is_ours(contract_id: str) -> bool:
+        contract = read_contract(client, contract_id)
+        return contract is not None and contract.group == group.name
+
+    removed = 0
+    for batch in selection.keys_without_entity():
+        values = cast("list[bytes | None]", client.mget(batch))
+        pairs = zip(batch, values, strict=True)
+        doomed = [key for key, value in pairs if is_ours(_contract_id(value))]
+        if doomed:
+            removed += client.delete(*doomed)
+    return removed
+
+
+def _scan(client: redis.Redis, prefix: str) -> Iterator[list[bytes]]:
+    pattern = re.sub(r"([*?\[\]\\])", r"\\\1", prefix) + ":*"
+    cursor = -1
+    while cursor:
+        cursor, keys = cast(
+            "tuple[int, list[bytes]]", client.scan(max(cursor, 0), match=pattern, count=_SCAN)
+        )
+        yield keys
+
+
+def _contract_id(value: bytes | None) -> str:
+    """Return the id of the contract that a value names; empty if it is not one of ours."""
+    try:
+        return codec.decode_value(value or b"")[0]
+    except UnreadableValue:
+        return ""

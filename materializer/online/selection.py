@@ -2,8 +2,8 @@
 Choosing and encoding the rows to push: DuckDB over the Parquet files of one snapshot.
 
 Responsible for the SQL: which rows of some files are the newest usable ones of the entities still
-looked for, and how they become Redis commands. It works within a fixed memory and spills to a
-temporary folder. Does not check values: a publish has refused those that JSON cannot hold.
+looked for, and how they become Redis commands. Does not check values: a publish has refused those
+that JSON cannot hold.
 """
 
 from __future__ import annotations
@@ -39,27 +39,58 @@ BATCH_ROWS = 8192
 _UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException, pa.ArrowException)
 
 
+@contextmanager
+def open_selection(snapshot: GroupSnapshot, until: int) -> Iterator[Selection]:
+    """
+    Open the files of a snapshot, with an engine and its temporary folder.
+
+    Args:
+        snapshot: The group and its files.
+        until: Rows available later than then may not be used yet [microseconds since 1970].
+
+    Raises:
+        ContractMismatch: The table lacks a column of the group, or has another type.
+        OfflineStoreUnavailable: A data file cannot be read.
+    """
+    group, spans = snapshot.group, snapshot.spans
+    span_columns = [*group.keys, Column(FIRST_DAY, "date"), Column(LAST_DAY, "date")]
+    with open_engine(MEMORY_LIMIT, threads=THREADS, preserve_insertion_order=False) as (
+        engine,
+        folder,
+    ):
+        rows = Parquet(group.name, snapshot.table, snapshot.schema, group.columns, folder / "rows")
+        entities = Parquet(group.name, spans, spans.schema(), span_columns, folder / "spans")
+        try:
+            yield Selection(snapshot, until, engine, rows, entities)
+        except _UNREADABLE as error:
+            detail = str(error).split("\n", 1)[0]
+            raise OfflineStoreUnavailable(snapshot.table.catalog.name, detail) from error
+
+
 class Selection:
     """
     The rows of one push: some entities are looked for in waves of files.
 
     Call `look_for` once, then for each wave, newest first, `commands` and `drop_found`, until
-    `count_remaining` is zero; `deletions` are those never found. All within `opened`.
+    `count_remaining` is zero; `deletions` are those never found.
     """
 
-    def __init__(self, snapshot: GroupSnapshot, until: int) -> None:
-        """
-        Prepare the SQL.
-
-        Args:
-            snapshot: The group and its files.
-            until: Rows available later than then may not be used yet [microseconds since 1970].
-        """
+    def __init__(
+        self,
+        snapshot: GroupSnapshot,
+        until: int,
+        engine: duckdb.DuckDBPyConnection,
+        rows: Parquet,
+        spans: Parquet,
+    ) -> None:
         group = snapshot.group
         self.snapshot = snapshot
         self.until = until
         # Rows available up to then have expired.
         self.after = group.expired_until(until)
+        self._engine = engine
+        self._rows = rows
+        self._spans = spans
         self._keys = quoted_list(group.entity)
         self._key = codec.key_sql(group.key_prefix, group.keys)
         self._time = quoted(group.available_at)
@@ -70,59 +101,23 @@ class Selection:
         # The entities looked for, as a relation, as long as each entity of the first wave is among
         # them: then that wave needs no list of them. Later None, and they are in `remaining`.
         self._entities: str | None = None
-        self._everyone = False
 
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """
-        Hold the engine and its temporary folder.
-
-        Raises:
-            ContractMismatch: The table lacks a column of the group, or has another type.
-            OfflineStoreUnavailable: A data file cannot be read.
-        """
-        snapshot, group = self.snapshot, self.snapshot.group
-        times = [column for column in group.columns if column.name == group.available_at]
-        columns = {c.name: c for c in (*group.keys, *group.contract.columns, *times)}
-        ends = [Column(FIRST_DAY, "date"), Column(LAST_DAY, "date")]
-        with open_engine(MEMORY_LIMIT, threads=THREADS, preserve_insertion_order=False) as (
-            self._engine,
-            folder,
-        ):
-            self._rows = Parquet(
-                group.name, snapshot.table, snapshot.schema, list(columns.values()), folder / "rows"
-            )
-            self._spans = Parquet(
-                group.name,
-                snapshot.spans,
-                snapshot.spans.schema(),
-                [*group.keys, *ends],
-                folder / "spans",
-            )
-            try:
-                yield
-            except _UNREADABLE as error:
-                detail = str(error).split("\n", 1)[0]
-                raise OfflineStoreUnavailable(snapshot.table.catalog.name, detail) from error
-
-    def has_available(self, file: SnapshotFile) -> bool:
-        """Return whether a file holds a row that is available, expired or not."""
-        return bool(
-            self._run(f"select 1 from {self._scan([file])} where {self._available} limit 1")
-        )
+    def newest_day(self) -> date | None:
+        """Return the newest partition with a row that is available, expired or not."""
+        for file in reversed(self.snapshot.files):
+            if file.holds_only(None, self.until) or (
+                file.may_hold(None, self.until)
+                and self._run(f"select 1 from {self._scan([file])} where {self._available} limit 1")
+            ):
+                return file.day
+        return None
 
     def look_for(
         self, files: Sequence[SnapshotFile] | None, first_wave: Sequence[SnapshotFile]
     ) -> None:
-        """
-        Name the entities to look for.
-
-        Args:
-            files: Every entity of these files; None for every entity of the group.
-            first_wave: The first wave there will be.
-        """
+        """Look for every entity of some files, or, without these, of the group."""
         if files is None:
-            self._entities, self._everyone = self._every_entity(), True
+            self._entities = self._every_entity()
         elif set(first_wave) <= set(files):
             # No entity of a file whose every row is usable will be left after the first wave.
             done = [f for f in first_wave if f.holds_only(self.after, self.until)]
@@ -131,20 +126,16 @@ class Selection:
             self._keep_remaining(f"select distinct {self._keys} from {self._scan(files)}")
 
     def commands(self, wave: Sequence[SnapshotFile]) -> pa.RecordBatchReader:
-        """
-        Encode the newest usable row, in a wave, of each entity still looked for.
-
-        Returns:
-            Batches of one string column `command`, one `SET` a row.
-        """
+        """Encode as `SET` the newest usable row, in a wave, of each entity still looked for."""
         group = self.snapshot.group
         expiry = group.expiry_sql(self._time)
-        expires = "null" if expiry is None else f"epoch_ms({expiry})"
+        expires = "null" if expiry is None else f"epoch_ms({expiry})::varchar"
         encoded = (
             f"select {self._key} as k, {codec.value_sql(group.contract)} as v, {expires} as e "
             f"from ({self._newest(wave)})"
         )
-        command = codec.set_sql("k", "v", None if expiry is None else "e")
+        options = [] if expiry is None else ["'PXAT'", "e"]
+        command = codec.command_sql("SET", "k", "v", *options)
         return self._stream(f"select {command} as command from ({encoded})")
 
     def drop_found(self, wave: Sequence[SnapshotFile]) -> None:
@@ -157,7 +148,7 @@ class Selection:
             self._add_missing(found)
             return
         entities = f"select {self._keys} from {self._entities}"
-        day = self._day_of(wave) if self._everyone else None
+        day = self._day_of(wave) if self._entities == self._every_entity() else None
         if day is not None:
             # The spans name the entities with a row on that day, and the few without: no key of the
             # others is kept, so memory does not grow with the rows of the day.
@@ -169,9 +160,8 @@ class Selection:
         parts = -(-int(count) // PART_ROWS)
         for part in range(parts):
             mine = f"hash({self._keys}) % {parts} = {part}"
-            self._run(
-                f"create table candidates as select distinct * from ({entities}) where {mine}"
-            )
+            candidates = f"select distinct * from ({entities}) where {mine}"
+            self._run(f"create table candidates as {candidates}")
             self._add_missing(f"select * from ({found}) where {mine}")
 
     def count_remaining(self) -> int | None:
@@ -186,16 +176,10 @@ class Selection:
         if self._entities is not None:
             self._keep_remaining(f"select distinct {self._keys} from {self._entities}")
         keys = f"select {self._key} as k from remaining"
-        return self._stream(f"select {codec.del_sql('k')} as command from ({keys})")
+        return self._stream(f"select {codec.command_sql('DEL', 'k')} as command from ({keys})")
 
     def add_online_keys(self, keys: list[bytes], prefix: str) -> None:
-        """
-        Note keys that the server has.
-
-        Args:
-            keys: Any keys; those that the group could not have written are left out.
-            prefix: Prefix of the group's keys.
-        """
+        """Note keys that the server has, except those that a group could not have written."""
         parts = f"(:[A-Za-z0-9._~%-]*){{{len(self.snapshot.group.entity)}}}"
         shape = f"regexp_escape({literal(prefix)}) || '{parts}'"
         self._run("create table if not exists online (k varchar)")

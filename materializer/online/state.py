@@ -1,47 +1,58 @@
 """
 What the online store says about itself: which snapshot of a group it holds, and whose.
 
-Responsible for the form of these states, and for reading and writing them. A push writes them last,
-so they never promise more than is there. Does not guess: a text that is not ours is an error, not
-an empty store.
+Responsible for the form of these states, and for reading and writing them and the contracts of
+rows. Does not guess: a text that is not ours is an error, not an empty store.
 """
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, TypeVar, cast
+from typing import Annotated, Self, cast
 
 import redis
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from materializer.errors import UnreadableValue
+from materializer.errors import FeatureStoreError, UnreadableValue
 from materializer.online import codec
-from materializer.online.connection import address, translate_errors
-
-_S = TypeVar("_S", bound="_State")
+from materializer.online.connection import translate_errors
+from materializer.registry import Contract
 
 
 class _State(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    def to_json(self) -> str:
-        """Write the text that is stored."""
-        return self.model_dump_json(exclude_defaults=True)
-
     @classmethod
-    def from_json(cls: type[_S], raw: bytes) -> _S:
-        """
-        Read what `to_json` wrote.
-
-        Raises:
-            UnreadableValue: It is something else.
-        """
+    def from_json(cls, raw: bytes) -> Self:
+        """Read what `write` wrote, or raise that it is something else: `UnreadableValue`."""
         try:
             return cls.model_validate_json(raw)
         except ValidationError as error:
             problem = error.errors()[0]
-            place = ".".join(map(str, problem["loc"]))
-            raise UnreadableValue(": ".join(filter(None, [place, problem["msg"]]))) from None
+            field = ".".join(map(str, problem["loc"]))
+            raise UnreadableValue(": ".join(filter(None, [field, problem["msg"]]))) from None
+
+    @classmethod
+    def read(cls, client: redis.Redis, key: str, *, ignore_unreadable: bool = False) -> Self | None:
+        """
+        Read the state under a key, or None when nothing was pushed there.
+
+        Raises:
+            OnlineStoreUnavailable: The server cannot be reached.
+            UnreadableValue: What is stored there is not ours, and that is not to be ignored.
+        """
+        with translate_errors(client):
+            raw = cast("bytes | None", client.get(key))
+        try:
+            return None if raw is None else cls.from_json(raw)
+        except UnreadableValue:
+            if ignore_unreadable:
+                return None
+            raise
+
+    def write(self, client: redis.Redis, key: str) -> None:
+        """Write the state under a key."""
+        client.set(key, self.model_dump_json(exclude_defaults=True))
 
 
 class Meta(_State):
@@ -88,32 +99,26 @@ class ViewMeta(_State):
     pushed_at: AwareDatetime
 
     @model_validator(mode="after")
-    def _names_its_version(self) -> ViewMeta:
+    def _names_its_version(self) -> Self:
         if self.version not in self.versions:
             raise ValueError(f"{self.version} is none of its versions")
         return self
 
 
-def read_meta(client: redis.Redis, group: str) -> Meta | None:
-    """
-    Read the state of a group, or None when it was never pushed.
+def write_contract(client: redis.Redis, contract: Contract) -> None:
+    """Write how to read the rows, unless another contract has the same id."""
+    key = codec.contract_key(contract.id)
+    if client.set(key, contract.text, nx=True):
+        return
+    stored = cast("bytes | None", client.get(key)) or b""
+    if stored != contract.text.encode():
+        raise FeatureStoreError(
+            f"contract id {contract.id} already names {stored.decode(errors='replace')}, so "
+            f"{contract.text} cannot use it; rename a column or the group"
+        )
 
-    Raises:
-        OnlineStoreUnavailable: The server cannot be reached.
-        UnreadableValue: What is stored there is not ours.
-    """
-    with translate_errors(address(client)):
-        raw = cast("bytes | None", client.get(codec.meta_key(group)))
-    return None if raw is None else Meta.from_json(raw)
 
-
-def write_meta(client: redis.Redis, group: str, meta: Meta) -> None:
-    """
-    Write the state of a group.
-
-    Raises:
-        OnlineStoreUnavailable: The server cannot be reached.
-        OnlineWriteFailed: It refuses.
-    """
-    with translate_errors(address(client)):
-        client.set(codec.meta_key(group), meta.to_json())
+def read_contract(client: redis.Redis, contract_id: str) -> Contract | None:
+    """Read the contract that names the values of a row; None when it is not there."""
+    text = cast("bytes | None", client.get(codec.contract_key(contract_id)))
+    return None if text is None else Contract.from_text(text.decode())

@@ -189,7 +189,7 @@ def test_contract_and_meta_have_keys_that_no_entity_has() -> None:
 
 
 def test_a_row_is_one_set_command_whose_lengths_count_bytes() -> None:
-    command = codec.set_sql(codec.key_sql("features", [USER]), "v")
+    command = codec.command_sql("SET", codec.key_sql("features", [USER]), "v")
     columns = {"user_id": (pa.string(), ["é"]), "v": (pa.string(), ['["é😀"]'])}
     [sent] = evaluate(command, columns)
     assert sent.encode() == (
@@ -200,7 +200,7 @@ def test_a_row_is_one_set_command_whose_lengths_count_bytes() -> None:
 def test_a_row_that_expires_says_when_in_milliseconds() -> None:
     moment = datetime(2024, 1, 8) + timedelta(days=1)
     [sent] = evaluate(
-        codec.set_sql("k", "v", "epoch_ms(t)"),
+        codec.command_sql("SET", "k", "v", "'PXAT'", "epoch_ms(t)::varchar"),
         {"k": (pa.string(), ["a"]), "v": (pa.string(), ["b"]), "t": (pa.timestamp("us"), [moment])},
     )
     assert sent == (
@@ -209,12 +209,12 @@ def test_a_row_that_expires_says_when_in_milliseconds() -> None:
 
 
 def test_a_deletion_is_one_del_command() -> None:
-    [sent] = evaluate(codec.del_sql("k"), {"k": (pa.string(), ["features:a"])})
+    [sent] = evaluate(codec.command_sql("DEL", "k"), {"k": (pa.string(), ["features:a"])})
     assert sent == "*2\r\n$3\r\nDEL\r\n$10\r\nfeatures:a\r\n"
 
 
 def test_a_row_without_a_key_makes_no_command() -> None:
-    command = codec.set_sql(codec.key_sql("features", [USER]), "'[]'")
+    command = codec.command_sql("SET", codec.key_sql("features", [USER]), "'[]'")
     assert evaluate(command, {"user_id": (pa.string(), [None])}) == [None]
 
 

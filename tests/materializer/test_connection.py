@@ -20,7 +20,7 @@ from materializer.errors import (
     UsageError,
 )
 from materializer.online import embedded
-from materializer.online.connection import address, address_of, connect, translate_errors
+from materializer.online.connection import address_of, connect, translate_errors
 from tests.support.server import Server
 
 SECRET = "pass%40word"
@@ -80,7 +80,7 @@ def test_a_server_that_is_down_is_told_in_one_line_at_once(server: Server) -> No
 def test_without_a_check_a_server_that_is_down_is_met_by_the_first_command(server: Server) -> None:
     server.kill()
     client = connect(at(server.url), check=False)
-    with pytest.raises(OnlineStoreUnavailable), translate_errors(address(client)):
+    with pytest.raises(OnlineStoreUnavailable), translate_errors(client):
         client.get("a")
     server.start()
     assert client.get("a") is None
@@ -107,7 +107,7 @@ def test_an_error_in_an_answer_is_a_write_that_failed(server: Server) -> None:
     client = connect(at(server.url))
     with (
         pytest.raises(OnlineWriteFailed, match=f"{server.url} rejected a write: "),
-        translate_errors(address(client)),
+        translate_errors(client),
     ):
         client.incr("a", "not a number")  # type: ignore[arg-type]
     client.close()

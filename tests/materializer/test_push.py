@@ -12,9 +12,9 @@ import pytest
 import redis
 
 from materializer.get import read_row
-from materializer.online import selection
+from materializer.online import codec, selection
 from materializer.online.push import PushReport
-from materializer.online.state import read_meta
+from materializer.online.state import Meta
 from materializer.registry import Column, FeatureGroup
 from tests.support.offline import FAR, Offline, at, rows
 from tests.support.server import clicks
@@ -132,7 +132,7 @@ def test_nothing_new_is_up_to_date_and_writes_only_meta(
     report = go(now=FAR + timedelta(hours=1))
     assert (report.rows, report.deleted, report.up_to_date, report.full) == (0, 0, True, False)
     assert client.get("features:ann") is None
-    meta = read_meta(client, "features_daily")
+    meta = Meta.read(client, codec.meta_key("features_daily"))
     assert meta is not None
     assert (meta.pushed_at, meta.rows) == (FAR + timedelta(hours=1), 1)
 

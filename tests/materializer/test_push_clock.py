@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from materializer.errors import NotMaterialized, NotPublished, UsageError
+from materializer.errors import NotMaterialized, NotPublished
 from materializer.get import read_row
 from materializer.online.push import PushReport
 from materializer.registry import FeatureGroup
@@ -135,5 +135,3 @@ def test_get_tells_an_unknown_entity_from_a_group_that_was_never_pushed(
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     go()
     assert read_row(group, client, ["nobody"]) is None
-    with pytest.raises(UsageError, match="has the key user_id"):
-        read_row(group, client, ["ann", "bob"])

@@ -23,9 +23,10 @@ from materializer.errors import (
     UnreadableValue,
 )
 from materializer.get import read_row
+from materializer.online import codec
 from materializer.online.connection import connect
 from materializer.online.push import PushReport
-from materializer.online.state import read_meta
+from materializer.online.state import Meta
 from tests.support.offline import Offline, rows
 from tests.support.server import Server, clicks
 
@@ -52,13 +53,13 @@ def test_a_push_whose_server_was_killed_is_completed_by_the_next(
 ) -> None:
     offline.publish({"2024-01-01": rows("2024-01-01", **{f"u{n}": 1 for n in range(MANY)})})
     go()
-    before = read_meta(client, "features_daily")
+    before = Meta.read(client, codec.meta_key("features_daily"))
     wanted = {f"u{n}": 2 for n in range(1, MANY)}
     offline.publish({"2024-01-01": rows("2024-01-01", **wanted)})
     with pytest.raises(OnlineStoreUnavailable):
         go(progress=lambda done, total: server.kill())
     server.start()
-    meta = read_meta(client, "features_daily")
+    meta = Meta.read(client, codec.meta_key("features_daily"))
     assert before is not None
     assert meta == before.model_copy(update={"unfinished": True})
     report = go()
@@ -101,7 +102,7 @@ def test_a_push_that_was_killed_is_completed_by_the_next(
     first = {f"u{n}": 1 for n in range(MANY)}
     offline.publish({"2024-01-01": rows("2024-01-01", **first)})
     push_and_die(offline, server)
-    assert read_meta(client, "features_daily") is None
+    assert Meta.read(client, codec.meta_key("features_daily")) is None
     assert 0 < len(clicks(client)) < MANY
     go()
     assert clicks(client) == {f"features:{user}": count for user, count in first.items()}
@@ -140,7 +141,7 @@ def test_a_server_out_of_memory_fails_the_push_and_more_memory_completes_it(
     with pytest.raises(OnlineWriteFailed, match=r"rejected a write: .*maxmemory") as caught:
         go()
     assert "\n" not in str(caught.value)
-    assert read_meta(client, "features_daily") is None
+    assert Meta.read(client, codec.meta_key("features_daily")) is None
     client.config_set("maxmemory", 0)
     assert go().rows == MANY
     assert len(clicks(client)) == MANY

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
-from materializer.online.file_order import FOREVER, changed_files, waves
+from materializer.online.file_order import changed_files, waves
+
+FOREVER = 2**63 - 1
 
 
 def file(name: str, first: int | None, last: int | None) -> SnapshotFile:

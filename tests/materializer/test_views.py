@@ -474,7 +474,7 @@ def test_the_view_of_another_store_is_taken_over_only_on_request(
         versions=("00000000", "11111111"),
         pushed_at=parse_time(NOW),
     )
-    client.set(codec.view_key(VIEW), other.to_json())
+    other.write(client, codec.view_key(VIEW))
     for name in other.versions:
         client.set(codec.version_key(VIEW, name), "theirs")
 
