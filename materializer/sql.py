@@ -32,6 +32,17 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def parquet_rows(path: Path | str) -> str:
+    """Return the SQL of a relation: the rows of a Parquet file, its folders not read as columns."""
+    return f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+
+
+def numbered_parquet_rows(path: Path, number: str) -> str:
+    """Return the query of the rows of a Parquet file with their numbers, from 0, as a column."""
+    rows = f"read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)"
+    return f"select * rename (file_row_number as {number}) from {rows}"
+
+
 @contextmanager
 def open_engine(memory: str, **config: Any) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """

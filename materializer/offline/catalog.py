@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 from pyiceberg import exceptions
 from pyiceberg.catalog import Catalog, load_catalog
@@ -48,6 +49,8 @@ _FAILURES = (
     OSError,
     ValueError,
     pa.ArrowException,
+    duckdb.IOException,
+    duckdb.InvalidInputException,
     *(e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)),
 )
 _SPANS = "_spans_"

@@ -13,7 +13,6 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,24 +21,22 @@ from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings, format_time
 from materializer.console import Console
-from materializer.errors import DONE, OfflineStoreUnavailable, TrainingSetRefused, UsageError
+from materializer.errors import DONE, TrainingSetRefused, UsageError
 from materializer.lock import run_lock
-from materializer.offline.catalog import open_catalog, store_id
+from materializer.offline.catalog import open_catalog, store_id, translate_errors
 from materializer.offline.snapshot import GroupSnapshot, open_snapshots
 from materializer.offline.tags import tag_snapshots
 from materializer.registry import Column
-from materializer.sql import literal, quoted_list
+from materializer.sql import numbered_parquet_rows, open_engine, parquet_rows, quoted_list
 from materializer.training.files import sha256_of, show_set
-from materializer.training.join import SPINE, LabelTimes, PointInTimeJoin, join_engine
+from materializer.training.join import JOIN_MEMORY, SPINE, LabelTimes, PointInTimeJoin
 from materializer.training.labels import open_labels
-from materializer.training.receipt import InputFile, InputTable, Receipt, column_types
+from materializer.training.receipt import InputFile, InputTable, Receipt
 from materializer.training.request import GroupJoin, TrainingSetRequest, resolve_groups
 from materializer.warehouse.checksum import ledger_checksum
 
 # A publish holds the run lock from start to end [s].
 _WAIT = 60.0
-# A file that is gone, is not Parquet, or is damaged.
-_UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException)
 
 
 def training_set(
@@ -52,7 +49,7 @@ def training_set(
     force: bool,
 ) -> int:
     """
-    Make a training set, and its receipt next to it.
+    Make a training set from a file of labels, and its receipt next to it.
 
     Args:
         settings: Where the offline store is.
@@ -61,9 +58,6 @@ def training_set(
         out: The Parquet file to write.
         console: Where the result is printed.
         force: Write over an existing file.
-
-    Returns:
-        0.
 
     Raises:
         UsageError: The labels, the names or the output cannot be used; see `request` and `labels`.
@@ -74,19 +68,16 @@ def training_set(
     started = time.perf_counter()
     _require_writable(out, labels, force=force)
     receipt_path = out.with_name(f"{out.name}.receipt.json")
+    fresh = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     catalog = open_catalog(settings)
-    with _temporary(out) as fresh:
+    try:
         receipt = _write(settings, catalog, labels, request, out, fresh, console)
         with run_lock(settings, "materializer training-set", wait=_WAIT):
             tag_snapshots(catalog, receipt.tag, receipt.snapshots)
         show_set(fresh, out, receipt_path, receipt)
-    _report(receipt, out, receipt_path, time.perf_counter() - started, console)
-    return DONE
-
-
-def _report(
-    receipt: Receipt, out: Path, receipt_path: Path, seconds: float, console: Console
-) -> None:
+    finally:
+        fresh.unlink(missing_ok=True)
+    seconds = time.perf_counter() - started
     console.print(
         f"{out}: {receipt.rows:,} rows, {len(receipt.columns)} columns, from "
         f"{len(receipt.inputs)} snapshots, {seconds:.1f} s"
@@ -102,6 +93,7 @@ def _report(
             "seconds": round(seconds, 3),
         }
     )
+    return DONE
 
 
 def _require_writable(out: Path, labels: Path, *, force: bool) -> None:
@@ -117,16 +109,6 @@ def _require_writable(out: Path, labels: Path, *, force: bool) -> None:
         raise UsageError(f"--out {out}: there is such a file; name another one, or add --force")
 
 
-@contextmanager
-def _temporary(out: Path) -> Iterator[Path]:
-    """Name a file next to the output, and remove what is left of it in the end."""
-    fresh = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        yield fresh
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
 def _write(
     settings: Settings,
     catalog: Catalog,
@@ -137,13 +119,13 @@ def _write(
     console: Console,
 ) -> Receipt:
     """Write the set to *fresh*, check it, and return its receipt."""
-    with join_engine() as (connection, folder):
+    with open_engine(JOIN_MEMORY) as (connection, folder):
         file, labels_sha256 = open_labels(connection, labels), sha256_of(labels)
         snapshots = open_snapshots(catalog, request.groups)
         joins = resolve_groups(request, snapshots, file)
         join = PointInTimeJoin(connection, folder, file, request.time, joins)
         times = join.read_labels()
-        with _translate_unreadable(catalog):
+        with translate_errors(catalog.name):
             for index, snapshot in enumerate(snapshots):
                 join.match(index, snapshot, times)
                 require_no_future(connection, snapshot.group.name, join.matches(index), SPINE)
@@ -174,24 +156,14 @@ def _write(
             time=request.time,
         ),
         inputs=tuple(map(_input, snapshots, joins)),
-        columns=column_types(columns),
+        columns=tuple(columns),
         sql=join.plain_sql(),
     ).sealed()
 
 
-@contextmanager
-def _translate_unreadable(catalog: Catalog) -> Iterator[None]:
-    try:
-        yield
-    except _UNREADABLE as error:
-        detail = str(error).split("\n", 1)[0]
-        raise OfflineStoreUnavailable(catalog.name, detail) from error
-
-
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Column]:
     """Return the columns of a Parquet file, in DuckDB's types."""
-    rows = f"read_parquet({literal(str(path))}, hive_partitioning = false)"
-    described = connection.execute(f"describe select * from {rows}").fetchall()
+    described = connection.execute(f"describe select * from {parquet_rows(path)}").fetchall()
     return [Column(name, kind) for name, kind, *_ in described]
 
 
@@ -203,8 +175,8 @@ def _input(snapshot: GroupSnapshot, join: GroupJoin) -> InputTable:
         relation=join.relation,
         model=group.unique_id,
         on=dict(join.on),
-        columns=column_types(group.columns),
-        built_days=tuple(map(str, snapshot.built_days)),
+        columns=group.columns,
+        built_days=snapshot.built_days,
     )
 
 
@@ -219,9 +191,6 @@ def require_no_future(
         group: Its name, for the error.
         matches: Table of what labels see, with `n` and `available_at`.
         spine: Table of the labels, with `n` and `label_time`.
-
-    Raises:
-        TrainingSetRefused: A label sees a row that became available after it.
     """
     [(count, first)] = connection.execute(
         f"select count(*), min(spine.n) from {matches} as matches join {spine} as spine using (n) "
@@ -255,15 +224,10 @@ def require_conserved(
 
     Returns:
         The checksum of the file.
-
-    Raises:
-        TrainingSetRefused: A label is missing, surplus, changed, or in another place.
     """
     row = f"{number}, {quoted_list(label_columns)}"
     labels = f"count(*), coalesce(sum(hash({row})), 0)"
-    path = literal(str(written))
-    scan = f"read_parquet({path}, file_row_number = true, hive_partitioning = false)"
-    rows = f"select * rename (file_row_number as {number}) from {scan}"
+    rows = numbered_parquet_rows(written, number)
     [before] = connection.execute(f"select {labels} from ({labels_sql})").fetchall()
     [(*after, checksum)] = connection.execute(
         f"select {labels}, {ledger_checksum(columns)} from ({rows})"

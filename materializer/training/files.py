@@ -23,13 +23,7 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class TrainingFiles:
-    """
-    The files of a training set or a feature view that was published.
-
-    Attributes:
-        folder: Where they are.
-        name: Name of the training set.
-    """
+    """The files of a training set or a feature view that was published."""
 
     folder: Path
     name: str

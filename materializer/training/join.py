@@ -10,8 +10,7 @@ an ASOF join. Does not choose between two rows of one moment.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -22,12 +21,12 @@ import duckdb
 from materializer.errors import LabelsUnusable, TrainingSetRefused
 from materializer.offline.read import Parquet
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
-from materializer.sql import literal, open_engine, quoted
+from materializer.sql import literal, quoted
 from materializer.training.labels import LabelFile
 from materializer.training.request import GroupJoin, unused_name
 
-# It spills to disk beyond this.
-_MEMORY = "2GB"
+# A join spills to disk beyond this.
+JOIN_MEMORY = "2GB"
 _HOUR_US = 3600 * 1_000_000
 # With so many times fewer labels than rows, the rows of other entities are left out first, since an
 # ASOF join sorts all its input.
@@ -51,7 +50,7 @@ class LabelTimes:
 
 
 class PointInTimeJoin:
-    """A join in a `join_engine`: `read_labels`, then `match` for each group, then `write`."""
+    """A join in an engine: `read_labels`, then `match` for each group, then `write`."""
 
     def __init__(
         self,
@@ -61,12 +60,7 @@ class PointInTimeJoin:
         time: str,
         joins: Sequence[GroupJoin],
     ) -> None:
-        """
-        Find the label columns of every key.
-
-        Raises:
-            LabelsUnusable: One is missing, or its type cannot be the key's.
-        """
+        connection.execute("create schema work")
         self._connection = connection
         self._folder = folder
         self._labels = labels
@@ -89,12 +83,7 @@ class PointInTimeJoin:
         self.labels_relation = unused_name("labels", [join.group.name for join in joins])
 
     def read_labels(self) -> LabelTimes:
-        """
-        Read the keys and times of the labels.
-
-        Raises:
-            LabelsUnusable: The file cannot be read, or a row lacks a key or a time.
-        """
+        """Read the keys and times of the labels, and refuse rows that lack one."""
         time = self._labels.time_sql(self._time)
         columns = [f"{self.number} as n", f"{time} as label_time", *self._key_columns()]
         rows = self._labels.numbered_sql(self.number)
@@ -115,11 +104,6 @@ class PointInTimeJoin:
             index: Index of the group among the joined ones.
             snapshot: The group at its snapshot.
             times: From `read_labels`.
-
-        Raises:
-            ContractMismatch: The published table lacks a column of the group.
-            TrainingSetRefused: There is a second row of that entity and moment.
-            OfflineStoreUnavailable: A file cannot be read.
         """
         join, matches = self._joins[index], self.matches(index)
         files = [file for file in snapshot.files if may_matter(file, join, times)]
@@ -339,11 +323,3 @@ def may_matter(file: SnapshotFile, join: GroupJoin, times: LabelTimes) -> bool:
 def _describe_row(number: int, values: dict[str, str | None]) -> str:
     shown = ", ".join(f"{k} {'missing' if v is None else repr(v)}" for k, v in values.items())
     return f"row {number + 1} ({shown})"
-
-
-@contextmanager
-def join_engine() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """Open an engine with a schema `work` for the tables of a join."""
-    with open_engine(_MEMORY) as (connection, folder):
-        connection.execute("create schema work")
-        yield connection, folder

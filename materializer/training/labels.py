@@ -18,15 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from materializer.errors import LabelsUnusable
-from materializer.sql import literal, quoted
+from materializer.sql import literal, numbered_parquet_rows, parquet_rows, quoted
 
 _PARQUET = re.compile(r"\.(parquet|parq|pq)$")
 _CSV = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$")
 _WHOLE_NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)")
-_TIME_AS_IT_IS = ("TIMESTAMP",)
-_TIME_BY_CAST = ("TIMESTAMP_S", "TIMESTAMP_MS", "DATE")
-_TIME_FINER = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
-_TIME_WITH_OFFSET = ("TIMESTAMP WITH TIME ZONE",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,34 +38,18 @@ class LabelFile:
     path: Path
     types: Mapping[str, str]
 
-    @property
-    def is_csv(self) -> bool:
-        """Whether it is CSV, where every column is text."""
-        return _PARQUET.search(self.path.name) is None
-
     def sql(self) -> str:
         """Return the relation of its rows."""
         return _scan(self.path)
 
     def numbered_sql(self, number: str) -> str:
         """Return the query of its rows with their numbers, from 0 in the order of the file."""
-        if self.is_csv:
-            return f"select *, row_number() over () - 1 as {number} from {self.sql()}"
-        path = literal(str(self.path))
-        rows = f"read_parquet({path}, file_row_number = true, hive_partitioning = false)"
-        return f"select * rename (file_row_number as {number}) from {rows}"
+        if _PARQUET.search(self.path.name):
+            return numbered_parquet_rows(self.path, number)
+        return f"select *, row_number() over () - 1 as {number} from {self.sql()}"
 
     def column_type(self, name: str, option: str) -> str:
-        """
-        Return the type of a column.
-
-        Args:
-            name: The column, exactly as the file writes it.
-            option: The option that names another one, for the error.
-
-        Raises:
-            LabelsUnusable: There is no such column.
-        """
+        """Return the type of a column, or raise an error with the option that names another one."""
         if name not in self.types:
             known = ", ".join(self.types)
             raise LabelsUnusable(
@@ -78,29 +58,25 @@ class LabelFile:
         return self.types[name]
 
     def time_sql(self, name: str) -> str:
-        """
-        Return the time of a row: UTC, finer than microseconds cut off, null when unreadable.
-
-        Raises:
-            LabelsUnusable: There is no such column, or it holds no times.
-        """
-        kind, column = self.column_type(name, "--time COLUMN"), quoted(name)
-        if kind in _TIME_AS_IT_IS:
-            return column
-        if kind in _TIME_BY_CAST:
-            return f"cast({column} as timestamp)"
-        if kind in _TIME_FINER:
-            # A cast would round 23:59:59.9999999 into the next day.
-            nanos = f"epoch_ns({column})"
-            return f"make_timestamp({nanos} // 1000 - cast({nanos} % 1000 < 0 as bigint))"
-        if kind in _TIME_WITH_OFFSET:
-            return f"timezone('UTC', {column})"
-        if kind == "VARCHAR":
-            # As a plain timestamp the offset would be dropped silently.
-            return f"timezone('UTC', try_cast({column} as timestamptz))"
-        raise LabelsUnusable(
-            self.path, f"column {name} is {kind}, and is to be a time; --time names another one"
-        )
+        """Return the time of a row: UTC, finer than microseconds cut off, null when unreadable."""
+        column = quoted(name)
+        match self.column_type(name, "--time COLUMN"):
+            case "TIMESTAMP":
+                return column
+            case "TIMESTAMP_S" | "TIMESTAMP_MS" | "DATE":
+                return f"cast({column} as timestamp)"
+            case "TIMESTAMP_NS" | "TIMESTAMPTZ_NS":
+                # A cast would round 23:59:59.9999999 into the next day.
+                nanos = f"epoch_ns({column})"
+                return f"make_timestamp({nanos} // 1000 - cast({nanos} % 1000 < 0 as bigint))"
+            case "TIMESTAMP WITH TIME ZONE":
+                return f"timezone('UTC', {column})"
+            case "VARCHAR":
+                # As a plain timestamp the offset would be dropped silently.
+                return f"timezone('UTC', try_cast({column} as timestamptz))"
+            case kind:
+                problem = f"column {name} is {kind}, and is to be a time; --time names another one"
+                raise LabelsUnusable(self.path, problem)
 
     def key_sql(self, name: str, kind: str, key: str) -> str:
         """
@@ -110,9 +86,6 @@ class LabelFile:
             name: Column of the file.
             kind: The contract's type of the group's key.
             key: `<group>.<key>`, for the error.
-
-        Raises:
-            LabelsUnusable: There is no such column, or its type cannot be the key's.
         """
         given, column = self.column_type(name, f"--on {key}=COLUMN"), quoted(name)
         whole = _WHOLE_NUMBER.fullmatch(given) is not None
@@ -139,8 +112,7 @@ def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
     Read the columns of a label file.
 
     Raises:
-        LabelsUnusable: There is no such file, it is neither Parquet nor CSV or cannot be read, or
-            two of its columns differ in case alone.
+        LabelsUnusable: It cannot be read, or two of its columns differ in case alone.
     """
     if not path.is_file():
         raise LabelsUnusable(path, "there is no such file")
@@ -160,9 +132,9 @@ def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
 
 
 def _scan(path: Path) -> str:
-    text = literal(str(path.resolve()))
     if _PARQUET.search(path.name):
-        return f"read_parquet({text}, hive_partitioning = false)"
+        return parquet_rows(path.resolve())
     if _CSV.search(path.name):
+        text = literal(str(path.resolve()))
         return f"read_csv({text}, header = true, all_varchar = true, nullstr = '')"
     raise LabelsUnusable(path, "it is neither Parquet (.parquet) nor CSV (.csv)")

@@ -28,16 +28,14 @@ from materializer.offline.catalog import (
     LEDGER_SEQUENCE,
     WAREHOUSE_ID,
     ensure_store,
-    find_table,
     labels_name,
-    table_name,
 )
 from materializer.offline.publish import last_published, publish_table
 from materializer.offline.tags import tag_snapshots
 from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureGroup, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
-from materializer.training.receipt import InputTable, Receipt, column_types
+from materializer.training.receipt import InputTable, Receipt
 from materializer.warehouse.checksum import checksum_of_rows, sum_checksums
 from materializer.warehouse.gate import refuse, require_green, require_table_as_built
 from materializer.warehouse.reader import Warehouse
@@ -53,11 +51,7 @@ class Publishing:
     What one publish works with.
 
     Attributes:
-        registry: The project.
-        warehouse: Where the rows are.
-        catalog: The offline store.
         settings: Name the home, for the files, and the clock.
-        console: Where progress is reported.
         project_dir: The project; its commit goes into the receipts.
         refused: Models that were just refused; what was built on one is refused too.
     """
@@ -84,11 +78,10 @@ class DerivedTable:
         name: Its model, and its table in the offline store.
         unique_id: dbt's id of the model.
         relation_name: Quoted relation in the warehouse.
-        columns: Every column, in order.
         built_on: Name and dbt's id of each model it was built on.
         publish_inputs: Publishes inputs that are not published yet, and returns all of them.
-        parameter_version: Version of a feature view's parameters.
-        columns_may_change: Its columns follow the data, so its published table follows too.
+        parameter_version: Version of a feature view's parameters. The columns of a view follow the
+            data, so its published table follows too.
     """
 
     name: str
@@ -98,7 +91,6 @@ class DerivedTable:
     built_on: Mapping[str, str]
     publish_inputs: Inputs
     parameter_version: str | None = None
-    columns_may_change: bool = False
 
 
 def publish_training_set(training_set: TrainingSet, work: Publishing) -> Outcome:
@@ -143,12 +135,15 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
     )
     held_back = [model for model in table.built_on if model in work.refused]
     refuse(name, [f"it was built on {model}, which was not published" for model in held_back])
-    properties = {WAREHOUSE_ID: warehouse.warehouse_id(), LEDGER_SEQUENCE: str(build.sequence)}
-    if _is_published(table, build, properties, files, work.catalog):
+    if _is_published(table, build, files, work):
         work.console.print(f"published {name}: up to date")
         return Outcome("publish", name, DONE, "up to date")
-    refuse(name, _staleness(table, build, warehouse))
-    receipt = _publish(table, build, properties, files, work)
+    # Otherwise it could not be built again from what is published now.
+    newest = warehouse.sequences()
+    stale = [m for m, id_ in table.built_on.items() if newest.get(id_, 0) > build.sequence]
+    hint = f"run: dbt build --select {name}"
+    refuse(name, [f"it was built before {model} was last built; {hint}" for model in stale])
+    receipt = _publish(table, build, files, work)
     seconds = time.perf_counter() - started
     work.console.print(
         f"published {name}: {receipt.rows:,} rows, {seconds:.1f} s -> {files.parquet}"
@@ -164,14 +159,10 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
     return Outcome("publish", name, DONE, "done", facts)
 
 
-def _publish(
-    table: DerivedTable,
-    build: Build,
-    properties: Mapping[str, str],
-    files: TrainingFiles,
-    work: Publishing,
-) -> Receipt:
+def _publish(table: DerivedTable, build: Build, files: TrainingFiles, work: Publishing) -> Receipt:
     """Write the tables, then the tags, then the files."""
+    warehouse_id = work.warehouse.warehouse_id()
+    properties = {WAREHOUSE_ID: warehouse_id, LEDGER_SEQUENCE: str(build.sequence)}
     rows = work.warehouse.table(table.relation_name, table.columns)
     inputs = table.publish_inputs(rows, properties)
     parquet_sha256 = files.write_rows(rows)
@@ -181,7 +172,7 @@ def _publish(
         rows,
         columns=table.columns,
         snapshot_properties=properties,
-        columns_may_change=table.columns_may_change,
+        columns_may_change=table.parameter_version is not None,
     )
     receipt = Receipt(
         training_set=table.name,
@@ -195,7 +186,7 @@ def _publish(
         duckdb=duckdb.__version__,
         version=version("dbt-feature-store"),
         written_at=format_time(work.settings.now()),
-        warehouse_id=work.warehouse.warehouse_id(),
+        warehouse_id=warehouse_id,
         ledger_sequence=build.sequence,
         build_id=build.build_id,
         manifest_sha256=work.registry.checksum,
@@ -204,7 +195,7 @@ def _publish(
         vars=dict(build.vars),
         ledger_relation=work.registry.records["build_ledger"],
         inputs=tuple(inputs),
-        columns=column_types(table.columns),
+        columns=table.columns,
         sql=build.sql,
     ).sealed()
     tag_snapshots(work.catalog, receipt.tag, receipt.snapshots)
@@ -224,7 +215,7 @@ def _publish_labels(
             catalog, name, labels, columns=columns, snapshot_properties=properties
         ),
         relation=training_set.labels_relation,
-        columns=column_types(columns),
+        columns=tuple(columns),
         hash="md5",
         checksum=checksum_of_rows(labels, columns),
     )
@@ -240,62 +231,40 @@ def _group_input(group: FeatureGroup, work: Publishing) -> InputTable:
         snapshot_id=last.snapshot_id,
         relation=group.relation_name,
         model=group.unique_id,
-        columns=column_types(group.columns),
+        columns=group.columns,
         # A publish compares what it takes with the ledger, so the history need not be read again.
         checksum=sum_checksums(built.content for built in days),
-        built_days=tuple(map(str, day_ranges(built.day for built in days))),
+        built_days=tuple(day_ranges(built.day for built in days)),
     )
 
 
 def _is_published(
-    table: DerivedTable,
-    build: Build,
-    properties: Mapping[str, str],
-    files: TrainingFiles,
-    catalog: Catalog,
+    table: DerivedTable, build: Build, files: TrainingFiles, work: Publishing
 ) -> bool:
     """Return whether the newest build is published, and the files are those of that snapshot."""
-    published = find_table(catalog, table_name(table.name))
-    current = None if published is None else published.current_snapshot()
-    if current is None or current.summary is None:
+    last, receipt = last_published(work.catalog, table.name), files.read()
+    if last is None or receipt is None or not files.parquet.is_file():
         return False
-    summary = current.summary.additional_properties
-    if any(summary.get(key) != value for key, value in properties.items()):
-        return False
-    # After the ledger was deleted its numbers start over; then the times decide.
-    if build.built_at.timestamp() * 1000 > current.timestamp_ms:
-        return False
-    # A kill can leave older files.
-    receipt = files.read()
     return (
-        receipt is not None
-        and files.parquet.is_file()
-        and receipt.snapshot_id == current.snapshot_id
+        last.warehouse_id == work.warehouse.warehouse_id()
+        and last.ledger_sequence == build.sequence
+        # After the ledger was deleted its numbers start over; then the times decide.
+        and last.published_at >= build.built_at
+        # A kill can leave older files.
+        and receipt.snapshot_id == last.snapshot_id
         and receipt.parameter_version == table.parameter_version
     )
-
-
-def _staleness(table: DerivedTable, build: Build, warehouse: Warehouse) -> list[str]:
-    """List why a build cannot be rebuilt from what is published now."""
-    newest = warehouse.sequences()
-    return [
-        f"it was built before {name} was last built; run: dbt build --select {table.name}"
-        for name, unique_id in table.built_on.items()
-        if newest.get(unique_id, 0) > build.sequence
-    ]
 
 
 def _git_sha(project_dir: Path) -> str | None:
     # Only git knows the commit; a project outside of git has none.
     try:
-        done = subprocess.run(
+        return subprocess.check_output(
             ["git", "rev-parse", "HEAD"],  # noqa: S607 - git is wherever PATH has it
             cwd=project_dir,
-            capture_output=True,
+            stderr=subprocess.DEVNULL,
             text=True,
-            check=False,
             timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        ).strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None

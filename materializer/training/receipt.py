@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
+from materializer.days import DayRange
 from materializer.errors import ReceiptUnreadable
 from materializer.registry import Column
 
@@ -26,34 +26,30 @@ _HEX_DIGITS = 16
 SnapshotId = Annotated[int, PlainSerializer(str, when_used="json")]
 # Which of the two forms of `warehouse.checksum` a checksum has.
 Hash = Literal["md5", "duckdb"]
+Checksum = Annotated[str, Field(pattern=r"^\d+:\d+$")]
+# Its type is the contract's or, without a contract, DuckDB's.
+ColumnType = Annotated[
+    Column, PlainSerializer(lambda column: {"name": column.name, "type": column.type})
+]
+BuiltDays = Annotated[
+    DayRange,
+    BeforeValidator(lambda days: DayRange.from_text(days) if isinstance(days, str) else days),
+    PlainSerializer(str),
+]
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ColumnType(_Form):
-    """One column: its name, and its type in the contract or, without a contract, in DuckDB."""
-
-    name: str
-    type: str
-
-
-class InputTable(_Form):
+class InputTable(BaseModel, frozen=True, extra="forbid"):
     """
     One published table that a training set was built from.
 
     Attributes:
         name: Table of the offline store, without the namespace.
-        snapshot_id: Iceberg snapshot of its rows.
         relation: Quoted relation by which the SQL reads it, None when it does not.
         model: dbt's id of the group's model, None for labels.
         on: Key column of the group -> the label column that it was compared with; empty where the
             SQL of a dbt model says so.
         columns: Every column, in the order in which the checksum was computed.
-        hash: Form of the checksum.
-        checksum: Checksum of the rows, None for a set made on demand, which does not read them all.
-        built_days: Days of the group that were built, as ranges.
+        checksum: Of its rows, None for a set made on demand, which does not read them all.
     """
 
     name: str
@@ -63,17 +59,16 @@ class InputTable(_Form):
     on: dict[str, str] = {}
     columns: tuple[ColumnType, ...]
     hash: Hash = "duckdb"
-    checksum: str | None = None
-    built_days: tuple[str, ...] = ()
+    checksum: Checksum | None = None
+    built_days: tuple[BuiltDays, ...] = ()
 
 
-class InputFile(_Form):
+class InputFile(BaseModel, frozen=True, extra="forbid"):
     """
     The label file of a set made on demand.
 
     Attributes:
         path: Where it is, absolute.
-        sha256: Its SHA-256.
         relation: Quoted relation by which the SQL reads it.
         time: Its column of times.
     """
@@ -84,40 +79,31 @@ class InputFile(_Form):
     time: str
 
 
-class Receipt(_Form):
+class Receipt(BaseModel, frozen=True, extra="forbid"):
     """
     What one training set was made of.
 
     Attributes:
         training_set: Name of the training set or feature view, None when it was made on demand.
-        tag: Name of this set, and of the tags on its snapshots; see `sealed`.
-        rows: Number of rows.
+            Then it has no snapshot of its own and no dbt build either.
+        tag: Name of this set, and of the tags on its snapshots.
+        parts: A hash of each part, which names the part that was changed; see `sealed`.
         hash: Form of the checksum.
-        checksum: Checksum of the rows.
-        snapshot_id: Iceberg snapshot of the set itself, None when it was made on demand.
         parquet: Name of its Parquet file.
-        parquet_sha256: SHA-256 of that file.
         store_id: The offline store of the snapshots.
-        duckdb: Version of DuckDB that wrote it.
-        version: Version of this project that wrote it.
-        written_at: When it was written.
-        warehouse_id, ledger_sequence, build_id, manifest_sha256, git_sha: The dbt build; None when
-            it was made on demand.
-        parameter_version: Version of a feature view's parameters.
         vars: The vars of the dbt command, and those of the project.
         ledger_relation: Quoted relation of the build ledger, from which the SQL may read the built
             days.
-        label_file: The labels of a set made on demand.
         inputs: The published tables, the labels first.
-        columns: Its columns, in order.
         sql: The query that builds the set from its inputs.
     """
 
     training_set: str | None = None
     tag: str = ""
+    parts: dict[str, str] = {}
     rows: int
     hash: Hash
-    checksum: str
+    checksum: Checksum
     snapshot_id: SnapshotId | None = None
     parquet: str
     parquet_sha256: str
@@ -146,28 +132,35 @@ class Receipt(_Form):
             return tables
         return {self.training_set: self.snapshot_id, **tables}
 
-    @property
-    def expected_tag(self) -> str:
-        """The tag that belongs to everything else in the receipt."""
-        body = self.model_dump(mode="json", exclude={"tag"})
-        text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        digest = hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS]
-        if self.training_set is None:
-            return f"training-set-{digest}"
-        return f"{self.training_set}-{self.ledger_sequence}-{digest}"
-
     def sealed(self) -> Receipt:
-        """Return the receipt with the tag that belongs to it."""
-        return self.model_copy(update={"tag": self.expected_tag})
+        """Return the receipt with the hashes of its parts, and with the tag that belongs to it."""
+        receipt = self.model_copy(update={"parts": self._hash_parts()})
+        return receipt.model_copy(update={"tag": receipt._expected_tag()})
+
+    def changed_part(self) -> str | None:
+        """Return which part is not what was sealed: a field, an input or its built days."""
+        for name, digest in self._hash_parts().items():
+            if self.parts.get(name) != digest:
+                return name
+        return None if self.tag == self._expected_tag() else "tag"
 
     def to_json(self) -> str:
         """Return the receipt as text, for people and machines."""
         return self.model_dump_json(indent=2) + "\n"
 
+    def _hash_parts(self) -> dict[str, str]:
+        parts = self.model_dump(mode="json", exclude={"tag", "parts"})
+        for table in parts.pop("inputs"):
+            parts[f"built days of {table['name']}"] = table.pop("built_days")
+            parts[table["name"]] = table
+        return {name: _digest(part) for name, part in parts.items()}
 
-def column_types(columns: Iterable[Column]) -> tuple[ColumnType, ...]:
-    """Return columns as a receipt has them."""
-    return tuple(ColumnType(name=column.name, type=column.type) for column in columns)
+    def _expected_tag(self) -> str:
+        # Of everything, not of the hashes alone: two inputs of one name would share a hash.
+        digest = _digest(self.model_dump(mode="json", exclude={"tag"}))
+        if self.training_set is None:
+            return f"training-set-{digest}"
+        return f"{self.training_set}-{self.ledger_sequence}-{digest}"
 
 
 def read_receipt(path: Path) -> Receipt:
@@ -178,7 +171,7 @@ def read_receipt(path: Path) -> Receipt:
         ReceiptUnreadable: There is no such file, or it is not a receipt.
     """
     try:
-        return Receipt.model_validate_json(path.read_text(encoding="utf-8"))
+        receipt = Receipt.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ReceiptUnreadable(path, "there is no such file") from None
     except ValidationError as error:
@@ -188,3 +181,11 @@ def read_receipt(path: Path) -> Receipt:
         raise ReceiptUnreadable(path, problem) from error
     except (OSError, ValueError) as error:
         raise ReceiptUnreadable(path, str(error)) from error
+    if not receipt.checksum.startswith(f"{receipt.rows}:"):
+        raise ReceiptUnreadable(path, "it contradicts itself: rows and checksum count differently")
+    return receipt
+
+
+def _digest(part: Any) -> str:
+    text = json.dumps(part, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:_HEX_DIGITS]

@@ -8,7 +8,7 @@ columns to share a name: adding a group never renames what was there before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from materializer.days import DayRange
@@ -25,7 +25,7 @@ class TrainingSetRequest:
     What a user requests.
 
     Attributes:
-        groups: Names of the groups, in the order in which they come out.
+        groups: In the order in which they come out.
         time: Label column with the time for which a label asks.
         on: `<key>` or `<group>.<key>` -> the label column that has it.
         columns: `<column>` or `<group>.<column>` to take, None for all.
@@ -45,7 +45,6 @@ class GroupJoin:
     How one group is joined. What a label sees has the same meaning as in `point_in_time_join`.
 
     Attributes:
-        group: The group.
         on: Each key column of the group -> the label column that is compared with it.
         columns: Columns of the group that come out -> their names in the training set.
         built_days: Days of the group that were built, as ranges.
@@ -124,12 +123,7 @@ def resolve_groups(
     request: TrainingSetRequest, snapshots: Sequence[GroupSnapshot], labels: LabelFile
 ) -> list[GroupJoin]:
     """
-    Return how each group is joined.
-
-    Args:
-        request: What a user requests.
-        snapshots: The groups, in that order.
-        labels: The label file.
+    Return how each group is joined, in the order of *snapshots*.
 
     Raises:
         UsageError: A key or a column that is named is none of the groups', a group has no column
@@ -146,10 +140,7 @@ def resolve_groups(
     joins = [
         GroupJoin(
             group=snapshot.group,
-            on={
-                key: _label_column(request, snapshot.group.name, key)
-                for key in snapshot.group.entity
-            },
+            on=_label_columns(request, snapshot.group),
             columns=_columns(request, snapshot.group.name, offered[snapshot.group.name]),
             built_days=snapshot.built_days,
         )
@@ -168,10 +159,7 @@ def unused_name(name: str, taken: Sequence[str]) -> str:
 
 
 def _require_known(
-    option: str,
-    what: str,
-    names: Sequence[str] | Mapping[str, str],
-    known: Mapping[str, Sequence[str]],
+    option: str, what: str, names: Iterable[str], known: Mapping[str, Sequence[str]]
 ) -> None:
     plain = dict.fromkeys(name for group in known.values() for name in group)
     qualified = {f"{group}.{name}" for group, names in known.items() for name in names}
@@ -182,8 +170,9 @@ def _require_known(
             )
 
 
-def _label_column(request: TrainingSetRequest, group: str, key: str) -> str:
-    return request.on.get(f"{group}.{key}", request.on.get(key, key))
+def _label_columns(request: TrainingSetRequest, group: FeatureGroup) -> dict[str, str]:
+    on = request.on
+    return {key: on.get(f"{group.name}.{key}", on.get(key, key)) for key in group.entity}
 
 
 def _columns(request: TrainingSetRequest, group: str, offered: Sequence[str]) -> dict[str, str]:

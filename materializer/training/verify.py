@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 from pyiceberg.catalog import Catalog
@@ -23,8 +22,7 @@ from pyiceberg.table import Table
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.days import DayRange
-from materializer.errors import DONE, FAILED, CannotRebuild, OfflineStoreUnavailable, UsageError
+from materializer.errors import DONE, FAILED, CannotRebuild, UsageError
 from materializer.offline.catalog import (
     find_table,
     open_catalog,
@@ -35,18 +33,11 @@ from materializer.offline.catalog import (
 from materializer.offline.read import Parquet, data_files
 from materializer.offline.snapshot import schema_at
 from materializer.registry import Column
-from materializer.sql import literal, quoted_list
+from materializer.sql import literal, open_engine, parquet_rows, quoted_list
 from materializer.training.files import sha256_of
-from materializer.training.join import join_engine
+from materializer.training.join import JOIN_MEMORY
 from materializer.training.labels import open_labels
-from materializer.training.receipt import (
-    ColumnType,
-    Hash,
-    InputFile,
-    InputTable,
-    Receipt,
-    read_receipt,
-)
+from materializer.training.receipt import Hash, InputTable, Receipt, read_receipt
 from materializer.warehouse.checksum import ledger_checksum, md5_checksum
 
 _REBUILT = "work.rebuilt"
@@ -57,25 +48,13 @@ _MORE_THAN_INPUTS = (
     duckdb.ParserException,
     duckdb.PermissionException,
 )
-# A file that is gone, is not Parquet, or is damaged.
-_UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException)
-
-
-class Difference(NamedTuple):
-    """Which input or part of a receipt differs, and why."""
-
-    what: str
-    why: str
+# Which input or part of a receipt differs, and why.
+Difference = tuple[str, str]
 
 
 def verify_training(settings: Settings, path: Path, console: Console) -> int:
     """
     Rebuild a training set from its receipt, and report whether it is identical.
-
-    Args:
-        settings: Where the offline store is.
-        path: The receipt.
-        console: Where the verdict is printed.
 
     Returns:
         0 when it is identical, 1 when it differs.
@@ -91,10 +70,9 @@ def verify_training(settings: Settings, path: Path, console: Console) -> int:
     receipt = read_receipt(path)
     catalog = open_catalog(settings)
     _require_store(receipt, catalog)
-    difference = next(_differences(receipt, path, catalog), None)
+    what, why = next(_differences(receipt, path, catalog), (None, None))
     seconds = time.perf_counter() - started
-    what, why = difference or (None, None)
-    if difference is None:
+    if what is None:
         console.print(
             f"{receipt.tag}: identical, {receipt.rows:,} rows rebuilt from {len(receipt.inputs)} "
             f"snapshots, {seconds:.1f} s"
@@ -106,13 +84,13 @@ def verify_training(settings: Settings, path: Path, console: Console) -> int:
             "receipt": str(path),
             "tag": receipt.tag,
             "rows": receipt.rows,
-            "verdict": "identical" if difference is None else "differs",
+            "verdict": "identical" if what is None else "differs",
             "differs": what,
             "why": why,
             "seconds": round(seconds, 3),
         }
     )
-    return DONE if difference is None else FAILED
+    return DONE if what is None else FAILED
 
 
 def _require_store(receipt: Receipt, catalog: Catalog) -> None:
@@ -127,68 +105,57 @@ def _require_store(receipt: Receipt, catalog: Catalog) -> None:
 
 def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Difference]:
     """List what differs, in a fixed order; each piece of work is done when it is reached."""
-    if receipt.tag != receipt.expected_tag:
-        yield Difference("receipt", "it does not say what was written")
+    if part := receipt.changed_part():
+        yield part, "the receipt does not say what was written"
     tables = {name: find_table(catalog, table_name(name)) for name in receipt.snapshots}
     for name, snapshot_id in receipt.snapshots.items():
         table = tables[name]
+        tagged = None if table is None else table.metadata.refs.get(receipt.tag)
         if table is None or table.snapshot_by_id(snapshot_id) is None:
-            yield Difference(name, f"its snapshot {snapshot_id} is gone")
-        elif not _has_tag(table, receipt.tag, snapshot_id):
-            yield Difference(name, f"its snapshot {snapshot_id} has no tag {receipt.tag}")
-    if receipt.label_file is not None and _is_another_file(receipt.label_file):
-        why = f"{receipt.label_file.path} is another file than the one that was joined"
-        yield Difference("labels", why)
+            yield name, f"its snapshot {snapshot_id} is gone"
+        elif tagged is None or tagged.snapshot_id != snapshot_id:
+            yield name, f"its snapshot {snapshot_id} has no tag {receipt.tag}"
+    if labels := receipt.label_file:
+        file = Path(labels.path)
+        if file.is_file() and sha256_of(file) != labels.sha256:
+            yield "labels", f"{file} is another file than the one that was joined"
     parquet = path.with_name(receipt.parquet)
     intact = parquet.is_file() and sha256_of(parquet) == receipt.parquet_sha256
     with rebuilding(receipt, tables, parquet if intact else None) as rebuild:
         yield from rebuild.differences()
     if parquet.is_file() and not intact:
-        yield Difference(receipt.parquet, "the file next to the receipt is another one")
-
-
-def _has_tag(table: Table, tag: str, snapshot_id: int) -> bool:
-    ref = table.metadata.refs.get(tag)
-    return ref is not None and ref.snapshot_id == snapshot_id
-
-
-def _is_another_file(labels: InputFile) -> bool:
-    path = Path(labels.path)
-    return path.is_file() and sha256_of(path) != labels.sha256
+        yield receipt.parquet, "the file next to the receipt is another one"
 
 
 class Rebuild:
     """A DuckDB that holds the inputs of one receipt and can reach nothing else."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, folder: Path, receipt: Receipt
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        folder: Path,
+        receipt: Receipt,
+        written: Path | None,
     ) -> None:
         self._connection = connection
         self._folder = folder
         self._receipt = receipt
-        self._paths: list[str] = []
-        self._written: str | None = None
+        self._written = None if written is None else str(written.resolve())
+        self._paths = [] if self._written is None else [self._written]
 
-    def load(self, tables: Mapping[str, Table | None], written: Path | None) -> None:
-        """
-        Make a view of every input, and then forbid everything else.
-
-        Args:
-            tables: The Iceberg table of each input.
-            written: The Parquet file of the set, when it is the one of the receipt.
-        """
+    def load(self, tables: Mapping[str, Table | None]) -> None:
+        """Make a view of every input, and then forbid everything else."""
         receipt = self._receipt
-        if receipt.label_file is not None:
-            self._load_labels(receipt.label_file)
+        self._connection.execute("create schema work")
+        if file := receipt.label_file:
+            labels = open_labels(self._connection, Path(file.path))
+            self._create("view", file.relation, f"select * from {labels.sql()}", [file.path])
         for source in receipt.inputs:
             table = tables[source.name]
             if source.relation is not None and table is not None:
                 self._load_table(source, source.relation, table)
         if receipt.ledger_relation is not None:
             self._load_built_days(receipt.ledger_relation)
-        if written is not None:
-            self._written = str(written.resolve())
-            self._paths.append(self._written)
         allowed = ", ".join(map(literal, self._paths))
         self._connection.execute(f"set allowed_paths = [{allowed}]")
         self._connection.execute("set enable_external_access = false")
@@ -203,13 +170,13 @@ class Rebuild:
         if self._comparable(receipt.hash):
             yield from self._changed_inputs()
         elif self._written is None:
-            yield Difference(
+            yield (
                 "output",
                 f"DuckDB {duckdb.__version__} cannot compare with the checksum of DuckDB "
                 f"{receipt.duckdb}; put {receipt.parquet} next to the receipt",
             )
         elif not self._equals_file(self._written):
-            yield Difference("output", f"other rows came out{self._engine()}")
+            yield "output", f"other rows came out{self._engine()}"
 
     def input_checksum(self, source: InputTable) -> str:
         """Return the checksum of the rows of an input, in the form that it has in the receipt."""
@@ -219,13 +186,12 @@ class Rebuild:
         # The SQL may end in a comment.
         query = f"create table {_REBUILT} as (\n{self._receipt.sql}\n)"
         try:
-            if len(self._connection.extract_statements(query)) != 1:
-                raise CannotRebuild(self._receipt.tag, "it is more than one statement")
-            self._connection.execute(query)
+            with translate_errors("data files"):
+                if len(self._connection.extract_statements(query)) != 1:
+                    raise CannotRebuild(self._receipt.tag, "it is more than one statement")
+                self._connection.execute(query)
         except _MORE_THAN_INPUTS as error:
             raise CannotRebuild(self._receipt.tag, str(error).split("\n", 1)[0]) from error
-        except _UNREADABLE as error:
-            raise OfflineStoreUnavailable("data files", str(error).split("\n", 1)[0]) from error
 
     def _changed_inputs(self) -> Iterator[Difference]:
         """List why other rows came out: the inputs that differ, or else the engine."""
@@ -239,16 +205,12 @@ class Rebuild:
                 if not self._comparable(source.hash):
                     unknown.append(source.name)
                     continue
-                yield Difference(
-                    source.name,
-                    f"the rows of its snapshot {source.snapshot_id} are not those it was built "
-                    "from",
-                )
-        engine, names = self._engine(), ", ".join(unknown)
+                snapshot = f"its snapshot {source.snapshot_id}"
+                yield source.name, f"the rows of {snapshot} are not those it was built from"
+        came_out = f"other rows came out{self._engine()}"
         if unknown:
-            why = f"other rows came out{engine}; the rows of {names} are not compared"
-            yield Difference("output", why)
-        yield Difference("output", f"every input is the same, and other rows came out{engine}")
+            yield "output", f"{came_out}; the rows of {', '.join(unknown)} are not compared"
+        yield "output", f"every input is the same, and {came_out}"
 
     def _comparable(self, form: Hash) -> bool:
         return form == "md5" or self._receipt.duckdb == duckdb.__version__
@@ -257,45 +219,36 @@ class Rebuild:
         now, then = duckdb.__version__, self._receipt.duckdb
         return "" if now == then else f", by DuckDB {now} in place of {then}"
 
-    def _checksum(self, relation: str, columns: Iterable[ColumnType], form: Hash) -> str:
+    def _checksum(self, relation: str, columns: Sequence[Column], form: Hash) -> str:
         aggregate = md5_checksum if form == "md5" else ledger_checksum
-        query = f"select {aggregate(_columns(columns))} from {relation}"
+        query = f"select {aggregate(columns)} from {relation}"
         return str(self._connection.execute(query).fetchall()[0][0])
 
     def _equals_file(self, written: str) -> bool:
         names = quoted_list(column.name for column in self._receipt.columns)
-        scan = f"read_parquet({literal(written)}, hive_partitioning = false)"
-        file, rebuilt = f"select {names} from {scan}", f"select {names} from {_REBUILT}"
+        file, rebuilt = (f"select {names} from {r}" for r in (parquet_rows(written), _REBUILT))
         query = f"({file} except all {rebuilt}) union all ({rebuilt} except all {file}) limit 1"
         return not self._connection.execute(query).fetchall()
 
-    def _load_labels(self, source: InputFile) -> None:
-        labels = open_labels(self._connection, Path(source.path))
-        self._create("view", source.relation, f"select * from {labels.sql()}", [source.path])
-
     def _load_table(self, source: InputTable, relation: str, table: Table) -> None:
-        with translate_errors(table_name(source.name)):
-            files = [file.file_path for file in data_files(table, source.snapshot_id)]
         parquet = Parquet(
             source.name,
             table,
             schema_at(table, source.snapshot_id),
-            _columns(source.columns),
+            source.columns,
             self._folder / source.name,
         )
-        try:
+        with translate_errors(table_name(source.name)):
+            files = [file.file_path for file in data_files(table, source.snapshot_id)]
             paths = [parquet.local(file) for file in files]
             self._create("view", relation, f"select * from {parquet.sql(files)}", paths)
-        except _UNREADABLE as error:
-            detail = str(error).split("\n", 1)[0]
-            raise OfflineStoreUnavailable(table_name(source.name), detail) from error
 
     def _load_built_days(self, relation: str) -> None:
         # What the macro built_days reads, and no more.
         nothing = "select null::varchar as model, null::date as day, null::bigint as sequence"
         self._create("table", relation, f"{nothing} where false", [])
         for source in self._receipt.inputs:
-            for days in map(DayRange.from_text, source.built_days):
+            for days in source.built_days:
                 self._connection.execute(
                     f"insert into {relation} "
                     "select ?, cast(unnest(generate_series(?, ?, interval 1 day)) as date), 1",
@@ -318,12 +271,15 @@ class Rebuild:
 def rebuilding(
     receipt: Receipt, tables: Mapping[str, Table | None], written: Path | None
 ) -> Iterator[Rebuild]:
-    """Open an engine that holds the inputs of a receipt."""
-    with join_engine() as (connection, folder):
-        rebuild = Rebuild(connection, folder, receipt)
-        rebuild.load(tables, written)
+    """
+    Open an engine that holds the inputs of a receipt.
+
+    Args:
+        receipt: The receipt.
+        tables: The Iceberg table of each input.
+        written: The Parquet file of the set, when it is the one of the receipt.
+    """
+    with open_engine(JOIN_MEMORY) as (connection, folder):
+        rebuild = Rebuild(connection, folder, receipt, written)
+        rebuild.load(tables)
         yield rebuild
-
-
-def _columns(types: Iterable[ColumnType]) -> list[Column]:
-    return [Column(column.name, column.type) for column in types]

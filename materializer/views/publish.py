@@ -21,7 +21,7 @@ from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureView, Registry
 from materializer.sql import quoted
 from materializer.training.publish import DerivedTable, Publishing, publish_derived_table
-from materializer.training.receipt import InputTable, column_types
+from materializer.training.receipt import InputTable
 from materializer.views.definition import SPLIT, ViewVersion, built_version
 from materializer.views.vector import Vectors
 from materializer.views.versions import PublishedVersion, record_version
@@ -87,7 +87,6 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
         },
         publish_inputs=publish_inputs,
         parameter_version=version.id,
-        columns_may_change=True,
     )
     return publish_derived_table(table, work)
 
@@ -150,7 +149,7 @@ def _training_input(view: FeatureView, work: Publishing) -> InputTable:
         name=training_set.name,
         snapshot_id=last.snapshot_id,
         relation=training_set.relation_name,
-        columns=column_types(training_set.columns),
+        columns=training_set.columns,
         hash="md5",
         checksum=checksum_of_rows(rows, training_set.columns),
     )

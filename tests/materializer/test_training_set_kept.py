@@ -408,7 +408,7 @@ CHANGES: dict[str, tuple[Callable[[SetStore], object], str]] = {
         lambda store: store.out.write_bytes(b"x"),
         "set.parquet: the file next to the receipt is another one",
     ),
-    "receipt": (_edit, "receipt: it does not say what was written"),
+    "receipt": (_edit, "sql: the receipt does not say what was written"),
     "tag": (_untag, "users: its snapshot {snapshot} has no tag {tag}"),
 }
 

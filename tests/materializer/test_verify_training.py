@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
 
+from materializer.days import DayRange
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.read import data_files
 from materializer.offline.tags import tag_snapshots
@@ -198,26 +199,47 @@ def test_an_old_receipt_stays_identical_through_late_events_builds_and_publishes
 # What differs
 
 
-TAMPERED: dict[str, Callable[[Receipt], Receipt]] = {
-    "sql": lambda r: changed_by(r, sql=r.sql.replace("24 *", "48 *")),
-    "a comment in the sql": lambda r: changed_by(r, sql=f"{r.sql}\n-- so what"),
-    "var": lambda r: changed_by(r, vars={"command": {}, "project": {}}),
-    "labels' snapshot": lambda r: with_input(r, "labels", snapshot_id=17),
-    "group's checksum": lambda r: with_input(r, "features_daily", checksum="360:17"),
-    "built days": lambda r: with_input(r, "features_daily", built_days=()),
-    "output": lambda r: changed_by(r, checksum="4:17"),
-    "rows": lambda r: changed_by(r, rows=5),
-    "file": lambda r: changed_by(r, parquet_sha256="0"),
-    "commit": lambda r: changed_by(r, git_sha="0"),
-    "tag": lambda r: changed_by(r, tag="training_data-2"),
+TAMPERED: dict[str, tuple[str, Callable[[Receipt], Receipt]]] = {
+    "output": ("checksum", lambda r: changed_by(r, checksum="4:17")),
+    "file": ("parquet_sha256", lambda r: changed_by(r, parquet_sha256="0")),
+    "commit": ("git_sha", lambda r: changed_by(r, git_sha="0")),
+    "var": ("vars", lambda r: changed_by(r, vars={"command": {}, "project": {}})),
+    "sql": ("sql", lambda r: changed_by(r, sql=r.sql.replace("24 *", "48 *"))),
+    "a comment in the sql": ("sql", lambda r: changed_by(r, sql=f"{r.sql}\n-- so what")),
+    "labels' snapshot": ("labels", lambda r: with_input(r, "labels", snapshot_id=17)),
+    "built days": (
+        "built days of features_daily",
+        lambda r: with_input(r, "features_daily", built_days=()),
+    ),
+    "group's checksum": (
+        "features_daily",
+        lambda r: with_input(r, "features_daily", checksum="360:17"),
+    ),
+    "one input more": ("tag", lambda r: changed_by(r, inputs=(r.inputs[0], *r.inputs))),
+    "hash of a part": ("sql", lambda r: changed_by(r, parts={**r.parts, "sql": "0"})),
+    "tag": ("tag", lambda r: changed_by(r, tag="training_data-2")),
 }
+NOT_WRITTEN = "the receipt does not say what was written"
 
 
 @pytest.mark.parametrize("part", TAMPERED)
-def test_a_receipt_that_was_changed_differs(once: Store, tmp_path: Path, part: str) -> None:
-    path = write(TAMPERED[part](read_receipt(newest(once))), tmp_path / "receipt.json")
+def test_of_a_receipt_that_was_changed_the_part_is_named(
+    once: Store, tmp_path: Path, part: str
+) -> None:
+    what, change = TAMPERED[part]
+    path = write(change(read_receipt(newest(once))), tmp_path / "receipt.json")
 
-    assert_differs(once, path, "receipt", "it does not say what was written")
+    assert_differs(once, path, what, NOT_WRITTEN)
+
+
+def test_a_part_that_was_changed_together_with_its_hash_does_not_fit_the_tag(
+    once: Store, tmp_path: Path
+) -> None:
+    receipt = read_receipt(newest(once))
+    changed = changed_by(receipt, sql=f"{receipt.sql} ").sealed()
+    path = write(changed_by(changed, tag=receipt.tag), tmp_path / "receipt.json")
+
+    assert_differs(once, path, "tag", NOT_WRITTEN)
 
 
 def test_a_changed_receipt_with_the_tag_that_belongs_to_it_is_not_one_of_the_store(
@@ -273,8 +295,8 @@ def test_another_snapshot_of_an_input_is_told_by_the_input(
 
 def test_the_days_that_were_built_go_into_the_rebuilt_rows(changed: Store, tmp_path: Path) -> None:
     # A closing row is true for as long as every day since was built.
-    receipt = read_receipt(newest(changed))
-    other = with_input(receipt, "features_daily", built_days=("2024-02-15 to 2024-03-20",))
+    receipt, built = read_receipt(newest(changed)), DayRange.from_text("2024-02-15 to 2024-03-20")
+    other = with_input(receipt, "features_daily", built_days=(built,))
 
     path = forge(changed, other, tmp_path / "receipt.json")
 
@@ -465,13 +487,34 @@ def test_a_file_that_is_not_a_receipt_ends_with_2(
     assert done.err.count("\n") == 1
 
 
-def test_a_receipt_with_a_key_of_its_own_cannot_be_read(once: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"note": "mine"}, "it is not a receipt (note: Extra inputs are not permitted)"),
+        ({"checksum": "many"}, "it is not a receipt (checksum: String should match pattern"),
+        ({"rows": 5}, "it contradicts itself: rows and checksum count differently"),
+    ],
+)
+def test_a_receipt_that_is_malformed_or_contradicts_itself_cannot_be_read(
+    once: Store, tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
     path = tmp_path / "receipt.json"
-    path.write_text(json.dumps({**json.loads(newest(once).read_text()), "note": "mine"}))
+    path.write_text(json.dumps({**json.loads(newest(once).read_text()), **change}))
 
     done = verify(once, path).assert_code(2)
 
-    assert "it is not a receipt (note: Extra inputs are not permitted)" in done.err
+    assert why in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_days_in_a_receipt_that_are_none_cannot_be_read(once: Store, tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    text = newest(once).read_text()
+    path.write_text(text.replace('"2024-02-15 to', '"yesterday to'))
+
+    done = verify(once, path).assert_code(2)
+
+    assert "it is not a receipt (inputs: 1: built_days: 0: Value error" in done.err
 
 
 def test_a_receipt_may_be_formatted_anew(once: Store, tmp_path: Path) -> None:
