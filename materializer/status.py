@@ -21,7 +21,7 @@ from pyiceberg.catalog import Catalog
 from materializer.config import Settings, format_time
 from materializer.console import Console
 from materializer.days import DayRange, day_ranges
-from materializer.errors import DONE, FAILED, FeatureStoreError, ReceiptUnreadable
+from materializer.errors import DONE, FAILED, FeatureStoreError
 from materializer.offline.catalog import find_table, open_catalog, table_name
 from materializer.offline.publish import LastPublish, last_published
 from materializer.offline.removals import least_losses, published_rows
@@ -31,7 +31,6 @@ from materializer.online.state import Meta
 from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
-from materializer.training.receipt import read_receipt
 from materializer.warehouse.gate import objections
 from materializer.warehouse.reader import Warehouse, open_warehouse
 from materializer.warehouse.records import Build, BuiltDay
@@ -372,11 +371,8 @@ def _published(table: TrainingSet | FeatureView, builds: Builds, catalog: Catalo
 
 
 def _receipt_tag(table: TrainingSet | FeatureView, settings: Settings) -> str | None:
-    files = TrainingFiles(settings.home / "training", table.name)
-    try:
-        return read_receipt(files.receipt).tag
-    except ReceiptUnreadable:
-        return None
+    receipt = TrainingFiles(settings.home / "training", table.name).read()
+    return None if receipt is None else receipt.tag
 
 
 def _table_lines(document: Document) -> Iterator[Line]:

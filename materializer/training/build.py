@@ -10,7 +10,6 @@ end, since tags are commits and a publish must not meet another writer.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
@@ -24,13 +23,13 @@ from materializer.console import Console
 from materializer.errors import DONE, TrainingSetRefused, UsageError
 from materializer.lock import run_lock
 from materializer.offline.catalog import open_catalog, store_id, translate_errors
-from materializer.offline.snapshot import GroupSnapshot, open_snapshots
+from materializer.offline.snapshot import open_snapshots
 from materializer.offline.tags import tag_snapshots
 from materializer.registry import Column
 from materializer.sql import numbered_parquet_rows, open_engine, parquet_rows, quoted_list
 from materializer.training.files import sha256_of, show_set
 from materializer.training.join import JOIN_MEMORY, SPINE, LabelTimes, PointInTimeJoin
-from materializer.training.labels import open_labels
+from materializer.training.labels import is_pattern, open_labels
 from materializer.training.receipt import InputFile, InputTable, Receipt
 from materializer.training.request import GroupJoin, TrainingSetRequest, resolve_groups
 from materializer.warehouse.checksum import ledger_checksum
@@ -50,14 +49,6 @@ def training_set(
 ) -> int:
     """
     Make a training set from a file of labels, and its receipt next to it.
-
-    Args:
-        settings: Where the offline store is.
-        labels: The label file.
-        request: Which groups and columns.
-        out: The Parquet file to write.
-        console: Where the result is printed.
-        force: Write over an existing file.
 
     Raises:
         UsageError: The labels, the names or the output cannot be used; see `request` and `labels`.
@@ -97,7 +88,7 @@ def training_set(
 
 
 def _require_writable(out: Path, labels: Path, *, force: bool) -> None:
-    if re.search(r"[*?\[]", str(out.resolve())):
+    if is_pattern(out):
         raise UsageError(f"--out {out}: a path with *, ? or [ is taken for a pattern; rename it")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: there is no folder {out.parent}")
@@ -121,14 +112,14 @@ def _write(
     """Write the set to *fresh*, check it, and return its receipt."""
     with open_engine(JOIN_MEMORY) as (connection, folder):
         file, labels_sha256 = open_labels(connection, labels), sha256_of(labels)
-        snapshots = open_snapshots(catalog, request.groups)
-        joins = resolve_groups(request, snapshots, file)
+        joins = resolve_groups(request, open_snapshots(catalog, request.groups), file)
         join = PointInTimeJoin(connection, folder, file, request.time, joins)
         times = join.read_labels()
         with translate_errors(catalog.name):
-            for index, snapshot in enumerate(snapshots):
-                join.match(index, snapshot, times)
-                require_no_future(connection, snapshot.group.name, join.matches(index), SPINE)
+            for group_join in joins:
+                join.match(group_join, times)
+                name, matches = group_join.group.name, join.matches(group_join)
+                require_no_future(connection, name, matches, SPINE)
         join.write(fresh)
         columns = _columns(connection, fresh)
         checksum = require_conserved(
@@ -137,7 +128,7 @@ def _write(
         # It was read several times: each time it must have been the same file.
         if sha256_of(labels) != labels_sha256:
             raise UsageError(f"{labels.name} changed while it was read; try again")
-        for line in _late_labels(connection, snapshots, times):
+        for line in _late_labels(connection, joins, times):
             console.note(line)
     return Receipt(
         rows=int(checksum.partition(":")[0]),
@@ -155,7 +146,7 @@ def _write(
             relation=join.labels_relation,
             time=request.time,
         ),
-        inputs=tuple(map(_input, snapshots, joins)),
+        inputs=tuple(map(_input, joins)),
         columns=tuple(columns),
         sql=join.plain_sql(),
     ).sealed()
@@ -167,8 +158,8 @@ def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Column]:
     return [Column(name, kind) for name, kind, *_ in described]
 
 
-def _input(snapshot: GroupSnapshot, join: GroupJoin) -> InputTable:
-    group = snapshot.group
+def _input(join: GroupJoin) -> InputTable:
+    group, snapshot = join.group, join.snapshot
     return InputTable(
         name=group.name,
         snapshot_id=snapshot.snapshot_id,
@@ -219,7 +210,7 @@ def require_conserved(
         labels_sql: Query of the labels as they are to come out, with their numbers.
         written: The Parquet file.
         columns: Every column of it.
-        label_columns: Names of the label columns.
+        label_columns: Names of those that the labels have.
         number: The column of *labels_sql* that has the numbers, from 0, quoted.
 
     Returns:
@@ -240,19 +231,19 @@ def require_conserved(
 
 
 def _late_labels(
-    connection: duckdb.DuckDBPyConnection, snapshots: Sequence[GroupSnapshot], times: LabelTimes
+    connection: duckdb.DuckDBPyConnection, joins: Sequence[GroupJoin], times: LabelTimes
 ) -> Iterator[str]:
-    for snapshot in snapshots:
-        known = [file.last for file in snapshot.files if file.last is not None]
-        newest = max(known, default=None)
-        if newest is None or times.last is None or times.last <= newest:
+    for join in joins:
+        known = (file.last for file in join.snapshot.files if file.last is not None)
+        newest = max(known, default=times.last)
+        if times.last <= newest:
             continue
         [(count, since)] = connection.execute(
             f"select count(*), strftime(make_timestamp({newest}), '%Y-%m-%dT%H:%M:%SZ') "
             f"from {SPINE} where label_time > make_timestamp({newest})"
         ).fetchall()
         yield (
-            f"{snapshot.group.name}: {count:,} labels are later than its newest published row, "
+            f"{join.group.name}: {count:,} labels are later than its newest published row, "
             f"which is available since {since}; they see what was known then, where it is still "
             "true"
         )

@@ -18,8 +18,6 @@ import pyarrow.parquet as pq
 from materializer.errors import ReceiptUnreadable
 from materializer.training.receipt import Receipt, read_receipt
 
-_CHUNK = 2**20
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingFiles:
@@ -87,8 +85,5 @@ def replace_text(path: Path, text: str) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, which is read a piece at a time."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,16 +11,15 @@ an ASOF join. Does not choose between two rows of one moment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
 from materializer.errors import LabelsUnusable, TrainingSetRefused
 from materializer.offline.read import Parquet
-from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
+from materializer.offline.snapshot import SnapshotFile
 from materializer.sql import literal, quoted
 from materializer.training.labels import LabelFile
 from materializer.training.request import GroupJoin, unused_name
@@ -41,12 +40,11 @@ _REST = "work.rest"
 _CANDIDATES = "work.candidates"
 
 
-@dataclass(frozen=True, slots=True)
-class LabelTimes:
-    """The earliest and the latest time of the labels [microseconds since 1970], None without."""
+class LabelTimes(NamedTuple):
+    """The earliest and the latest time of the labels [microseconds since 1970]."""
 
-    first: int | None
-    last: int | None
+    first: int
+    last: int
 
 
 class PointInTimeJoin:
@@ -60,7 +58,7 @@ class PointInTimeJoin:
         time: str,
         joins: Sequence[GroupJoin],
     ) -> None:
-        connection.execute("create schema work")
+        connection.execute("create schema work; create schema matches")
         self._connection = connection
         self._folder = folder
         self._labels = labels
@@ -92,27 +90,18 @@ class PointInTimeJoin:
         except duckdb.Error as error:
             raise LabelsUnusable(self._labels.path, " ".join(str(error).split())) from error
         self._refuse_unreadable()
-        times = "epoch_us(min(label_time)), epoch_us(max(label_time))"
-        [(first, last)] = self._rows(f"select {times} from {SPINE}")
-        return LabelTimes(first, last)
+        # Without labels no row matters.
+        first = f"coalesce(epoch_us(min(label_time)), {_FOREVER})"
+        last = f"coalesce(epoch_us(max(label_time)), -{_FOREVER})"
+        [times] = self._rows(f"select {first}, {last} from {SPINE}")
+        return LabelTimes(*times)
 
-    def match(self, index: int, snapshot: GroupSnapshot, times: LabelTimes) -> None:
-        """
-        Find the row of a group that each label sees.
-
-        Args:
-            index: Index of the group among the joined ones.
-            snapshot: The group at its snapshot.
-            times: From `read_labels`.
-        """
-        join, matches = self._joins[index], self.matches(index)
+    def match(self, join: GroupJoin, times: LabelTimes) -> None:
+        """Find the row of a group that each label sees, and refuse two rows of one moment."""
+        snapshot, group, matches = join.snapshot, join.group, self.matches(join)
         files = [file for file in snapshot.files if may_matter(file, join, times)]
         parquet = Parquet(
-            snapshot.group.name,
-            snapshot.table,
-            snapshot.schema,
-            snapshot.group.columns,
-            self._folder / str(index),
+            group.name, snapshot.table, snapshot.schema, group.columns, self._folder / group.name
         )
         rows = parquet.sql_by_name([file.path for file in files])
         self._run(f"create view main.{join.relation} as select * from {rows}")
@@ -134,14 +123,14 @@ class PointInTimeJoin:
         columns = [f"spine.{quoted(name)}" for name in self._labels.types]
         joins = []
         for index, join in enumerate(self._joins):
-            matches = f"matches_{index}"
+            alias = f"matches_{index}"
             columns += [
-                f"{matches}.c{number} as {quoted(name)}"
+                f"{alias}.c{number} as {quoted(name)}"
                 for number, name in enumerate(join.columns.values())
             ]
             joins.append(
-                f"left join {self.matches(index)} as {matches} "
-                f"on spine.{self.number} = {matches}.n and {matches}.holds"
+                f"left join {self.matches(join)} as {alias} "
+                f"on spine.{self.number} = {alias}.n and {alias}.holds"
             )
         self._run(
             f"copy (select {', '.join(columns)} from ({self.labels_sql()}) as spine "
@@ -154,9 +143,9 @@ class PointInTimeJoin:
         rows = self._labels.numbered_sql(self.number)
         return f"select {', '.join([*self._label_columns(), self.number])} from ({rows})"
 
-    def matches(self, index: int) -> str:
+    def matches(self, join: GroupJoin) -> str:
         """Name the table of what labels see of a group: `n`, `available_at`, `holds`, `c0`, ..."""
-        return f"work.matches_{index}"
+        return f"matches.{join.relation}"
 
     def plain_sql(self) -> str:
         """
@@ -170,11 +159,11 @@ class PointInTimeJoin:
         joins = []
         moment = f"spine.{quoted(self._time)}"
         for number, join in enumerate(self._joins, start=1):
-            rows, runs = f"group_{number}", f"group_{number}_built"
+            rows = f"group_{number}"
             available = f"{moment} >= {rows}.{quoted(join.group.available_at)}"
             condition = f"{self._same_keys(join, rows)} and {available}"
-            joins.append(join.join_sql("asof left join", join.rows_sql(), rows, runs, condition))
-            holds = join.holds_sql(moment, rows, runs)
+            joins.append(join.join_sql("asof left join", join.rows_sql(), rows, condition))
+            holds = join.holds_sql(moment, rows)
             for column, name in join.columns.items():
                 value = f"{rows}.{quoted(column)}"
                 value = f"case when {holds} then {value} end" if holds else value
@@ -216,13 +205,15 @@ class PointInTimeJoin:
             f"select {self.number}, {columns} from "
             f"({self._labels.numbered_sql(self.number)}) where {self.number} in ({shown})"
         )
-        examples = [
-            _describe_row(number, dict(zip(names, values, strict=True))) for number, *values in rows
-        ]
+        examples = []
+        for number, *values in sorted(rows):
+            read = ("missing" if value is None else repr(value) for value in values)
+            pairs = map(" ".join, zip(names, read, strict=True))
+            examples.append(f"row {number + 1} ({', '.join(pairs)})")
         raise LabelsUnusable(
             self._labels.path,
             f"{len(numbers):,} rows have a key or a time that is missing or cannot be read, "
-            f"such as {'; '.join(sorted(examples))}; correct or drop them",
+            f"such as {'; '.join(examples)}; correct or drop them",
         )
 
     def _match_newest(self, join: GroupJoin, matches: str, moments: Sequence[int]) -> None:
@@ -270,7 +261,7 @@ class PointInTimeJoin:
         self, join: GroupJoin, spine: str, kind: str, when: str, rows: str | None = None
     ) -> str:
         """Return the query of a table of `matches`."""
-        holds = join.holds_sql("spine.label_time", "rows", "runs") or "true"
+        holds = join.holds_sql("spine.label_time", "rows") or "true"
         columns = [
             "spine.n",
             f"rows.{quoted(join.group.available_at)} as available_at",
@@ -278,7 +269,7 @@ class PointInTimeJoin:
             *(f"rows.{quoted(name)} as c{number}" for number, name in enumerate(join.columns)),
         ]
         condition = f"{self._same_keys(join, 'rows')} and {when}"
-        joined = join.join_sql(kind, rows or join.rows_sql(), "rows", "runs", condition)
+        joined = join.join_sql(kind, rows or join.rows_sql(), "rows", condition)
         return f"select {', '.join(columns)} from {spine} as spine {joined}"
 
     def _refuse_ties(self, join: GroupJoin, numbers: str) -> None:
@@ -305,8 +296,6 @@ class PointInTimeJoin:
 
 def may_matter(file: SnapshotFile, join: GroupJoin, times: LabelTimes) -> bool:
     """Return whether a label may see a row of a file, by the file's bounds."""
-    if times.first is None or times.last is None:
-        return False
     if file.first is not None and file.first > times.last:
         return False
     if file.last is None:
@@ -318,8 +307,3 @@ def may_matter(file: SnapshotFile, join: GroupJoin, times: LabelTimes) -> bool:
     # An older row than one that is over is over too; a closing row has no such end.
     fresh_hours = None if join.closing else group.fresh_hours
     return not fresh_hours or file.last + fresh_hours * _HOUR_US > times.first
-
-
-def _describe_row(number: int, values: dict[str, str | None]) -> str:
-    shown = ", ".join(f"{k} {'missing' if v is None else repr(v)}" for k, v in values.items())
-    return f"row {number + 1} ({shown})"

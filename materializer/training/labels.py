@@ -31,7 +31,7 @@ class LabelFile:
     A file of labels.
 
     Attributes:
-        path: Where it is, absolute.
+        path: Absolute.
         types: DuckDB's type of each column, by its name, in the order of the file.
     """
 
@@ -116,7 +116,7 @@ def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
     """
     if not path.is_file():
         raise LabelsUnusable(path, "there is no such file")
-    if re.search(r"[*?\[]", str(path.resolve())):
+    if is_pattern(path):
         raise LabelsUnusable(path, "its path holds *, ? or [, which DuckDB takes for a pattern")
     try:
         names = pq.read_schema(path).names if _PARQUET.search(path.name) else None
@@ -129,6 +129,11 @@ def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
         twice = next(name for name in names if name not in types or names.count(name) > 1)
         raise LabelsUnusable(path, f"column {twice} differs from another one in case alone")
     return LabelFile(path.resolve(), types)
+
+
+def is_pattern(path: Path) -> bool:
+    """Return whether DuckDB would look for files that match a path."""
+    return re.search(r"[*?\[]", str(path.resolve())) is not None
 
 
 def _scan(path: Path) -> str:

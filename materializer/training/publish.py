@@ -33,7 +33,7 @@ from materializer.offline.catalog import (
 from materializer.offline.publish import last_published, publish_table
 from materializer.offline.tags import tag_snapshots
 from materializer.outcome import Outcome
-from materializer.registry import Column, FeatureGroup, Registry, TrainingSet
+from materializer.registry import Column, FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
 from materializer.training.receipt import InputTable, Receipt
 from materializer.warehouse.checksum import checksum_of_rows, sum_checksums
@@ -75,18 +75,14 @@ class DerivedTable:
     One table to publish.
 
     Attributes:
-        name: Its model, and its table in the offline store.
-        unique_id: dbt's id of the model.
-        relation_name: Quoted relation in the warehouse.
+        model: Its model; its table in the offline store has the same name.
         built_on: Name and dbt's id of each model it was built on.
         publish_inputs: Publishes inputs that are not published yet, and returns all of them.
         parameter_version: Version of a feature view's parameters. The columns of a view follow the
             data, so its published table follows too.
     """
 
-    name: str
-    unique_id: str
-    relation_name: str
+    model: TrainingSet | FeatureView
     columns: tuple[Column, ...]
     built_on: Mapping[str, str]
     publish_inputs: Inputs
@@ -108,9 +104,7 @@ def publish_training_set(training_set: TrainingSet, work: Publishing) -> Outcome
         return [labels, *(_group_input(group, work) for group in groups)]
 
     table = DerivedTable(
-        name=training_set.name,
-        unique_id=training_set.unique_id,
-        relation_name=training_set.relation_name,
+        model=training_set,
         columns=training_set.columns,
         built_on={group.name: group.unique_id for group in groups},
         publish_inputs=publish_inputs,
@@ -128,21 +122,25 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
         OfflineStoreUnavailable: The store cannot be written.
     """
     started = time.perf_counter()
-    name, warehouse, files = table.name, work.warehouse, work.files(table.name)
-    require_green(name, table.unique_id, work.registry, warehouse)
+    model, warehouse = table.model, work.warehouse
+    name, files = model.name, work.files(model.name)
+    require_green(name, model.unique_id, work.registry, warehouse)
     build = require_table_as_built(
-        name, table.unique_id, table.relation_name, table.columns, warehouse
+        name, model.unique_id, model.relation_name, table.columns, warehouse
     )
-    held_back = [model for model in table.built_on if model in work.refused]
-    refuse(name, [f"it was built on {model}, which was not published" for model in held_back])
+    held_back = [source for source in table.built_on if source in work.refused]
+    refuse(name, [f"it was built on {source}, which was not published" for source in held_back])
     if _is_published(table, build, files, work):
         work.console.print(f"published {name}: up to date")
         return Outcome("publish", name, DONE, "up to date")
     # Otherwise it could not be built again from what is published now.
     newest = warehouse.sequences()
-    stale = [m for m, id_ in table.built_on.items() if newest.get(id_, 0) > build.sequence]
-    hint = f"run: dbt build --select {name}"
-    refuse(name, [f"it was built before {model} was last built; {hint}" for model in stale])
+    stale = [
+        f"it was built before {source} was last built; run: dbt build --select {name}"
+        for source, unique_id in table.built_on.items()
+        if newest.get(unique_id, 0) > build.sequence
+    ]
+    refuse(name, stale)
     receipt = _publish(table, build, files, work)
     seconds = time.perf_counter() - started
     work.console.print(
@@ -163,19 +161,19 @@ def _publish(table: DerivedTable, build: Build, files: TrainingFiles, work: Publ
     """Write the tables, then the tags, then the files."""
     warehouse_id = work.warehouse.warehouse_id()
     properties = {WAREHOUSE_ID: warehouse_id, LEDGER_SEQUENCE: str(build.sequence)}
-    rows = work.warehouse.table(table.relation_name, table.columns)
+    rows = work.warehouse.table(table.model.relation_name, table.columns)
     inputs = table.publish_inputs(rows, properties)
     parquet_sha256 = files.write_rows(rows)
     snapshot_id = publish_table(
         work.catalog,
-        table.name,
+        table.model.name,
         rows,
         columns=table.columns,
         snapshot_properties=properties,
         columns_may_change=table.parameter_version is not None,
     )
     receipt = Receipt(
-        training_set=table.name,
+        training_set=table.model.name,
         rows=rows.num_rows,
         hash="md5",
         checksum=checksum_of_rows(rows, table.columns),
@@ -242,7 +240,7 @@ def _is_published(
     table: DerivedTable, build: Build, files: TrainingFiles, work: Publishing
 ) -> bool:
     """Return whether the newest build is published, and the files are those of that snapshot."""
-    last, receipt = last_published(work.catalog, table.name), files.read()
+    last, receipt = last_published(work.catalog, table.model.name), files.read()
     if last is None or receipt is None or not files.parquet.is_file():
         return False
     return (

@@ -64,14 +64,7 @@ class InputTable(BaseModel, frozen=True, extra="forbid"):
 
 
 class InputFile(BaseModel, frozen=True, extra="forbid"):
-    """
-    The label file of a set made on demand.
-
-    Attributes:
-        path: Where it is, absolute.
-        relation: Quoted relation by which the SQL reads it.
-        time: Its column of times.
-    """
+    """The label file of a set made on demand: its absolute path, and its column of times."""
 
     path: str
     sha256: str

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from materializer.days import DayRange
 from materializer.errors import UsageError
 from materializer.offline.snapshot import GroupSnapshot
 from materializer.registry import FeatureGroup
@@ -47,13 +46,16 @@ class GroupJoin:
     Attributes:
         on: Each key column of the group -> the label column that is compared with it.
         columns: Columns of the group that come out -> their names in the training set.
-        built_days: Days of the group that were built, as ranges.
     """
 
-    group: FeatureGroup
+    snapshot: GroupSnapshot
     on: Mapping[str, str]
     columns: Mapping[str, str]
-    built_days: tuple[DayRange, ...] = ()
+
+    @property
+    def group(self) -> FeatureGroup:
+        """The group as it was published."""
+        return self.snapshot.group
 
     @property
     def relation(self) -> str:
@@ -74,25 +76,24 @@ class GroupJoin:
             columns.append(f"{self.closing} as {self._is_closing}")
         return f"select {', '.join(columns)} from {self.relation}"
 
-    def join_sql(self, kind: str, rows_sql: str, rows: str, runs: str, condition: str) -> str:
+    def join_sql(self, kind: str, rows_sql: str, rows: str, condition: str) -> str:
         """
         Return the join of the rows, and of the run of built days that holds a row's day, if any.
 
         Args:
             kind: Such as `asof left join`.
             rows_sql: Query of the rows: `rows_sql`, or a part of its rows.
-            rows: Alias of the rows.
-            runs: Alias of the runs.
+            rows: Alias of the rows; that of the runs follows from it.
             condition: When a label is joined with a row.
         """
         join = f"{kind} ({rows_sql}) as {rows}\n    on {condition}"
         if not self.closing:
             return join
-        day = f"{rows}.{quoted(self.group.partition)}"
+        day, runs = f"{rows}.{quoted(self.group.partition)}", f"{rows}_built"
         days = f"{day} between {runs}.first_day and {runs}.last_day"
         return f"{join}\nleft join ({self._runs_sql()}) as {runs}\n    on {days}"
 
-    def holds_sql(self, time: str, rows: str, runs: str) -> str | None:
+    def holds_sql(self, time: str, rows: str) -> str | None:
         """Return whether a row of `join_sql` is true at a time; None when it always is."""
         group = self.group
         start = f"{rows}.{quoted(group.available_at)}"
@@ -100,7 +101,7 @@ class GroupJoin:
         if group.fresh_hours:
             fresh = f"{time} < {start} + {group.fresh_hours} * interval 1 hour"
             if self.closing:
-                days = f"{runs}.last_day - {rows}.{quoted(group.partition)}"
+                days = f"{rows}_built.last_day - {rows}.{quoted(group.partition)}"
                 until = f"{start} + 24 * (1 + cast({days} as integer)) * interval 1 hour"
                 fresh = f"({fresh} or ({rows}.{self._is_closing} and {time} < {until}))"
             conditions.append(fresh)
@@ -113,7 +114,7 @@ class GroupJoin:
         return unused_name("is_closing", [column.name for column in self.group.columns])
 
     def _runs_sql(self) -> str:
-        runs = [f"(date '{run.first}', date '{run.last}')" for run in self.built_days]
+        runs = [f"(date '{run.first}', date '{run.last}')" for run in self.snapshot.built_days]
         if not runs:
             return "select null::date as first_day, null::date as last_day where false"
         return f"select * from (values {', '.join(runs)}) as runs (first_day, last_day)"
@@ -139,10 +140,9 @@ def resolve_groups(
     _require_known("--columns", "column, apart from the keys,", request.columns or (), offered)
     joins = [
         GroupJoin(
-            group=snapshot.group,
+            snapshot=snapshot,
             on=_label_columns(request, snapshot.group),
             columns=_columns(request, snapshot.group.name, offered[snapshot.group.name]),
-            built_days=snapshot.built_days,
         )
         for snapshot in snapshots
     ]

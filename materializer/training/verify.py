@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -121,7 +120,9 @@ def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Dif
             yield "labels", f"{file} is another file than the one that was joined"
     parquet = path.with_name(receipt.parquet)
     intact = parquet.is_file() and sha256_of(parquet) == receipt.parquet_sha256
-    with rebuilding(receipt, tables, parquet if intact else None) as rebuild:
+    with open_engine(JOIN_MEMORY) as (connection, folder):
+        rebuild = Rebuild(connection, folder, receipt, parquet if intact else None)
+        rebuild.load(tables)
         yield from rebuild.differences()
     if parquet.is_file() and not intact:
         yield receipt.parquet, "the file next to the receipt is another one"
@@ -137,6 +138,7 @@ class Rebuild:
         receipt: Receipt,
         written: Path | None,
     ) -> None:
+        """Take the Parquet file of the set too, when it is the one of the receipt."""
         self._connection = connection
         self._folder = folder
         self._receipt = receipt
@@ -149,7 +151,8 @@ class Rebuild:
         self._connection.execute("create schema work")
         if file := receipt.label_file:
             labels = open_labels(self._connection, Path(file.path))
-            self._create("view", file.relation, f"select * from {labels.sql()}", [file.path])
+            self._create("view", file.relation, f"select * from {labels.sql()}")
+            self._paths.append(file.path)
         for source in receipt.inputs:
             table = tables[source.name]
             if source.relation is not None and table is not None:
@@ -205,12 +208,12 @@ class Rebuild:
                 if not self._comparable(source.hash):
                     unknown.append(source.name)
                     continue
-                snapshot = f"its snapshot {source.snapshot_id}"
-                yield source.name, f"the rows of {snapshot} are not those it was built from"
-        came_out = f"other rows came out{self._engine()}"
+                rows = f"the rows of its snapshot {source.snapshot_id}"
+                yield source.name, f"{rows} are not those it was built from"
+        engine, names = self._engine(), ", ".join(unknown)
         if unknown:
-            yield "output", f"{came_out}; the rows of {', '.join(unknown)} are not compared"
-        yield "output", f"every input is the same, and {came_out}"
+            yield "output", f"other rows came out{engine}; the rows of {names} are not compared"
+        yield "output", f"every input is the same, and other rows came out{engine}"
 
     def _comparable(self, form: Hash) -> bool:
         return form == "md5" or self._receipt.duckdb == duckdb.__version__
@@ -240,13 +243,13 @@ class Rebuild:
         )
         with translate_errors(table_name(source.name)):
             files = [file.file_path for file in data_files(table, source.snapshot_id)]
-            paths = [parquet.local(file) for file in files]
-            self._create("view", relation, f"select * from {parquet.sql(files)}", paths)
+            self._paths += map(parquet.local, files)
+            self._create("view", relation, f"select * from {parquet.sql(files)}")
 
     def _load_built_days(self, relation: str) -> None:
         # What the macro built_days reads, and no more.
         nothing = "select null::varchar as model, null::date as day, null::bigint as sequence"
-        self._create("table", relation, f"{nothing} where false", [])
+        self._create("table", relation, f"{nothing} where false")
         for source in self._receipt.inputs:
             for days in source.built_days:
                 self._connection.execute(
@@ -255,7 +258,7 @@ class Rebuild:
                     [source.model, days.first, days.last],
                 )
 
-    def _create(self, kind: str, relation: str, query: str, paths: Iterable[str]) -> None:
+    def _create(self, kind: str, relation: str, query: str) -> None:
         names = _PART.findall(relation)
         if len(names) not in (1, 3) or ".".join(f'"{name}"' for name in names) != relation:
             raise CannotRebuild(self._receipt.tag, f"{relation} is not a DuckDB relation")
@@ -264,22 +267,3 @@ class Rebuild:
             self._connection.execute(f"attach if not exists ':memory:' as {database}")
             self._connection.execute(f"create schema if not exists {database}.{schema}")
         self._connection.execute(f"create {kind} {relation} as {query}")
-        self._paths.extend(paths)
-
-
-@contextmanager
-def rebuilding(
-    receipt: Receipt, tables: Mapping[str, Table | None], written: Path | None
-) -> Iterator[Rebuild]:
-    """
-    Open an engine that holds the inputs of a receipt.
-
-    Args:
-        receipt: The receipt.
-        tables: The Iceberg table of each input.
-        written: The Parquet file of the set, when it is the one of the receipt.
-    """
-    with open_engine(JOIN_MEMORY) as (connection, folder):
-        rebuild = Rebuild(connection, folder, receipt, written)
-        rebuild.load(tables)
-        yield rebuild

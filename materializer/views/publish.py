@@ -77,9 +77,7 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
         return [rows_input]
 
     table = DerivedTable(
-        name=view.name,
-        unique_id=view.unique_id,
-        relation_name=view.relation_name,
+        model=view,
         columns=(*carried, Column(SPLIT, "string"), *vectors.columns),
         built_on={
             training_set.name: training_set.unique_id,

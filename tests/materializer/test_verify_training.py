@@ -20,8 +20,10 @@ from materializer.days import DayRange
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.read import data_files
 from materializer.offline.tags import tag_snapshots
+from materializer.sql import open_engine
+from materializer.training.join import JOIN_MEMORY
 from materializer.training.receipt import Receipt, read_receipt
-from materializer.training.verify import rebuilding
+from materializer.training.verify import Rebuild
 from tests.support import oracle
 from tests.support.dbt import ROOT, Project, python
 from tests.support.store import (
@@ -167,7 +169,9 @@ def test_every_input_has_the_checksum_of_the_receipt(changed: Store) -> None:
         receipt = read_receipt(path)
         with catalog_of(changed) as catalog:
             tables = {name: catalog.load_table(table_name(name)) for name in receipt.snapshots}
-            with rebuilding(receipt, tables, None) as rebuild:
+            with open_engine(JOIN_MEMORY) as (connection, folder):
+                rebuild = Rebuild(connection, folder, receipt, None)
+                rebuild.load(tables)
                 for source in receipt.inputs:
                     assert rebuild.input_checksum(source) == source.checksum
 
