@@ -1,10 +1,9 @@
 """
 `materializer training-set`: a training set for any file of labels, from what is published.
 
-Responsible for the order of the work: open the groups, read the labels, join, check, tag the
-snapshots, and only then show file and receipt. Does not trust the join: it checks what was found
-and what was written. Does not need dbt or the warehouse. The run lock is held for a moment at the
-end, since tags are commits and a publish must not meet another writer.
+Responsible for the order of the work: join, check, tag the snapshots, and only then show file and
+receipt. Does not trust the join: it checks what was found and what was written. Does not need dbt
+or the warehouse.
 """
 
 from __future__ import annotations
@@ -63,6 +62,7 @@ def training_set(
     catalog = open_catalog(settings)
     try:
         receipt = _write(settings, catalog, labels, request, out, fresh, console)
+        # Tags are commits, and a publish must not meet another writer.
         with run_lock(settings, "materializer training-set", wait=_WAIT):
             tag_snapshots(catalog, receipt.tag, receipt.snapshots)
         show_set(fresh, out, receipt_path, receipt)

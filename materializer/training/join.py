@@ -1,11 +1,10 @@
 """
 The point-in-time join over published data files, as fast as they can be read.
 
-Responsible for the order of the work: the keys and times of the labels, the row that each label
-sees of each group, the set in the order of the labels. Where each file holds the rows of one
-moment, as those of a daily group do, a label whose entity has a row at the newest moment before it
-sees that row, since nothing newer can be: an equality finds most rows, and only the rest goes into
-an ASOF join. Does not choose between two rows of one moment.
+Responsible for the row that each label sees of each group. Where each file holds the rows of one
+moment, as those of a daily group do, an equality with the newest moment before a label finds most
+rows, since nothing newer can be, and only the rest goes into an ASOF join. Does not choose between
+two rows of one moment.
 """
 
 from __future__ import annotations

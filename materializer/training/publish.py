@@ -1,10 +1,9 @@
 """
 Publishing a table that was built from others: a training set, or a feature view.
 
-Responsible for the order in which its parts are written: the tables, the tags that keep their
-snapshots, then the receipts and the file. So a receipt never names a snapshot that may expire. Does
-not publish a table that was built before its inputs were last built: its rows did not come from the
-rows that are published.
+Responsible for the order of its parts: the tables, the tags that keep their snapshots, the receipts
+and the file, so that a receipt never names a snapshot that may expire. Does not publish a table
+that was built before its inputs were last built: its rows did not come from what is published.
 """
 
 from __future__ import annotations
@@ -133,7 +132,6 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
     if _is_published(table, build, files, work):
         work.console.print(f"published {name}: up to date")
         return Outcome("publish", name, DONE, "up to date")
-    # Otherwise it could not be built again from what is published now.
     newest = warehouse.sequences()
     stale = [
         f"it was built before {source} was last built; run: dbt build --select {name}"

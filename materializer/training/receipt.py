@@ -1,10 +1,9 @@
 """
 Receipts: all that is needed to build a training set again.
 
-Responsible for the one form of a receipt, whether dbt built the set or `materializer training-set`
-made it, and for its tag, which ends in a hash of everything else in it. Every snapshot that a
-receipt names carries that tag, so a receipt that was changed has a tag that the store does not
-know. Does not open a store.
+Responsible for the one form of a receipt, and for its tag, which ends in a hash of everything else
+in it: every snapshot that it names carries that tag, so a receipt that was changed has a tag that
+the store does not know. Does not open a store.
 """
 
 from __future__ import annotations
@@ -76,19 +75,9 @@ class Receipt(BaseModel, frozen=True, extra="forbid"):
     """
     What one training set was made of.
 
-    Attributes:
-        training_set: Name of the training set or feature view, None when it was made on demand.
-            Then it has no snapshot of its own and no dbt build either.
-        tag: Name of this set, and of the tags on its snapshots.
-        parts: A hash of each part, which names the part that was changed; see `sealed`.
-        hash: Form of the checksum.
-        parquet: Name of its Parquet file.
-        store_id: The offline store of the snapshots.
-        vars: The vars of the dbt command, and those of the project.
-        ledger_relation: Quoted relation of the build ledger, from which the SQL may read the built
-            days.
-        inputs: The published tables, the labels first.
-        sql: The query that builds the set from its inputs.
+    docs/reference/records.md has the meaning of each field. What is None of a set made on demand:
+    its name, a snapshot of its own, and all about the dbt build. The labels come first of the
+    inputs.
     """
 
     training_set: str | None = None

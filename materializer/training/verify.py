@@ -1,11 +1,10 @@
 """
 `materializer verify-training`: is a training set still what its receipt says?
 
-Responsible for the verdict. The SQL of the receipt runs again over the snapshots that it names, and
-over the label file of a set made on demand. When the rows come out the same, the set is identical;
-otherwise the first input that differs is named, in a fixed order. Does not write, and needs neither
-the warehouse nor dbt. The SQL can reach nothing but these inputs, no other file, no network, no
-setting: a receipt may be a file that somebody sent.
+Responsible for the verdict: the SQL of the receipt runs again over the snapshots and the label file
+that it names, and either the same rows come out, or the first input that differs is named. The SQL
+can reach no other file, no network and no setting: a receipt may be a file that somebody sent. Does
+not write.
 """
 
 from __future__ import annotations
@@ -41,12 +40,6 @@ from materializer.warehouse.checksum import ledger_checksum, md5_checksum
 
 _REBUILT = "work.rebuilt"
 _PART = re.compile(r'"((?:[^"]|"")*)"')
-_MORE_THAN_INPUTS = (
-    duckdb.CatalogException,
-    duckdb.BinderException,
-    duckdb.ParserException,
-    duckdb.PermissionException,
-)
 # Which input or part of a receipt differs, and why.
 Difference = tuple[str, str]
 
@@ -193,7 +186,7 @@ class Rebuild:
                 if len(self._connection.extract_statements(query)) != 1:
                     raise CannotRebuild(self._receipt.tag, "it is more than one statement")
                 self._connection.execute(query)
-        except _MORE_THAN_INPUTS as error:
+        except (duckdb.ProgrammingError, duckdb.PermissionException) as error:
             raise CannotRebuild(self._receipt.tag, str(error).split("\n", 1)[0]) from error
 
     def _changed_inputs(self) -> Iterator[Difference]:

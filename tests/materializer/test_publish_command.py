@@ -202,6 +202,7 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
     assert facts == {
         "training_set": "training_data",
         "tag": facts["tag"],
+        "parts": facts["parts"],
         "rows": len(LABELS),
         "hash": "md5",
         "checksum": facts["checksum"],
