@@ -28,7 +28,7 @@ from materializer.registry import Column
 from materializer.sql import numbered_parquet_rows, open_engine, parquet_rows, quoted_list
 from materializer.training.files import sha256_of, show_set
 from materializer.training.join import JOIN_MEMORY, SPINE, LabelTimes, PointInTimeJoin
-from materializer.training.labels import is_pattern, open_labels
+from materializer.training.labels import column_types, is_pattern, open_labels
 from materializer.training.receipt import InputFile, InputTable, Receipt
 from materializer.training.request import GroupJoin, TrainingSetRequest, resolve_groups
 from materializer.warehouse.checksum import ledger_checksum
@@ -121,7 +121,8 @@ def _write(
                 name, matches = group_join.group.name, join.matches(group_join)
                 require_no_future(connection, name, matches, SPINE)
         join.write(fresh)
-        columns = _columns(connection, fresh)
+        types = column_types(connection, parquet_rows(fresh))
+        columns = tuple(Column(name, kind) for name, kind in types.items())
         checksum = require_conserved(
             connection, join.labels_sql(), fresh, columns, list(file.types), join.number
         )
@@ -147,15 +148,9 @@ def _write(
             time=request.time,
         ),
         inputs=tuple(map(_input, joins)),
-        columns=tuple(columns),
+        columns=columns,
         sql=join.plain_sql(),
     ).sealed()
-
-
-def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Column]:
-    """Return the columns of a Parquet file, in DuckDB's types."""
-    described = connection.execute(f"describe select * from {parquet_rows(path)}").fetchall()
-    return [Column(name, kind) for name, kind, *_ in described]
 
 
 def _input(join: GroupJoin) -> InputTable:
@@ -174,15 +169,7 @@ def _input(join: GroupJoin) -> InputTable:
 def require_no_future(
     connection: duckdb.DuckDBPyConnection, group: str, matches: str, spine: str
 ) -> None:
-    """
-    Refuse rows of a group that were not available yet.
-
-    Args:
-        connection: Holds both tables.
-        group: Its name, for the error.
-        matches: Table of what labels see, with `n` and `available_at`.
-        spine: Table of the labels, with `n` and `label_time`.
-    """
+    """Refuse *matches* (`n`, `available_at`) that *spine* (`n`, `label_time`) could not see yet."""
     [(count, first)] = connection.execute(
         f"select count(*), min(spine.n) from {matches} as matches join {spine} as spine using (n) "
         "where available_at > label_time"
@@ -203,18 +190,10 @@ def require_conserved(
     number: str,
 ) -> str:
     """
-    Refuse a file that does not have each label once, in its place.
+    Refuse a file that does not have each label once, in its place, and return its checksum.
 
-    Args:
-        connection: In UTC.
-        labels_sql: Query of the labels as they are to come out, with their numbers.
-        written: The Parquet file.
-        columns: Every column of it.
-        label_columns: Names of those that the labels have.
-        number: The column of *labels_sql* that has the numbers, from 0, quoted.
-
-    Returns:
-        The checksum of the file.
+    *labels_sql* is the query of the labels as they are to come out. Its column *number* has their
+    numbers, from 0.
     """
     row = f"{number}, {quoted_list(label_columns)}"
     labels = f"count(*), coalesce(sum(hash({row})), 0)"

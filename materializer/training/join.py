@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import gcd
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
@@ -57,8 +57,8 @@ class PointInTimeJoin:
         time: str,
         joins: Sequence[GroupJoin],
     ) -> None:
-        connection.execute("create schema work; create schema matches")
-        self._connection = connection
+        self._run = connection.execute
+        self._run("create schema work; create schema matches")
         self._folder = folder
         self._labels = labels
         self._time = time
@@ -92,7 +92,7 @@ class PointInTimeJoin:
         # Without labels no row matters.
         first = f"coalesce(epoch_us(min(label_time)), {_FOREVER})"
         last = f"coalesce(epoch_us(max(label_time)), -{_FOREVER})"
-        [times] = self._rows(f"select {first}, {last} from {SPINE}")
+        [times] = self._run(f"select {first}, {last} from {SPINE}").fetchall()
         return LabelTimes(*times)
 
     def match(self, join: GroupJoin, times: LabelTimes) -> None:
@@ -194,16 +194,16 @@ class PointInTimeJoin:
     def _refuse_unreadable(self) -> None:
         keys = [f"{name} is null" for name in self._key_names.values()]
         bad = " or ".join(["label_time is null", "not isfinite(label_time)", *keys])
-        numbers = [n for (n,) in self._rows(f"select n from {SPINE} where {bad} order by n")]
-        if not numbers:
+        unreadable = self._run(f"select n from {SPINE} where {bad} order by n").fetchall()
+        if not unreadable:
             return
         names = dict.fromkeys([*(column for column, _ in self._keys), self._time])
         columns = ", ".join(f"cast({quoted(name)} as varchar)" for name in names)
-        shown = ", ".join(map(str, numbers[:_SHOWN]))
-        rows = self._rows(
+        shown = ", ".join(str(n) for (n,) in unreadable[:_SHOWN])
+        rows = self._run(
             f"select {self.number}, {columns} from "
             f"({self._labels.numbered_sql(self.number)}) where {self.number} in ({shown})"
-        )
+        ).fetchall()
         examples = []
         for number, *values in sorted(rows):
             read = ("missing" if value is None else repr(value) for value in values)
@@ -211,7 +211,7 @@ class PointInTimeJoin:
             examples.append(f"row {number + 1} ({', '.join(pairs)})")
         raise LabelsUnusable(
             self._labels.path,
-            f"{len(numbers):,} rows have a key or a time that is missing or cannot be read, "
+            f"{len(unreadable):,} rows have a key or a time that is missing or cannot be read, "
             f"such as {'; '.join(examples)}; correct or drop them",
         )
 
@@ -235,7 +235,7 @@ class PointInTimeJoin:
 
     def _match_earlier(self, join: GroupJoin, matches: str, rest: str, rows: int) -> None:
         """Match the newest row before each label that has none yet."""
-        [(left,)] = self._rows(f"select count(*) from {rest}")
+        [(left,)] = self._run(f"select count(*) from {rest}").fetchall()
         if not left or not rows:
             return
         candidates, same_keys = join.rows_sql(), self._same_keys(join, "rows")
@@ -275,22 +275,16 @@ class PointInTimeJoin:
         keys = ", ".join(
             f"spine.{self._key_names[join.on[key.name], key.type]}" for key in join.group.keys
         )
-        rows = self._rows(
+        row = self._run(
             f"select {keys} from {SPINE} as spine where n in "
             f"(select n from ({numbers}) group by n having count(*) > 1) limit 1"
-        )
-        if rows:
+        ).fetchone()
+        if row:
             raise TrainingSetRefused(
-                f"{join.group.name} has several rows of {', '.join(map(str, rows[0]))} with one "
+                f"{join.group.name} has several rows of {', '.join(map(str, row))} with one "
                 f"{join.group.available_at}, and which one holds is unknown; rebuild that day, "
                 "and publish"
             )
-
-    def _run(self, sql: str) -> None:
-        self._connection.execute(sql)
-
-    def _rows(self, sql: str) -> list[Any]:
-        return self._connection.execute(sql).fetchall()
 
 
 def may_matter(file: SnapshotFile, join: GroupJoin, times: LabelTimes) -> bool:

@@ -82,10 +82,7 @@ class LabelFile:
         """
         Return a part of a row's key in the type of the group, null when missing or unreadable.
 
-        Args:
-            name: Column of the file.
-            kind: The contract's type of the group's key.
-            key: `<group>.<key>`, for the error.
+        *kind* is the contract's type of the group's key, *key* is `<group>.<key>`.
         """
         given, column = self.column_type(name, f"--on {key}=COLUMN"), quoted(name)
         whole = _WHOLE_NUMBER.fullmatch(given) is not None
@@ -108,27 +105,27 @@ class LabelFile:
 
 
 def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
-    """
-    Read the columns of a label file.
-
-    Raises:
-        LabelsUnusable: It cannot be read, or two of its columns differ in case alone.
-    """
+    """Read the columns of a label file; no two of them may differ in case alone."""
     if not path.is_file():
         raise LabelsUnusable(path, "there is no such file")
     if is_pattern(path):
         raise LabelsUnusable(path, "its path holds *, ? or [, which DuckDB takes for a pattern")
     try:
         names = pq.read_schema(path).names if _PARQUET.search(path.name) else None
-        described = connection.execute(f"describe select * from {_scan(path)}").fetchall()
+        types = column_types(connection, _scan(path))
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise LabelsUnusable(path, " ".join(str(error).split())) from error
-    types = {str(row[0]): str(row[1]) for row in described}
     # DuckDB renames the second of them, so it would not come out as it went in.
     if names is not None and names != list(types):
         twice = next(name for name in names if name not in types or names.count(name) > 1)
         raise LabelsUnusable(path, f"column {twice} differs from another one in case alone")
     return LabelFile(path.resolve(), types)
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Return DuckDB's type of each column of a relation, by its name, in order."""
+    described = connection.execute(f"describe select * from {relation}").fetchall()
+    return {str(row[0]): str(row[1]) for row in described}
 
 
 def is_pattern(path: Path) -> bool:

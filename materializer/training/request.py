@@ -80,11 +80,8 @@ class GroupJoin:
         """
         Return the join of the rows, and of the run of built days that holds a row's day, if any.
 
-        Args:
-            kind: Such as `asof left join`.
-            rows_sql: Query of the rows: `rows_sql`, or a part of its rows.
-            rows: Alias of the rows; that of the runs follows from it.
-            condition: When a label is joined with a row.
+        *kind* is such as `asof left join`, *rows_sql* the method's query or a part of its rows, and
+        *rows* their alias.
         """
         join = f"{kind} ({rows_sql}) as {rows}\n    on {condition}"
         if not self.closing:
@@ -123,13 +120,7 @@ class GroupJoin:
 def resolve_groups(
     request: TrainingSetRequest, snapshots: Sequence[GroupSnapshot], labels: LabelFile
 ) -> list[GroupJoin]:
-    """
-    Return how each group is joined, in the order of *snapshots*.
-
-    Raises:
-        UsageError: A key or a column that is named is none of the groups', a group has no column
-            left, or two columns would have one name.
-    """
+    """Return how each group is joined, in the order of *snapshots*."""
     groups = [snapshot.group for snapshot in snapshots]
     keys = {group.name: list(group.entity) for group in groups}
     offered = {

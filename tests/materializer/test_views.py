@@ -169,7 +169,7 @@ def test_a_receipt_of_a_view_is_verified_like_any_other(asked: Store, tmp_path: 
         changed.write_text(text.replace(old, new))
         verdicts.append(verify(asked, changed))
 
-    assert verdicts == ["identical", "receipt", "identical", "identical", "receipt"]
+    assert verdicts == ["identical", "parameter_version", "identical", "identical", "columns"]
 
 
 def test_a_publish_without_a_build_changes_nothing(store: Store) -> None:
