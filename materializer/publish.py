@@ -24,8 +24,7 @@ from materializer.registry import FeatureGroup, Registry
 from materializer.training.publish import Publishing, publish_training_set
 from materializer.views.publish import publish_view
 from materializer.warehouse.gate import require_days_as_built, require_green
-from materializer.warehouse.reader import open_warehouse
-from materializer.warehouse.records import BuiltDay
+from materializer.warehouse.reader import BuiltDay, open_warehouse
 
 
 def publish(
@@ -121,12 +120,7 @@ def unpublished(
 
 
 def _as_built(group: FeatureGroup, days: Sequence[BuiltDay]) -> FeatureGroup:
-    """
-    Return the group with the lag that its rows have, which a var may have set.
-
-    Raises:
-        GateRed: The rows could be used before their day is over.
-    """
+    """Return the group with the lag that its rows have, which a var may have set."""
     if not days:
         return group
     hours = max(days, key=lambda built: built.sequence).lag_hours

@@ -32,8 +32,7 @@ from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
 from materializer.warehouse.gate import objections
-from materializer.warehouse.reader import Warehouse, open_warehouse
-from materializer.warehouse.records import Build, BuiltDay
+from materializer.warehouse.reader import Build, BuiltDay, Warehouse, open_warehouse
 
 # What `--json` prints, with the values that the text is made of.
 Document = dict[str, Any]

@@ -1,9 +1,8 @@
 """
 The Iceberg catalog: where it is, what it is called, and the names of everything in it.
 
-Responsible for the layout that publish, push and serve share: the namespace, the names of tables
-and of properties, the store id, and what the properties of a snapshot say. Does not know the
-columns of any group.
+Responsible for the layout that publish, push and serve share: names of tables and of properties,
+the store id, and what the properties of a snapshot say. Does not know the columns of any group.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -29,8 +27,6 @@ from materializer.config import Settings
 from materializer.errors import FeatureStoreError, OfflineStoreUnavailable, UsageError
 
 NAMESPACE = "feature_store"
-LABELS = "labels"
-TRAINING_DATA = "training_data"
 
 STORE_ID = "feature-store.id"
 REGISTRY = "feature-store.registry"
@@ -48,6 +44,7 @@ LAST_DAY = "last_day"
 _FAILURES = (
     OSError,
     ValueError,
+    SQLAlchemyError,
     pa.ArrowException,
     duckdb.IOException,
     duckdb.InvalidInputException,
@@ -58,13 +55,8 @@ _ENV = "PYICEBERG_CATALOG__"
 
 
 def table_name(group: str) -> str:
-    """Return the Iceberg table of a group, or of `labels` and the training sets."""
+    """Return the Iceberg table of a group, or of another published model."""
     return f"{NAMESPACE}.{group}"
-
-
-def labels_name(training_set: str) -> str:
-    """Return the table of a training set's labels, without the namespace."""
-    return LABELS if training_set == TRAINING_DATA else f"_{LABELS}_{training_set}"
 
 
 def spans_name(group: str) -> str:
@@ -78,34 +70,26 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
 
     Args:
         settings: Names the home of the local catalog (SQLite and files).
-        environ: The environment; with `PYICEBERG_CATALOG__<NAME>__...` in it, that catalog is
-            opened in place of the local one. PyIceberg itself reads the values, from the process.
+        environ: With `PYICEBERG_CATALOG__<NAME>__...` in it, that catalog is opened in place of
+            the local one. PyIceberg itself reads the values, from the process.
 
     Raises:
         OfflineStoreUnavailable: It cannot be opened.
         UsageError: Several catalogs are named, or the home has a name no file URI can hold.
     """
-    name = _named_catalog(os.environ if environ is None else environ)
-    if name is not None:
+    if name := _named_catalog(os.environ if environ is None else environ):
         with translate_errors(name):
             return load_catalog(name)
     root = settings.home / "iceberg"
     for sign in "#?":
         if sign in str(root):
             raise UsageError(f"FEATURE_STORE_HOME={settings.home}: a file URI cannot hold {sign!r}")
-    with translate_errors(str(root)):
-        (root / "data").mkdir(parents=True, exist_ok=True)
-        return _local(root)
-
-
-def _local(root: Path) -> Catalog:
     # SQLAlchemy writes what it reads: a plain text would lose a % in the path.
     database = URL.create("sqlite", database=(root / "catalog.db").as_posix())
-    return SqlCatalog(
-        "local",
-        uri=database.render_as_string(hide_password=False),
-        warehouse=f"file://{root.as_posix()}/data",
-    )
+    uri = database.render_as_string(hide_password=False)
+    with translate_errors(str(root)):
+        (root / "data").mkdir(parents=True, exist_ok=True)
+        return SqlCatalog("local", uri=uri, warehouse=f"file://{root.as_posix()}/data")
 
 
 def _named_catalog(environ: Mapping[str, str]) -> str | None:
@@ -115,9 +99,9 @@ def _named_catalog(environ: Mapping[str, str]) -> str | None:
         for key in environ
         if key.upper().startswith(_ENV)
     }
-    if len(names) > 1 and "default" in names:
-        return "default"
     if len(names) > 1:
+        if "default" in names:
+            return "default"
         raise UsageError(
             f"{_ENV}... names several catalogs ({', '.join(sorted(names))}); keep one, "
             "or call the one to use DEFAULT"
@@ -132,36 +116,20 @@ def full_name(table: Table) -> str:
 
 @contextmanager
 def translate_errors(address: str) -> Iterator[None]:
-    """
-    Turn every failure of a store inside the block into ours.
-
-    Raises:
-        OfflineStoreUnavailable: Whatever the catalog, its database or its files raised.
-    """
+    """Raise `OfflineStoreUnavailable` for what the catalog, its database or its files raise."""
     try:
         yield
     except FeatureStoreError:
         raise
-    except SQLAlchemyError as error:
-        # The whole text has the statement and a link; the database's own message is enough.
-        raise OfflineStoreUnavailable(
-            address, _first_line(getattr(error, "orig", None) or error)
-        ) from error
     except _FAILURES as error:
-        raise OfflineStoreUnavailable(address, _first_line(error)) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).split("\n", 1)[0]
+        # SQLAlchemy's text has the statement and a link; the database's own message is enough.
+        cause = getattr(error, "orig", None) or error
+        problem = (str(cause) or type(cause).__name__).split("\n", 1)[0]
+        raise OfflineStoreUnavailable(address, problem) from error
 
 
 def find_table(catalog: Catalog, name: str) -> Table | None:
-    """
-    Load a table at its current state, or None when there is none.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog or the table's metadata cannot be read.
-    """
+    """Load a table at its current state, or None when there is none."""
     with translate_errors(catalog.name):
         try:
             return catalog.load_table(name)
@@ -174,9 +142,6 @@ def metadata_location(catalog: Catalog, name: str) -> str | None:
     Return where a table's current metadata is: it changes with every commit, and only then.
 
     One short query on an SQL catalog; others load the table.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be read.
     """
     if not isinstance(catalog, SqlCatalog):
         table = find_table(catalog, name)
@@ -192,31 +157,24 @@ def metadata_location(catalog: Catalog, name: str) -> str | None:
         return location
 
 
-def publish_summary(table: Table, snapshot: Snapshot) -> Mapping[str, str] | None:
-    """Return the properties that the last publish up to a snapshot kept with it, or None."""
+def publish_summary(table: Table, snapshot: Snapshot | None) -> Mapping[str, str]:
+    """Return the properties that the last publish up to a snapshot kept with it, if any."""
     # Another engine's maintenance commits snapshots too, without our properties.
     for ancestor in ancestors_of(snapshot, table.metadata):
-        summary = {} if ancestor.summary is None else ancestor.summary.additional_properties
-        if WAREHOUSE_ID in summary:
-            return summary
-    return None
+        if ancestor.summary and ancestor.summary[WAREHOUSE_ID] is not None:
+            return ancestor.summary.additional_properties
+    return {}
 
 
 def described_snapshot(spans: Table | None) -> int | None:
     """Return the snapshot of the group that a spans table describes, or None."""
-    snapshot = None if spans is None else spans.current_snapshot()
-    summary = None if snapshot is None else snapshot.summary
-    described = None if summary is None else summary[GROUP_SNAPSHOT_ID]
-    return None if described is None else int(described)
+    snapshot = spans and spans.current_snapshot()
+    described = snapshot and snapshot.summary and snapshot.summary[GROUP_SNAPSHOT_ID]
+    return int(described) if described else None
 
 
 def published_groups(catalog: Catalog) -> tuple[str, ...]:
-    """
-    Name the groups that have a spans table, which is what a publish commits last.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be read.
-    """
+    """Name the groups that have a spans table, which is what a publish commits last."""
     with translate_errors(catalog.name):
         try:
             names = [identifier[-1] for identifier in catalog.list_tables(NAMESPACE)]
@@ -226,12 +184,7 @@ def published_groups(catalog: Catalog) -> tuple[str, ...]:
 
 
 def store_id(catalog: Catalog) -> str | None:
-    """
-    Return the store's id, or None before the first publish.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be read.
-    """
+    """Return the store's id, or None before the first publish."""
     with translate_errors(catalog.name):
         try:
             return catalog.load_namespace_properties(NAMESPACE).get(STORE_ID)
@@ -240,15 +193,7 @@ def store_id(catalog: Catalog) -> str | None:
 
 
 def ensure_store(catalog: Catalog) -> str:
-    """
-    Return the store's id, made when there is none. Call it under the run lock.
-
-    Returns:
-        A UUID as text; it names this store for good.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be read or written.
-    """
+    """Return the store's id, a UUID that is made when there is none. Needs the run lock."""
     known = store_id(catalog)
     if known is not None:
         return known

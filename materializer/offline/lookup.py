@@ -20,12 +20,7 @@ from typing import TypeAlias
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from materializer.errors import (
-    LookupMiss,
-    NotPublished,
-    OfflineStoreUnavailable,
-    UnknownEntity,
-)
+from materializer.errors import LookupMiss, NotPublished, OfflineStoreUnavailable, UnknownEntity
 from materializer.offline.catalog import (
     metadata_location,
     published_groups,
@@ -33,12 +28,12 @@ from materializer.offline.catalog import (
     table_name,
     translate_errors,
 )
-from materializer.offline.rows import FOOTER_BYTES, KeyPart, RowFinder
+from materializer.offline.rows import FOOTER_BYTES, Key, RowFinder
 from materializer.offline.search import LookupIndex, Row, Search, index_snapshot, search, typed_key
 from materializer.offline.snapshot import open_snapshot
 from materializer.registry import FeatureGroup
 
-# A key, its values as text in key order, and a time [aware].
+# A key as text, in key order, and a time [aware].
 LookupRequest: TypeAlias = "tuple[Sequence[str], datetime]"
 
 
@@ -49,7 +44,7 @@ class State:
 
     Attributes:
         snapshot_id: The group's snapshot.
-        day: Its newest day, or the newest up to the day requested; None when there is none.
+        day: The newest day up to the one requested; None when there is none.
         available_at: Since when the newest row of that day may be used [UTC, naive]; None when the
             files do not say.
     """
@@ -63,7 +58,8 @@ class OfflineReader:
     """
     Answers lookups. Safe for threads; one reader serves a whole process.
 
-    Memory is bounded: file lists of the current state, and footers up to a limit.
+    Memory is bounded: file lists of the current state, and footers up to *footer_bytes*. The
+    catalog is read again when a state is older than *refresh_seconds*.
     """
 
     def __init__(
@@ -74,15 +70,6 @@ class OfflineReader:
         footer_bytes: int = FOOTER_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """
-        Start without reading anything.
-
-        Args:
-            catalog: From `catalog.open_catalog`.
-            refresh_seconds: How old a state may be before the catalog is read again [s].
-            footer_bytes: Bound of the Parquet footers kept in memory [bytes].
-            clock: Returns the seconds that have passed.
-        """
         self.catalog = catalog
         self._refresh_seconds = refresh_seconds
         self._clock = clock
@@ -94,12 +81,7 @@ class OfflineReader:
         self._lock = threading.Lock()
 
     def groups(self) -> Mapping[str, FeatureGroup]:
-        """
-        Return the registry as it was published, by group name.
-
-        Raises:
-            OfflineStoreUnavailable: The store cannot be read.
-        """
+        """Return the registry as it was published, by group name."""
         if self._clock() >= self._names_due:
             self._names = published_groups(self.catalog)
             self._names_due = self._clock() + self._refresh_seconds
@@ -110,17 +92,8 @@ class OfflineReader:
                 groups[name] = self._index(name).snapshot.group
         return groups
 
-    def state(self, group: str, until: date | None = None) -> State:
-        """
-        Return which state of a group lookups answer from, and how far it reaches.
-
-        Args:
-            group: Group name.
-            until: The newest day up to this one is returned; None: the newest.
-
-        Raises:
-            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
-        """
+    def state(self, group: str, until: date = date.max) -> State:
+        """Return which state of a group lookups answer from, and how far it reaches up to a day."""
         index = self._index(group)
         newest = index.newest_day(until)
         if newest is None:
@@ -134,7 +107,7 @@ class OfflineReader:
 
         Args:
             group: Group name.
-            key: Values of the entity columns as text, in key order.
+            key: As text, in key order.
             as_of: The time [aware].
 
         Returns:
@@ -161,10 +134,6 @@ class OfflineReader:
         requests cost far less than as many lookups; one entity may be requested many times. Memory
         is that of the answers and of one row group.
 
-        Args:
-            group: Group name.
-            requests: n pairs of a key, its values as text in key order, and a time [aware].
-
         Returns:
             n rows as `lookup` returns them, or what it would have raised, in the order requested.
 
@@ -186,7 +155,7 @@ class OfflineReader:
         snapshot, group = index.snapshot, index.snapshot.group
         # Stays the answer where the key cannot be read.
         answers: list[Row | LookupMiss] = [UnknownEntity(group.name, key) for key, _ in requests]
-        keys: dict[int, tuple[KeyPart, ...]] = {}
+        keys: dict[int, Key] = {}
         searches: dict[int, Search] = {}
         for number, (key, as_of) in enumerate(requests):
             if (parts := typed_key(group, key)) is not None:
@@ -225,7 +194,8 @@ class OfflineReader:
     def _renew(self, name: str) -> LookupIndex:
         index = self._indexes.get(name)
         location = metadata_location(self.catalog, spans_name(name))
-        if index is None or index.snapshot.location != location:
+        # Another metadata file of the spans means a newer state.
+        if index is None or index.snapshot.spans.metadata_location != location:
             self._indexes.pop(name, None)
             index = index_snapshot(open_snapshot(self.catalog, name))
         self._due[name] = self._clock() + self._refresh_seconds

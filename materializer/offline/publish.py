@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -40,7 +41,7 @@ from materializer.offline.catalog import (
     table_name,
     translate_errors,
 )
-from materializer.offline.read import count_rows, data_files, files_by_day
+from materializer.offline.read import DayFiles, count_rows, data_files, files_by_day
 from materializer.offline.removals import check_removals
 from materializer.offline.schema import (
     check_columns,
@@ -63,11 +64,9 @@ from materializer.sql import open_engine
 
 _FIRST_PARTITION_FIELD = 1000
 
+Rows: TypeAlias = "pa.Table | pa.RecordBatchReader"
 # Returns the rows of one day, in any order, in the columns of the contract.
-DayRows = Callable[[date], "pa.Table | pa.RecordBatchReader"]
-# Called with the number of days that are written, and of all.
-Progress = Callable[[int, int], None]
-DayFiles = Mapping[date, Sequence[DataFile]]
+DayRows: TypeAlias = "Callable[[date], Rows]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,6 @@ class PublishReport:
         snapshot_id: The group's snapshot that readers now see; None when nothing was ever there.
         days: Days that were replaced and have rows.
         removed_days: Days that were there and have no rows now.
-        rows: Rows written.
     """
 
     snapshot_id: int | None
@@ -88,13 +86,11 @@ class PublishReport:
     rows: int = 0
 
     def __str__(self) -> str:
-        """Return it in a few words."""
         removed = f", {self.removed_days:,} removed" if self.removed_days else ""
         return f"{self.rows:,} rows in {self.days:,} days{removed}"
 
     def to_dict(self) -> dict[str, object]:
-        """Return it for machines."""
-        # As text: some JSON readers parse every number as a double.
+        """Return it for machines; the id as text, as some JSON readers make it a double."""
         return {**asdict(self), "snapshot_id": str(self.snapshot_id)}
 
 
@@ -104,11 +100,9 @@ class LastPublish:
     What the last publish of a group left.
 
     Attributes:
-        warehouse_id: The warehouse it came from.
         ledger_sequence: The newest build it holds.
         snapshot_id: The group's current snapshot.
-        newest_day: The newest day with rows, None when there is none.
-        rows: Rows in all days.
+        newest_day: The newest day with rows.
         published_at: When it was committed [aware, UTC].
         visible: Readers see it; false after a kill before the spans, until the next publish.
     """
@@ -123,18 +117,10 @@ class LastPublish:
 
 
 def last_published(catalog: Catalog, group: str) -> LastPublish | None:
-    """
-    Return what the last publish of a group left, without reading any data; None before the first.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be read.
-    """
+    """Return what the last publish of a group left, without reading any data, if there was one."""
     table = find_table(catalog, table_name(group))
     current = None if table is None else table.current_snapshot()
-    if table is None or current is None:
-        return None
-    summary = publish_summary(table, current)
-    if summary is None:
+    if table is None or current is None or not (summary := publish_summary(table, current)):
         return None
     newest = summary.get(NEWEST_DAY)
     return LastPublish(
@@ -158,7 +144,7 @@ def publish_days(
     ledger_sequence: int,
     built_days: Iterable[date] = (),
     allow_removals: bool = False,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PublishReport:
     """
     Replace days of a group in one commit. Without days, finish what a killed publish left.
@@ -199,26 +185,10 @@ def publish_days(
     return _report(table, published, replaced)
 
 
-def ensure_spans(catalog: Catalog, group: FeatureGroup) -> bool:
-    """
-    Finish what a publish left that was killed between its two commits.
-
-    Returns:
-        Whether there was anything to do.
-
-    Raises:
-        OfflineStoreUnavailable: The store cannot be read or written.
-    """
-    table = find_table(catalog, table_name(group.name))
-    if table is None or table.current_snapshot() is None:
-        return False
-    return update_spans(catalog, group, table)
-
-
 def publish_table(
     catalog: Catalog,
     name: str,
-    rows: pa.Table | pa.RecordBatchReader,
+    rows: Rows,
     *,
     columns: Sequence[Column],
     snapshot_properties: Mapping[str, str],
@@ -238,10 +208,6 @@ def publish_table(
 
     Returns:
         The id of the new snapshot.
-
-    Raises:
-        ContractMismatch: The rows do not fit the columns.
-        OfflineStoreUnavailable: The store cannot be read or written.
     """
     ensure_store(catalog)
     schema = iceberg_schema(columns, rows.schema)
@@ -276,25 +242,14 @@ def _open_group_table(
     return open_table(catalog, table_name(group.name), schema, PartitionSpec(field))
 
 
-def _last_summary(table: Table) -> Mapping[str, str]:
-    current = table.current_snapshot()
-    return (current and publish_summary(table, current)) or {}
-
-
 def _write_day(
-    connection: duckdb.DuckDBPyConnection,
-    group: FeatureGroup,
-    table: Table,
-    day: date,
-    rows: pa.Table | pa.RecordBatchReader,
+    connection: duckdb.DuckDBPyConnection, group: FeatureGroup, table: Table, day: date, rows: Rows
 ) -> list[DataFile]:
-    schema = table.schema().as_arrow()
+    schema, folder = table.schema().as_arrow(), f"{group.partition}={day}/"
     batches = check_rows(group, day, conform(group.name, rows, schema))
     ordered = sort_rows(connection, schema, batches, group.entity)
-    with translate_errors(table_name(group.name)):
-        return write_files(
-            table, ordered, keys=group.entity, folder=f"{group.partition}={day.isoformat()}/"
-        )
+    with translate_errors(full_name(table)):
+        return write_files(table, ordered, keys=group.entity, folder=folder)
 
 
 def _days_before(
@@ -303,13 +258,9 @@ def _days_before(
     """Return the files of each published day, and the days that a new warehouse removes."""
     with translate_errors(full_name(table)):
         published = files_by_day(table)
-    if _last_summary(table).get(WAREHOUSE_ID) == warehouse_id:
+    if publish_summary(table, table.current_snapshot()).get(WAREHOUSE_ID) == warehouse_id:
         return published, {}
     return published, {day: () for day in published if day not in days}
-
-
-def _newest_day(files: DayFiles) -> str:
-    return max((str(day) for day in files if files[day]), default="")
 
 
 def _commit_days(
@@ -320,9 +271,11 @@ def _commit_days(
     properties: Mapping[str, str],
 ) -> None:
     """Commit the replaced days, and properties that changed; without either, nothing."""
-    properties = {**properties, NEWEST_DAY: _newest_day({**published, **replaced})}
+    after = {**published, **replaced}
+    newest = max((str(day) for day, files in after.items() if files), default="")
+    properties = {**properties, NEWEST_DAY: newest}
     registry = {REGISTRY: group.to_json()}
-    known = properties.items() <= _last_summary(table).items()
+    known = properties.items() <= publish_summary(table, table.current_snapshot()).items()
     if known and not replaced and registry.items() <= table.properties.items():
         return
     commit(
@@ -340,5 +293,5 @@ def _report(table: Table, published: DayFiles, replaced: DayFiles) -> PublishRep
         snapshot_id=None if snapshot is None else snapshot.snapshot_id,
         days=sum(1 for files in replaced.values() if files),
         removed_days=sum(1 for day in replaced if day in published and not replaced[day]),
-        rows=sum(count_rows(files) for files in replaced.values()),
+        rows=sum(map(count_rows, replaced.values())),
     )

@@ -9,14 +9,13 @@ a table that lacks a column of the group, or has it in another type.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -33,19 +32,14 @@ from materializer.sql import literal, quoted
 _BATCH = 204_800
 _COPY_BYTES = 1 << 20
 
+DayFiles: TypeAlias = "Mapping[date, Sequence[DataFile]]"
+
 
 def data_files(table: Table, snapshot_id: int | None = None) -> list[DataFile]:
-    """
-    List the data files of a snapshot, the current one by default.
-
-    Raises:
-        OfflineStoreUnavailable: The snapshot holds row-level deletes, which only another engine
-            writes; this store's readers do not apply them.
-    """
-    if snapshot_id is None and table.current_snapshot() is None:
-        return []
+    """List the data files of a snapshot, the current one by default."""
     files = []
-    for task in table.scan(row_filter=AlwaysTrue(), snapshot_id=snapshot_id).plan_files():
+    for task in table.scan(snapshot_id=snapshot_id).plan_files():
+        # Only another engine writes them, and this store's readers do not apply them.
         if task.delete_files:
             raise OfflineStoreUnavailable(
                 full_name(table), "it holds row-level deletes; compact the table"
@@ -55,12 +49,7 @@ def data_files(table: Table, snapshot_id: int | None = None) -> list[DataFile]:
 
 
 def files_by_day(table: Table, snapshot_id: int | None = None) -> dict[date, list[DataFile]]:
-    """
-    List the data files of a snapshot of a group by their partition.
-
-    Returns:
-        Files by day, in day order.
-    """
+    """Return the data files of a snapshot of a group by day, in day order."""
     days: dict[date, list[DataFile]] = {}
     for file in data_files(table, snapshot_id):
         days.setdefault(partition_day(file), []).append(file)
@@ -68,9 +57,8 @@ def files_by_day(table: Table, snapshot_id: int | None = None) -> dict[date, lis
 
 
 def partition_day(file: DataFile) -> date:
-    """Return the day whose rows a data file holds."""
-    value = file.partition[0]
-    return value if isinstance(value, date) else days_to_date(value)
+    """Return the day whose rows a data file of a snapshot holds."""
+    return days_to_date(file.partition[0])
 
 
 def read_files(
@@ -97,73 +85,57 @@ class Parquet:
     """Some columns of one Iceberg table's data files."""
 
     def __init__(
-        self, group: str, table: Table, schema: Schema, columns: Sequence[Column], folder: Path
+        self,
+        table: Table,
+        columns: Sequence[Column],
+        folder: Path,
+        snapshot_id: int | None = None,
     ) -> None:
         """
-        Find the columns.
+        Find the columns; raise `ContractMismatch` for one that is missing or of another type.
 
         Args:
-            group: Group name, for errors.
             table: The table.
-            schema: Its columns at the snapshot to read.
             columns: Those to read.
             folder: Where copies of files from elsewhere may be kept; made when needed.
-
-        Raises:
-            ContractMismatch: A column is missing or of another type.
+            snapshot_id: The snapshot to read, the current one by default.
         """
         self._table = table
         self._folder = folder
+        self._columns = columns
         self._copies: dict[str, str] = {}
-        fields = [_field(group, schema, column) for column in columns]
+        schema = table.scan(snapshot_id=snapshot_id).projection()
+        fields = [_field(table, schema, column) for column in columns]
         self._fields = f"map {{{', '.join(fields)}}}"
-        self._casts = [
-            f"cast({quoted(column.name)} as {duckdb_type(column.type)}) as {quoted(column.name)}"
-            for column in columns
-        ]
-        nulls = [f"null::{duckdb_type(column.type)} as {quoted(column.name)}" for column in columns]
-        self._empty = f"(select {', '.join(nulls)} where false)"
 
     def sql(self, locations: Sequence[str]) -> str:
-        """
-        Return the SQL of a relation: the columns, read from some files.
-
-        Args:
-            locations: As the manifests have them; none makes a relation without rows.
-
-        Raises:
-            OfflineStoreUnavailable: A file from elsewhere cannot be copied.
-        """
+        """Return the SQL of a relation: the columns of these files, which may be none."""
         if not locations:
-            return self._empty
-        paths = ", ".join(literal(self.local(location)) for location in locations)
-        return f"read_parquet([{paths}], schema = {self._fields}, hive_partitioning = false)"
+            return f"(select {self._cast(lambda name: 'null')} where false)"
+        return self._scan(locations, f"schema = {self._fields}, ")
 
     def sql_by_name(self, locations: Sequence[str]) -> str:
         """
         Return the same relation as `sql`, by the names of the columns where those never changed.
 
         So read, DuckDB applies the filters of a join while it reads, which takes half the time.
-
-        Args:
-            locations: As for `sql`.
-
-        Raises:
-            OfflineStoreUnavailable: A file from elsewhere cannot be copied.
         """
         if not locations or len(self._table.schemas()) > 1:
             return self.sql(locations)
+        return f"(select {self._cast(quoted)} from {self._scan(locations)})"
+
+    def _cast(self, value: Callable[[str], str]) -> str:
+        return ", ".join(
+            f"cast({value(column.name)} as {duckdb_type(column.type)}) as {quoted(column.name)}"
+            for column in self._columns
+        )
+
+    def _scan(self, locations: Sequence[str], options: str = "") -> str:
         paths = ", ".join(literal(self.local(location)) for location in locations)
-        rows = f"read_parquet([{paths}], hive_partitioning = false)"
-        return f"(select {', '.join(self._casts)} from {rows})"
+        return f"read_parquet([{paths}], {options}hive_partitioning = false)"
 
     def local(self, location: str) -> str:
-        """
-        Return where a file is on this machine, copied first if it lies elsewhere.
-
-        Raises:
-            OfflineStoreUnavailable: It cannot be copied.
-        """
+        """Return where a file is on this machine, copied first if it lies elsewhere."""
         if location.startswith("file:"):
             return location.removeprefix("file://").removeprefix("file:")
         if "://" not in location:
@@ -181,23 +153,18 @@ class Parquet:
         return self._copies[location]
 
 
-def _field(group: str, schema: Schema, column: Column) -> str:
+def _field(table: Table, schema: Schema, column: Column) -> str:
     """Return one entry of `read_parquet`'s schema."""
-    try:
-        field = schema.find_field(column.name)
-    except ValueError:
-        raise _mismatch(group, f"the published table has no column {column.name}") from None
-    if contract_type(field.field_type) != column.type:
-        raise _mismatch(
-            group,
-            f"column {column.name} is {field.field_type} in the published table and "
-            f"{column.type} in the contract",
+    fields = {field.name: field for field in schema.fields}
+    published = {name: contract_type(field.field_type) for name, field in fields.items()}
+    if published.get(column.name) != column.type:
+        raise ContractMismatch(
+            group=table.name()[-1],
+            problem=f"column {column.name} was published as {published.get(column.name, 'nothing')}"
+            f", and is {column.type} in the contract; run: materializer publish",
         )
+    field = fields[column.name]
     return (
         f"{field.field_id}: {{name: {literal(column.name)}, "
         f"type: '{duckdb_type(column.type)}', default_value: null}}"
     )
-
-
-def _mismatch(group: str, problem: str) -> ContractMismatch:
-    return ContractMismatch(group=group, problem=f"{problem}; run: materializer publish")

@@ -21,6 +21,7 @@ from pyiceberg.io import FileIO
 
 # What a key column holds, as Parquet's statistics give it; a string as its UTF-8 bytes.
 KeyPart: TypeAlias = "bytes | int | date"
+Key: TypeAlias = "tuple[KeyPart, ...]"
 # Smallest and largest value of one column in one row group, None when Parquet does not say.
 Bounds: TypeAlias = "tuple[Any, Any] | None"
 
@@ -35,14 +36,17 @@ class Footer:
     Attributes:
         metadata: Parquet's own, so that opening the file reads no footer.
         bounds: For each row group, the bounds of each key column.
-        size: Bytes it takes, about.
     """
 
     metadata: Any
     bounds: tuple[tuple[Bounds, ...], ...]
-    size: int
 
-    def candidates(self, key: Sequence[KeyPart]) -> list[int]:
+    @property
+    def size(self) -> int:
+        """About what it takes [bytes]: parsed, some five times its serialised size."""
+        return 5 * int(self.metadata.serialized_size)
+
+    def candidates(self, key: Key) -> list[int]:
         """List the row groups that may hold a key; one, as files are sorted."""
         return [
             number
@@ -55,24 +59,15 @@ class RowFinder:
     """Finds the rows of entities in data files. Safe for threads."""
 
     def __init__(self, *, footer_bytes: int = FOOTER_BYTES) -> None:
-        """
-        Start with nothing known.
-
-        Args:
-            footer_bytes: Bound of the footers kept [bytes]; the least recently used go.
-        """
+        # Of the footers kept; the least recently used go [bytes].
         self._limit = footer_bytes
         self._footers: OrderedDict[str, Footer] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def find(
-        self,
-        io: FileIO,
-        paths: Sequence[str],
-        columns: Sequence[str],
-        keys: Collection[tuple[KeyPart, ...]],
-    ) -> dict[tuple[KeyPart, ...], list[dict[str, Any]]]:
+        self, io: FileIO, paths: Sequence[str], columns: Sequence[str], keys: Collection[Key]
+    ) -> dict[Key, list[dict[str, Any]]]:
         """
         Read the rows of entities; each file is opened once, each row group read once.
 
@@ -80,18 +75,15 @@ class RowFinder:
             io: Opens the files.
             paths: Files of one schema.
             columns: The key columns.
-            keys: Their values, see `KeyPart`, each key once.
+            keys: Each once.
 
         Returns:
             Key -> its rows in file order, as Python values; nothing for a key without rows.
-
-        Raises:
-            OSError: A file cannot be read.
         """
-        found: dict[tuple[KeyPart, ...], list[dict[str, Any]]] = {}
+        found: dict[Key, list[dict[str, Any]]] = {}
         for path in paths:
             footer = self._footer(io, path, columns)
-            groups: dict[int, list[tuple[KeyPart, ...]]] = {}
+            groups: dict[int, list[Key]] = {}
             for key in keys:
                 for group in footer.candidates(key):
                     groups.setdefault(group, []).append(key)
@@ -111,7 +103,13 @@ class RowFinder:
                 self._footers.move_to_end(path)
                 return footer
         with io.new_input(path).open() as source:
-            footer = _read_footer(pq.read_metadata(source), columns)
+            metadata = pq.read_metadata(source)
+        numbers = [metadata.schema.names.index(name) for name in columns]
+        bounds = tuple(
+            tuple(_bounds(metadata.row_group(group).column(n).statistics) for n in numbers)
+            for group in range(metadata.num_row_groups)
+        )
+        footer = Footer(metadata, bounds)
         with self._lock:
             if path not in self._footers:
                 self._footers[path] = footer
@@ -120,16 +118,6 @@ class RowFinder:
                 _, dropped = self._footers.popitem(last=False)
                 self._bytes -= dropped.size
         return footer
-
-
-def _read_footer(metadata: Any, columns: Sequence[str]) -> Footer:
-    numbers = [metadata.schema.names.index(name) for name in columns]
-    bounds = tuple(
-        tuple(_bounds(metadata.row_group(group).column(number).statistics) for number in numbers)
-        for group in range(metadata.num_row_groups)
-    )
-    # Parsed, a footer takes some five times its serialised size.
-    return Footer(metadata, bounds, 5 * metadata.serialized_size)
 
 
 def _bounds(statistics: Any) -> Bounds:
@@ -142,10 +130,7 @@ def _bounds(statistics: Any) -> Bounds:
 
 
 def _gather(
-    rows: pa.Table,
-    columns: Sequence[str],
-    keys: Sequence[tuple[KeyPart, ...]],
-    found: dict[tuple[KeyPart, ...], list[dict[str, Any]]],
+    rows: pa.Table, columns: Sequence[str], keys: Sequence[Key], found: dict[Key, list[Any]]
 ) -> None:
     # Column by column first, which lets through a few rows too many when a key has several.
     for name, parts in zip(columns, zip(*keys, strict=True), strict=True):

@@ -1,9 +1,8 @@
 """
 The one table of types: a contract's columns in Iceberg and in Arrow, and what does not fit them.
 
-Responsible for the mapping between the names in a contract and the types of Iceberg and Arrow, and
-for the checks of rows and of groups against a published table. Does not change a published table's
-columns: readers, old snapshots and other engines need them.
+Responsible also for the checks of rows and of groups against a published table. Does not change a
+published table's columns: readers, old snapshots and other engines need them.
 """
 
 from __future__ import annotations
@@ -16,23 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
-from pyiceberg.types import (
-    BooleanType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IcebergType,
-    IntegerType,
-    ListType,
-    LongType,
-    NestedField,
-    StringType,
-    TimestampType,
-)
+from pyiceberg.types import IcebergType, IntegerType, ListType, NestedField
 
 from materializer.errors import ContractMismatch
-from materializer.offline.catalog import REGISTRY
+from materializer.offline.catalog import FIRST_DAY, LAST_DAY, REGISTRY
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
 
@@ -41,20 +27,9 @@ _ELEMENTS = 100_000
 
 _FIXED = "published columns are fixed: give the model a new name, or drop its Iceberg tables"
 
-_ICEBERG: Mapping[str, IcebergType] = {
-    "string": StringType(),
-    "int64": LongType(),
-    "double": DoubleType(),
-    "boolean": BooleanType(),
-    "date": DateType(),
-    "timestamp": TimestampType(),
-}
-# The narrow types hold the same values; rows bring the one, other engines the other.
-_CONTRACT: Mapping[IcebergType, str] = {
-    **{type_: name for name, type_ in _ICEBERG.items()},
-    IntegerType(): "int64",
-    FloatType(): "double",
-}
+# Iceberg's other names are those of a contract. The narrow types hold the same values; rows bring
+# the one, other engines the other.
+_CONTRACT: Mapping[str, str] = {"long": "int64", "int": "int64", "float": "double"}
 _ARROW: Mapping[pa.DataType, str] = {
     pa.string(): "string",
     pa.large_string(): "string",
@@ -66,47 +41,37 @@ _ARROW: Mapping[pa.DataType, str] = {
 
 
 def iceberg_schema(columns: Sequence[Column], rows: pa.Schema | None = None) -> Schema:
-    """
-    Return the Iceberg schema of a contract.
-
-    Args:
-        columns: Names and types of the contract, in order.
-        rows: Schema of the rows: their 32-bit integers stay `int`. Without it every integer is
-            `long`.
-    """
-    return Schema(
-        *(
-            NestedField(number, column.name, _column_type(column, rows, number), required=False)
-            for number, column in enumerate(columns, start=1)
-        )
-    )
+    """Return the Iceberg schema of a contract; integers that have 32 bits in *rows* stay `int`."""
+    fields = []
+    for number, column in enumerate(columns, start=1):
+        type_ = _iceberg_type(column.type, number)
+        if rows is not None and column.type == "int64":
+            given = rows.field(column.name).type
+            if pa.types.is_integer(given) and given.bit_width <= 32:
+                type_ = IntegerType()
+        fields.append(NestedField(number, column.name, type_, required=False))
+    return Schema(*fields)
 
 
-def _column_type(column: Column, rows: pa.Schema | None, number: int) -> IcebergType:
-    if rows is not None and column.type == "int64":
-        given = rows.field(column.name).type
-        if pa.types.is_integer(given) and given.bit_width <= 32:
-            return IntegerType()
-    return _iceberg_type(column.type, number)
+def span_columns(group: FeatureGroup) -> list[Column]:
+    """Return the columns of the activity spans of a group."""
+    return [*group.keys, Column(FIRST_DAY, "date"), Column(LAST_DAY, "date")]
 
 
 def _iceberg_type(kind: str, number: int) -> IcebergType:
     if element := element_type(kind):
         # A new table renumbers its fields; until then the numbers only have to differ.
         return ListType(_ELEMENTS + number, _iceberg_type(element, number), element_required=False)
-    if kind.startswith("decimal("):
-        precision, scale = kind[len("decimal(") : -1].split(",")
-        return DecimalType(int(precision), int(scale))
-    return _ICEBERG[kind]
+    # A field reads its type from text.
+    return NestedField(number, kind, "long" if kind == "int64" else kind).field_type
 
 
 def contract_type(type_: IcebergType) -> str:
     """Return the contract's name of an Iceberg type; Iceberg's own where a contract has none."""
     if isinstance(type_, ListType):
         return f"array<{contract_type(type_.element_type)}>"
-    if isinstance(type_, DecimalType):
-        return f"decimal({type_.precision},{type_.scale})"
-    return _CONTRACT.get(type_, str(type_))
+    name = str(type_).replace(", ", ",")
+    return _CONTRACT.get(name, name)
 
 
 def _contract_type_of_rows(type_: pa.DataType) -> str:
@@ -123,13 +88,7 @@ def _contract_type_of_rows(type_: pa.DataType) -> str:
 
 
 def conform(group: str, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> Iterator[Any]:
-    """
-    Yield the record batches of *rows* in exactly the columns and types of *schema*.
-
-    Raises:
-        ContractMismatch: A column is missing, surplus, of another type, or holds a value that
-            does not fit.
-    """
+    """Yield the record batches of *rows* in exactly the columns and types of *schema*, or raise."""
     missing = [name for name in schema.names if name not in rows.schema.names]
     surplus = [name for name in rows.schema.names if name not in schema.names]
     if missing or surplus:
@@ -151,13 +110,7 @@ def conform(group: str, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema
 def check_rows(
     group: FeatureGroup, day: date, batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """
-    Yield the rows of one day as they are.
-
-    Raises:
-        ContractMismatch: A part of a key is null, a row is of another day, or a value is NaN or
-            infinite.
-    """
+    """Yield the rows of one day; raise for a null key, another day, and what JSON cannot hold."""
     for batch in batches:
         for name in group.entity:
             if batch.column(name).null_count:
@@ -190,32 +143,18 @@ def _check_finite(group: FeatureGroup, batch: pa.RecordBatch) -> None:
 
 
 def check_group(group: FeatureGroup, table: Table) -> None:
-    """
-    Check that a group still fits its published table.
-
-    Raises:
-        ContractMismatch: Entity, partition, or a column's name or type changed.
-    """
+    """Check that a group still has the key, partition and columns of its published table."""
     before = FeatureGroup.from_json(table.properties[REGISTRY])
-    for what, old, now in [
-        ("entity", before.entity, group.entity),
-        ("partition", before.partition, group.partition),
-    ]:
+    for name in ("entity", "partition"):
+        old, now = getattr(before, name), getattr(group, name)
         if old != now:
-            raise ContractMismatch(
-                group=group.name,
-                problem=f"{what} was published as {old}, and is {now} now; {_FIXED}",
-            )
+            problem = f"{name} was published as {old}, and is {now} now; {_FIXED}"
+            raise ContractMismatch(group=group.name, problem=problem)
     check_columns(group.name, table, group.columns)
 
 
 def check_columns(name: str, table: Table, columns: Sequence[Column]) -> None:
-    """
-    Check that columns are those of the published table.
-
-    Raises:
-        ContractMismatch: A column came, went, or has another type.
-    """
+    """Check that columns are those of the published table, by name and type."""
     published = {f.name: contract_type(f.field_type) for f in table.schema().fields}
     declared = {column.name: column.type for column in columns}
     problems = [

@@ -1,9 +1,9 @@
 """
 Which row of an entity answers a lookup: where to look, and when to stop.
 
-Responsible for the decision, for one lookup and for many at a time: a search yields the files it
-needs, is sent the entity's rows in them, and ends in the row or in the reason there is none. Does
-not read: the caller of a search does, and may read a file once for many searches.
+Responsible for the decision: a search yields the files it needs, is sent the entity's rows in them,
+and ends in the row or in the reason there is none. Does not read: its caller does, and may read a
+file once for many searches.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
 from materializer.config import format_time
 from materializer.errors import Expired, NotYetAvailable, UnknownEntity
 from materializer.offline.catalog import FIRST_DAY, LAST_DAY
-from materializer.offline.rows import KeyPart
-from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
+from materializer.offline.rows import Key, KeyPart
+from materializer.offline.snapshot import GroupSnapshot
 from materializer.registry import FeatureGroup
 
 Row: TypeAlias = "dict[str, Any]"
 # Yields paths, is sent the entity's rows in those files, returns the row that answers.
 Search: TypeAlias = "Generator[Sequence[str], Sequence[Row], Row]"
 
-_ONE_DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -36,8 +36,6 @@ class IndexedDay:
     One published day.
 
     Attributes:
-        day: The day.
-        paths: Its files.
         usable_from: The earliest `available_at` of this and every later day [UTC, naive].
         last_available: Its latest `available_at` [UTC, naive].
 
@@ -57,8 +55,7 @@ class LookupIndex:
     A published state of a group, indexed for lookups; never changes.
 
     Attributes:
-        snapshot: The state.
-        spans: Files of its spans.
+        spans: Files of its spans, listed once: a publish deletes the manifests of old ones.
         days: Its days, in order.
     """
 
@@ -66,67 +63,47 @@ class LookupIndex:
     spans: tuple[str, ...]
     days: tuple[IndexedDay, ...]
 
-    def usable_until(self, as_of: datetime) -> date | None:
-        """Return the newest day of which a row was available at a time [UTC, naive], or None."""
-        number = bisect_right(self.days, as_of, key=lambda day: day.usable_from)
-        return self.days[number - 1].day if number else None
-
-    def newest_day(self, until: date | None = None) -> IndexedDay | None:
-        """Return the newest day, or the newest up to *until*; None when there is none."""
-        number = len(self.days)
-        if until is not None:
-            number = bisect_right(self.days, until, key=lambda day: day.day)
+    def newest_day(self, until: date = date.max) -> IndexedDay | None:
+        """Return the newest day up to *until*, or None."""
+        number = bisect_right(self.days, until, key=attrgetter("day"))
         return self.days[number - 1] if number else None
 
-    def at(self, day: date) -> IndexedDay:
-        """Return a published day."""
-        return self.days[bisect_left(self.days, day, key=lambda indexed: indexed.day)]
+    def candidates(
+        self, spans: Iterable[Mapping[str, date]], moment: datetime
+    ) -> Iterator[IndexedDay]:
+        """Yield the days of an entity's spans, newest first, that had a row available by then."""
+        usable = bisect_right(self.days, moment, key=attrgetter("usable_from"))
+        for span in sorted(spans, key=lambda span: span[FIRST_DAY], reverse=True):
+            first = bisect_left(self.days, span[FIRST_DAY], key=attrgetter("day"))
+            end = bisect_right(self.days, span[LAST_DAY], key=attrgetter("day"))
+            for number in reversed(range(first, min(end, usable))):
+                yield self.days[number]
 
 
 def index_snapshot(snapshot: GroupSnapshot) -> LookupIndex:
-    """
-    Index a published state for lookups.
-
-    Raises:
-        OfflineStoreUnavailable: The manifests cannot be read.
-    """
-    files = [(day, list(some)) for day, some in groupby(snapshot.files, lambda file: file.day)]
+    """Index a published state for lookups."""
     days: list[IndexedDay] = []
     usable_from = datetime.max
-    for day, of_day in reversed(files):
-        usable_from = min(usable_from, *(_first_available(file) for file in of_day))
+    for day, day_files in groupby(reversed(snapshot.files), lambda file: file.day):
+        files = list(day_files)
+        usable_from = min(usable_from, *(_time(file.first, datetime.min) for file in files))
         days.append(
             IndexedDay(
                 day=day,
-                paths=tuple(file.path for file in of_day),
+                paths=tuple(file.path for file in files),
                 usable_from=usable_from,
-                last_available=max(_last_available(file) for file in of_day),
+                last_available=max(_time(file.last, datetime.max) for file in files),
             )
         )
     return LookupIndex(snapshot, snapshot.span_files, tuple(reversed(days)))
 
 
-def _first_available(file: SnapshotFile) -> datetime:
-    return datetime.min if file.first is None else _EPOCH + timedelta(microseconds=file.first)
+def _time(microseconds: int | None, unknown: datetime) -> datetime:
+    return unknown if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _last_available(file: SnapshotFile) -> datetime:
-    return datetime.max if file.last is None else _EPOCH + timedelta(microseconds=file.last)
-
-
-def typed_key(group: FeatureGroup, key: Sequence[str]) -> tuple[KeyPart, ...] | None:
-    """
-    Read the text of a key as what the files hold.
-
-    Args:
-        group: The group.
-        key: Values of the entity columns as text, in key order.
-
-    Returns:
-        The values in key order, or None when no row can have that key.
-    """
-    if len(key) != len(group.keys):
-        return None
+def typed_key(group: FeatureGroup, key: Sequence[str]) -> Key | None:
+    """Read a key's text, in key order, as what files hold; None when no row can have that key."""
     try:
         return tuple(_part(column.type, text) for column, text in zip(group.keys, key, strict=True))
     except ValueError:
@@ -148,51 +125,27 @@ def _part(type_: str, text: str) -> KeyPart:
 
 def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
     """
-    Search the newest row of an entity that was available at a time.
-
-    Args:
-        index: The state to search.
-        key: Values of the entity columns as text, in key order; one that `typed_key` can read.
-        as_of: The time [aware].
+    Search what `OfflineReader.lookup` returns or raises, for a key that `typed_key` can read.
 
     Yields:
         Files of one schema. The search is sent the entity's rows in them, in any order.
-
-    Returns:
-        Every column of the group by name, as Python values; times are aware, in UTC.
-
-    Raises:
-        UnknownEntity: The entity never had a row.
-        NotYetAvailable: Its first row became available later.
-        Expired: That row's `available_at` is `ttl_days` or more before *as_of*.
     """
     group = index.snapshot.group
     moment = as_of.astimezone(UTC).replace(tzinfo=None)
     spans = yield index.spans
     if not spans:
         raise UnknownEntity(group.name, key)
-    for day in _days_down(spans, index.usable_until(moment)):
-        files = index.at(day)
-        _check_ttl(group, key, files.last_available, moment)
-        row = _newest_row((yield files.paths), group.available_at, moment)
-        if row is not None:
-            _check_ttl(group, key, row[group.available_at], moment)
+    # The first one is the answer, unless rows of one day become available at different times.
+    column = group.available_at
+    for day in index.candidates(spans, moment):
+        _check_ttl(group, key, day.last_available, moment)
+        rows = yield day.paths
+        usable = [row for row in rows if row[column] <= moment]
+        if usable:
+            row = max(usable, key=itemgetter(column))
+            _check_ttl(group, key, row[column], moment)
             return {name: _aware(value) for name, value in row.items()}
     raise NotYetAvailable(group.name, key, format_time(as_of))
-
-
-def _days_down(spans: Iterable[Mapping[str, date]], newest: date | None) -> Iterator[date]:
-    # The first one is the answer, unless rows of one day become available at different times.
-    for span in sorted(spans, key=lambda span: span[FIRST_DAY], reverse=True):
-        day = span[LAST_DAY] if newest is None else min(span[LAST_DAY], newest)
-        while newest is not None and day >= span[FIRST_DAY]:
-            yield day
-            day -= _ONE_DAY
-
-
-def _newest_row(rows: Sequence[Row], column: str, moment: datetime) -> Row | None:
-    usable = [row for row in rows if row[column] <= moment]
-    return max(usable, key=lambda row: row[column], default=None)
 
 
 def _check_ttl(

@@ -3,13 +3,12 @@ A published state of a group: what every reader outside dbt sees.
 
 Responsible for finding it: the spans first, since they are committed last and name the snapshot of
 the group that they describe, then the group at that snapshot. So the pair fits, whatever a publish
-is doing. Lookups, pushes and training sets all start here. Does not read rows; a newer state is
-another object.
+is doing. Does not read rows; a newer state is another object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -17,8 +16,6 @@ from typing import cast
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.conversions import from_bytes
-from pyiceberg.manifest import DataFile
-from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.types import TimestampType
@@ -48,7 +45,6 @@ class SnapshotFile:
 
     Attributes:
         path: As the manifest has it.
-        rows: Number of rows.
         day: The partition whose rows it holds.
         first: Smallest `available_at` in it [microseconds since 1970], None when the manifest does
             not say: another engine may have rewritten the file.
@@ -81,7 +77,6 @@ class GroupSnapshot:
 
     Attributes:
         group: As it was published with the rows: key, contract, availability, prefix and ttl.
-        table: Its Iceberg table.
         spans: The table of its activity spans, which names every entity.
         snapshot_id: The snapshot of the group's table.
     """
@@ -91,54 +86,26 @@ class GroupSnapshot:
     spans: Table
     snapshot_id: int
 
-    @property
-    def location(self) -> str:
-        """The metadata file of the spans: another one means a newer state."""
-        return self.spans.metadata_location
-
-    @cached_property
-    def schema(self) -> Schema:
-        """The columns of the snapshot."""
-        return schema_at(self.table, self.snapshot_id)
-
     @cached_property
     def files(self) -> tuple[SnapshotFile, ...]:
-        """
-        The data files, in the order of their days.
-
-        Raises:
-            OfflineStoreUnavailable: The manifests cannot be read.
-        """
+        """The data files, in the order of their days."""
         return self._files(self.snapshot_id)
 
     @cached_property
     def span_files(self) -> tuple[str, ...]:
-        """
-        The files of the spans.
-
-        Raises:
-            OfflineStoreUnavailable: The manifests cannot be read.
-        """
+        """The files of the spans."""
         with translate_errors(self.table.catalog.name):
             return tuple(file.file_path for file in data_files(self.spans))
 
     @property
     def built_days(self) -> tuple[DayRange, ...]:
         """The days that were built, as ranges; none for a group without a closing row."""
-        if not (self.group.closing_row and self.group.fresh_hours):
-            return ()
         snapshot = self.table.snapshot_by_id(self.snapshot_id)
-        summary = None if snapshot is None else publish_summary(self.table, snapshot)
-        text = "" if summary is None else summary[BUILT_DAYS]
+        text = publish_summary(self.table, snapshot).get(BUILT_DAYS, "")
         return tuple(DayRange.from_text(days) for days in text.split(", ") if days)
 
     def files_at(self, snapshot_id: int) -> tuple[SnapshotFile, ...] | None:
-        """
-        List the data files of another snapshot, or None when it cannot be read any more.
-
-        Raises:
-            OfflineStoreUnavailable: The manifests cannot be read.
-        """
+        """List the data files of another snapshot, or None when it cannot be read any more."""
         if not self.knows(snapshot_id):
             return None
         files = self._files(snapshot_id)
@@ -165,9 +132,19 @@ class GroupSnapshot:
 
     def _files(self, snapshot_id: int) -> tuple[SnapshotFile, ...]:
         with translate_errors(self.table.catalog.name):
-            time_id = self.schema.find_field(self.group.available_at).field_id
-            files = (_file(file, time_id) for file in data_files(self.table, snapshot_id))
-            return tuple(sorted(files, key=lambda file: (file.day, file.path)))
+            schema = self.table.scan(snapshot_id=self.snapshot_id).projection()
+            time_id = schema.find_field(self.group.available_at).field_id
+            files = [
+                SnapshotFile(
+                    path=file.file_path,
+                    rows=file.record_count,
+                    day=partition_day(file),
+                    first=_bound(file.lower_bounds, time_id),
+                    last=_bound(file.upper_bounds, time_id),
+                )
+                for file in data_files(self.table, snapshot_id)
+            ]
+        return tuple(sorted(files, key=lambda file: (file.day, file.path)))
 
 
 def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
@@ -183,56 +160,27 @@ def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
     described = described_snapshot(spans)
     table = find_table(catalog, table_name(name))
     if spans is None or described is None or table is None:
-        raise _why_missing(catalog, name, table)
+        known = published_groups(catalog)
+        if known and (table is None or REGISTRY not in table.properties):
+            raise UnknownGroup(name, known)
+        raise NotPublished(name)
     group = FeatureGroup.from_json(spans.properties[REGISTRY])
     return GroupSnapshot(group, table, spans, described)
 
 
 def open_snapshots(catalog: Catalog, names: Sequence[str]) -> list[GroupSnapshot]:
-    """
-    Open the published states of several groups, as they all were at one moment.
-
-    Raises:
-        UnknownGroup, NotPublished, OfflineStoreUnavailable: See `open_snapshot`.
-    """
-    before = _locations(catalog, names)
+    """Open the published states of several groups, as they all were at one moment."""
     while True:
         snapshots = [open_snapshot(catalog, name) for name in names]
         # A publish shows one group after the other: all must have been there at once.
-        after = _locations(catalog, names)
-        if after == before:
+        if all(
+            metadata_location(catalog, spans_name(name)) == snapshot.spans.metadata_location
+            for name, snapshot in zip(names, snapshots, strict=True)
+        ):
             return snapshots
-        before = after
-
-
-def schema_at(table: Table, snapshot_id: int) -> Schema:
-    """Return the columns of a snapshot that the table has."""
-    snapshot = table.snapshot_by_id(snapshot_id)
-    known = None if snapshot is None else snapshot.schema_id
-    return table.schema() if known is None else table.schemas()[known]
-
-
-def _locations(catalog: Catalog, names: Iterable[str]) -> list[str | None]:
-    return [metadata_location(catalog, spans_name(name)) for name in names]
-
-
-def _file(file: DataFile, time_id: int) -> SnapshotFile:
-    return SnapshotFile(
-        path=file.file_path,
-        rows=file.record_count,
-        day=partition_day(file),
-        first=_bound(file.lower_bounds, time_id),
-        last=_bound(file.upper_bounds, time_id),
-    )
 
 
 def _bound(bounds: Mapping[int, bytes] | None, field_id: int) -> int | None:
     if not bounds or field_id not in bounds:
         return None
     return cast("int", from_bytes(TimestampType(), bounds[field_id]))
-
-
-def _why_missing(catalog: Catalog, name: str, table: Table | None) -> UnknownGroup | NotPublished:
-    known = published_groups(catalog)
-    begun = table is not None and REGISTRY in table.properties
-    return NotPublished(name) if begun or not known else UnknownGroup(name, known)

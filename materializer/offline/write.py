@@ -2,9 +2,8 @@
 Writing: sorted Parquet files, and the commits that put them into a table and take others out.
 
 Responsible for the layout of files (sorted by entity, small row groups, so that one entity is in
-one row group), the statistics that go with each, and commits: each is a single new snapshot, and
-metadata stays bounded however often one publishes. Does not decide what is written: a file is
-invisible until `publish` or `activity` commits it.
+one row group), their statistics, commits, each a single new snapshot, and the tags that keep
+snapshots. Metadata stays bounded however often one publishes. Does not decide what is written.
 """
 
 from __future__ import annotations
@@ -12,6 +11,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import duckdb
@@ -27,10 +29,11 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import Table, Transaction
+from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from materializer.offline.catalog import find_table, full_name, translate_errors
+from materializer.errors import OfflineStoreUnavailable
+from materializer.offline.catalog import find_table, full_name, table_name, translate_errors
 from materializer.sql import quoted_list
 
 # One lookup reads and decodes one row group: 10,240 rows take 1.4 ms, 50,000 take 4 ms, and the
@@ -67,34 +70,26 @@ def sort_rows(
     """
     Sort record batches in DuckDB: strings in UTF-8 byte order, as Parquet's statistics compare.
 
-    Args:
-        connection: From `sql.open_engine`.
-        schema: Schema of the batches.
-        batches: Consumed once, streaming.
-        by: Columns to sort by.
-
     Yields:
         Record batches of up to 204,800 rows; memory stays within the sorter's limit.
     """
     caught: list[Exception] = []
-    source = _remembering(batches, caught)
-    connection.register("unsorted", pa.RecordBatchReader.from_batches(schema, source))
+
+    def remembering() -> Iterator[Any]:
+        try:
+            yield from batches
+        except Exception as error:
+            caught.append(error)
+            raise
+
+    connection.register("unsorted", pa.RecordBatchReader.from_batches(schema, remembering()))
     try:
-        # Names come from the contract and are quoted.
         query = f"select * from unsorted order by {quoted_list(by)}"
         yield from connection.sql(query).to_arrow_reader(_PIECE)
     except duckdb.Error:
         # What the batches raise comes back from DuckDB as text; the caller wants the error.
         if caught:
             raise caught[0] from None
-        raise
-
-
-def _remembering(batches: Iterable[Any], caught: list[Exception]) -> Iterator[Any]:
-    try:
-        yield from batches
-    except Exception as error:
-        caught.append(error)
         raise
 
 
@@ -105,7 +100,7 @@ def write_files(
     Write sorted record batches as Parquet files under a table's data path.
 
     Args:
-        table: Gives schema, partitioning, location and properties; may be staged.
+        table: Its schema, partitioning, location and properties are used.
         batches: Rows of one partition, sorted, in the table's columns.
         keys: Columns whose values hardly repeat; they get no dictionary.
         folder: Relative folder, such as `day=2024-01-01/`.
@@ -115,42 +110,33 @@ def write_files(
         raises, what it wrote is gone.
     """
     files: list[DataFile] = []
-    pieces = _pieces(batches, table.schema().as_arrow())
-    piece = next(pieces, None)
+    schema = table.schema().as_arrow()
+    new_writer = partial(
+        pq.ParquetWriter,
+        schema=schema,
+        compression="zstd",
+        use_dictionary=[name for name in schema.names if name not in keys],
+        store_schema=False,
+        store_decimal_as_integer=True,
+    )
     with delete_on_error(table.io) as paths:
-        while piece is not None:
+        for _, pieces in groupby(_numbered(batches), key=itemgetter(0)):
             path = table.location_provider().new_data_location(f"{folder}{uuid.uuid4()}.parquet")
             paths.append(path)
-            metadata, piece = _write_one(table.io, path, keys, piece, pieces)
-            files.append(_describe(table, path, metadata))
+            with table.io.new_output(path).create() as sink, new_writer(sink) as writer:
+                for _, piece in pieces:
+                    writer.write_batch(piece.cast(schema), row_group_size=ROW_GROUP)
+            files.append(_describe(table, path, writer.writer.metadata))
     return files
 
 
-def _pieces(batches: Iterable[Any], schema: pa.Schema) -> Iterator[pa.Table]:
+def _numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield each batch that has rows with the number of its file."""
+    rows = 0
     for batch in batches:
         if batch.num_rows:
-            yield pa.Table.from_batches([batch]).cast(schema)
-
-
-def _write_one(
-    io: FileIO, path: str, keys: Sequence[str], first: pa.Table, more: Iterator[pa.Table]
-) -> tuple[Any, pa.Table | None]:
-    piece: pa.Table | None = first
-    rows = 0
-    with io.new_output(path).create() as sink:
-        with pq.ParquetWriter(
-            sink,
-            first.schema,
-            compression="zstd",
-            use_dictionary=[name for name in first.column_names if name not in keys],
-            store_schema=False,
-            store_decimal_as_integer=True,
-        ) as writer:
-            while piece is not None and rows < FILE_ROWS:
-                writer.write_table(piece, row_group_size=ROW_GROUP)
-                rows += piece.num_rows
-                piece = next(more, None)
-        return writer.writer.metadata, piece
+            yield rows // FILE_ROWS, batch
+            rows += batch.num_rows
 
 
 def _describe(table: Table, path: str, metadata: Any) -> DataFile:
@@ -217,19 +203,12 @@ def open_table(
     schema: Schema,
     spec: PartitionSpec = UNPARTITIONED_PARTITION_SPEC,
 ) -> Table:
-    """
-    Load a table, and create it when it holds nothing yet.
-
-    A table without a snapshot is what a killed first publish leaves; it is made again, as
-    the contract may have changed since.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be read or written.
-    """
+    """Load a table, and create it when it holds nothing yet."""
     table = find_table(catalog, name)
     if table is not None and table.current_snapshot() is not None:
         return table
     with translate_errors(name):
+        # A killed first publish leaves it without a snapshot; its contract may have changed since.
         if table is not None:
             catalog.drop_table(name)
         return catalog.create_table(name, schema, partition_spec=spec, properties=TABLE_PROPERTIES)
@@ -251,25 +230,26 @@ def commit(
         add: New files.
         remove: Files of the current snapshot.
         snapshot_properties: Kept with the new snapshot.
-        properties: Table properties to set.
-
-    Returns:
-        The new snapshot.
+        properties: Of the table.
 
     Raises:
         OfflineStoreUnavailable: Someone else committed in between, or the catalog is gone.
     """
+    kept = dict(snapshot_properties)
     with translate_errors(full_name(table)), table.transaction() as transaction:
         changed = {k: v for k, v in properties.items() if table.properties.get(k) != v}
         if changed:
             transaction.set_properties(changed)
-        update = transaction.update_snapshot(snapshot_properties=dict(snapshot_properties))
-        with update.overwrite() as overwrite:
+        with transaction.update_snapshot(snapshot_properties=kept).overwrite() as overwrite:
             for file in add:
                 overwrite.append_data_file(file)
             for file in remove:
                 overwrite.delete_data_file(file)
-        _merge_manifests(table, transaction, snapshot_properties)
+        head = transaction.table_metadata.current_snapshot()
+        if head is not None and len(head.manifests(table.io)) >= MANIFESTS:
+            # PyIceberg merges manifests when it appends, be it nothing, not when it overwrites.
+            with transaction.update_snapshot(snapshot_properties=kept).merge_append():
+                pass
     snapshot = table.current_snapshot()
     assert snapshot is not None
     return snapshot
@@ -281,9 +261,6 @@ def set_schema(table: Table, schema: Schema) -> None:
 
     Snapshots keep the columns they were written with. A column that stays keeps its id; one whose
     type is another is a new one.
-
-    Raises:
-        OfflineStoreUnavailable: The catalog cannot be written.
     """
     new = {field.name: field.field_type for field in schema.fields}
     old = {field.name: field.field_type for field in table.schema().fields}
@@ -302,30 +279,11 @@ def set_schema(table: Table, schema: Schema) -> None:
                 change.move_first((name,))
 
 
-def _merge_manifests(
-    table: Table, transaction: Transaction, snapshot_properties: Mapping[str, str]
-) -> None:
-    head = transaction.table_metadata.current_snapshot()
-    if head is None or len(head.manifests(table.io)) < MANIFESTS:
-        return
-    # An append of nothing: PyIceberg merges manifests when it appends, not when it overwrites.
-    update = transaction.update_snapshot(snapshot_properties=dict(snapshot_properties))
-    with update.merge_append():
-        pass
-
-
 def retire(table: Table, *, keep: int) -> None:
     """
     Forget all but the newest snapshots of a table, and delete the files that only those had.
 
     For derived data alone: what is forgotten cannot be travelled back to.
-
-    Args:
-        table: At its current state.
-        keep: Snapshots that stay, the current one among them.
-
-    Raises:
-        OfflineStoreUnavailable: The store cannot be read or written.
     """
     snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
     old, kept = snapshots[:-keep], snapshots[-keep:]
@@ -344,3 +302,22 @@ def _paths(table: Table, snapshot: Snapshot) -> Iterator[str]:
         yield manifest.manifest_path
         for entry in manifest.fetch_manifest_entry(table.io):
             yield entry.data_file.file_path
+
+
+def tag_snapshots(catalog: Catalog, tag: str, snapshots: Mapping[str, int]) -> None:
+    """
+    Tag one snapshot of each of several tables, one commit a table, in the given order.
+
+    Every expiry of Iceberg, here or in another engine, leaves tagged snapshots alone.
+
+    Args:
+        catalog: Holds the tables.
+        tag: It ends in a hash of what is tagged, so it is never another receipt's.
+        snapshots: Table, without the namespace -> its snapshot.
+    """
+    for name, snapshot_id in snapshots.items():
+        table = find_table(catalog, table_name(name))
+        if table is None:
+            raise OfflineStoreUnavailable(table_name(name), "it was dropped a moment ago")
+        with translate_errors(table_name(name)), table.manage_snapshots() as change:
+            change.create_tag(snapshot_id, tag)

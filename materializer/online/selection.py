@@ -19,9 +19,9 @@ import pyarrow as pa
 from materializer.errors import OfflineStoreUnavailable
 from materializer.offline.catalog import FIRST_DAY, LAST_DAY
 from materializer.offline.read import Parquet
+from materializer.offline.schema import span_columns
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
-from materializer.registry import Column
 from materializer.sql import literal, open_engine, quoted, quoted_list
 
 # Next to Python, PyIceberg and Arrow (about 150 MB), the engine itself and the chunks under way
@@ -53,13 +53,12 @@ def open_selection(snapshot: GroupSnapshot, until: int) -> Iterator[Selection]:
         OfflineStoreUnavailable: A data file cannot be read.
     """
     group, spans = snapshot.group, snapshot.spans
-    span_columns = [*group.keys, Column(FIRST_DAY, "date"), Column(LAST_DAY, "date")]
     with open_engine(MEMORY_LIMIT, threads=THREADS, preserve_insertion_order=False) as (
         engine,
         folder,
     ):
-        rows = Parquet(group.name, snapshot.table, snapshot.schema, group.columns, folder / "rows")
-        entities = Parquet(group.name, spans, spans.schema(), span_columns, folder / "spans")
+        rows = Parquet(snapshot.table, group.columns, folder / "rows", snapshot.snapshot_id)
+        entities = Parquet(spans, span_columns(group), folder / "spans")
         try:
             yield Selection(snapshot, until, engine, rows, entities)
         except _UNREADABLE as error:

@@ -23,7 +23,7 @@ from materializer.errors import DONE, TrainingSetRefused, UsageError
 from materializer.lock import run_lock
 from materializer.offline.catalog import open_catalog, store_id, translate_errors
 from materializer.offline.snapshot import open_snapshots
-from materializer.offline.tags import tag_snapshots
+from materializer.offline.write import tag_snapshots
 from materializer.registry import Column
 from materializer.sql import numbered_parquet_rows, open_engine, parquet_rows, quoted_list
 from materializer.training.files import sha256_of, show_set

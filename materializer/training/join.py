@@ -100,7 +100,7 @@ class PointInTimeJoin:
         snapshot, group, matches = join.snapshot, join.group, self.matches(join)
         files = [file for file in snapshot.files if may_matter(file, join, times)]
         parquet = Parquet(
-            group.name, snapshot.table, snapshot.schema, group.columns, self._folder / group.name
+            snapshot.table, group.columns, self._folder / group.name, snapshot.snapshot_id
         )
         rows = parquet.sql_by_name([file.path for file in files])
         self._run(f"create view main.{join.relation} as select * from {rows}")

@@ -23,22 +23,16 @@ from materializer.config import Settings, format_time
 from materializer.console import Console
 from materializer.days import day_ranges
 from materializer.errors import DONE, NotPublished
-from materializer.offline.catalog import (
-    LEDGER_SEQUENCE,
-    WAREHOUSE_ID,
-    ensure_store,
-    labels_name,
-)
+from materializer.offline.catalog import LEDGER_SEQUENCE, WAREHOUSE_ID, ensure_store
 from materializer.offline.publish import last_published, publish_table
-from materializer.offline.tags import tag_snapshots
+from materializer.offline.write import tag_snapshots
 from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
 from materializer.training.receipt import InputTable, Receipt
 from materializer.warehouse.checksum import checksum_of_rows, sum_checksums
 from materializer.warehouse.gate import refuse, require_green, require_table_as_built
-from materializer.warehouse.reader import Warehouse
-from materializer.warehouse.records import Build
+from materializer.warehouse.reader import Build, Warehouse
 
 # From the rows of a table and the properties of its snapshot to its inputs as they are published.
 Inputs = Callable[[pa.Table, Mapping[str, str]], Sequence[InputTable]]
@@ -204,7 +198,8 @@ def _publish_labels(
 ) -> InputTable:
     columns = [column for column in training_set.columns if column.name in training_set.labels]
     labels = rows.select([column.name for column in columns])
-    name = labels_name(training_set.name)
+    name = training_set.name
+    name = "labels" if name == "training_data" else f"_labels_{name}"
     return InputTable(
         name=name,
         snapshot_id=publish_table(

@@ -29,7 +29,6 @@ from materializer.offline.catalog import (
     translate_errors,
 )
 from materializer.offline.read import Parquet, data_files
-from materializer.offline.snapshot import schema_at
 from materializer.registry import Column
 from materializer.sql import literal, open_engine, parquet_rows, quoted_list
 from materializer.training.files import sha256_of
@@ -227,13 +226,7 @@ class Rebuild:
         return not self._connection.execute(query).fetchall()
 
     def _load_table(self, source: InputTable, relation: str, table: Table) -> None:
-        parquet = Parquet(
-            source.name,
-            table,
-            schema_at(table, source.snapshot_id),
-            source.columns,
-            self._folder / source.name,
-        )
+        parquet = Parquet(table, source.columns, self._folder / source.name, source.snapshot_id)
         with translate_errors(table_name(source.name)):
             files = [file.file_path for file in data_files(table, source.snapshot_id)]
             self._paths += map(parquet.local, files)

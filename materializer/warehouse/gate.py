@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from materializer.days import day_ranges
 from materializer.errors import GateRed
 from materializer.registry import Column, FeatureGroup, Registry
-from materializer.warehouse.reader import Warehouse
-from materializer.warehouse.records import Build, BuiltDay
+from materializer.warehouse.reader import Build, BuiltDay, Warehouse
 
 # After an edit of everything there is one range of days, after edits of single days there are many.
 _NAMED_RANGES = 5
@@ -22,33 +21,21 @@ _CHANGED = "are not those that the build wrote (edited by hand?)"
 
 
 def objections(model: str, registry: Registry, warehouse: Warehouse) -> list[str]:
-    """
-    Return why a model may not be published, one short reason each; empty means that it may.
-
-    Args:
-        model: dbt's id of the model.
-        registry: The project; a test that it has and that dbt has not recorded yet never ran.
-        warehouse: Open.
-    """
+    """Return why a model, by dbt's id, may not be published, one short reason each."""
     declared: dict[str | None, str]
     declared = {test.unique_id: test.name for test in registry.gate_tests_of(model)}
     recorded = warehouse.gate_tests(model)
+    # A test that dbt has not recorded yet never ran.
     unrecorded = [
-        name for test, name in (declared or {None: "its gate"}).items() if test not in recorded
+        f"{name} has no verdict; run: dbt test"
+        for test, name in (declared or {None: "its gate"}).items()
+        if test not in recorded
     ]
-    return [
-        *warehouse.objections(model),
-        *(f"{name} has no verdict; run: dbt test" for name in unrecorded),
-    ]
+    return [*warehouse.objections(model), *unrecorded]
 
 
 def require_green(name: str, model: str, registry: Registry, warehouse: Warehouse) -> None:
-    """
-    Check that every gate test of a model has passed on its current build.
-
-    Raises:
-        GateRed: It names each test that failed, was skipped, has not run or ran on an older build.
-    """
+    """Raise `GateRed` unless every gate test of a model has passed on its current build."""
     refuse(name, objections(model, registry, warehouse))
 
 
@@ -56,13 +43,10 @@ def require_table_as_built(
     name: str, unique_id: str, relation_name: str, columns: Sequence[Column], warehouse: Warehouse
 ) -> Build:
     """
-    Check that a model that is not built by day holds the rows that its build wrote.
-
-    Returns:
-        That build, with its SQL.
+    Return the newest build of a model that is not built by day, with its SQL.
 
     Raises:
-        GateRed: It holds others, or somebody deleted the SQL from the records.
+        GateRed: The model holds other rows, or somebody deleted the SQL from the records.
     """
     build = warehouse.newest_build(unique_id)
     if build is None or build.content != warehouse.checksum(relation_name, columns):
@@ -76,17 +60,7 @@ def require_table_as_built(
 def require_days_as_built(
     group: FeatureGroup, days: Sequence[BuiltDay], warehouse: Warehouse
 ) -> None:
-    """
-    Check that days hold the rows that their builds wrote.
-
-    Args:
-        group: Its relation and contract.
-        days: What the ledger has, in order.
-        warehouse: Open.
-
-    Raises:
-        GateRed: It names the days that differ, and the commands that build them.
-    """
+    """Raise `GateRed` unless days, given in order, hold the rows that their builds wrote."""
     checksums = warehouse.checksums_of_days(group, [built.day for built in days])
     changed = day_ranges(built.day for built in days if built.content != checksums[built.day])
     reasons = [
@@ -99,11 +73,6 @@ def require_days_as_built(
 
 
 def refuse(name: str, reasons: Sequence[str]) -> None:
-    """
-    Refuse a model for these reasons, if there are any.
-
-    Raises:
-        GateRed: There is a reason.
-    """
+    """Raise `GateRed` for these reasons, if there are any."""
     if reasons:
         raise GateRed(model=name, reasons=reasons)

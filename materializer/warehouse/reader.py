@@ -3,7 +3,6 @@ The private working store that dbt writes, read only and for a moment.
 
 Responsible for opening the DuckDB file while a build may hold it, and for reading models and the
 records next to them. Does not write: one writer, dbt, is what keeps data and ledger in agreement.
-Every relation comes from the manifest.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from types import TracebackType
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -26,7 +26,6 @@ from materializer.errors import FeatureStoreError, StoreUnavailable
 from materializer.registry import Column, FeatureGroup, Registry
 from materializer.sql import prepare, quoted, quoted_list
 from materializer.warehouse.checksum import ledger_checksum
-from materializer.warehouse.records import Build, BuiltDay
 
 _POLL_SECONDS = 0.2
 _LOCKED = "Could not set lock"
@@ -35,23 +34,64 @@ _HOLDER = re.compile(r"PID (\d+)")
 _NO_ROWS = "0:0"
 
 
+@dataclass(frozen=True, slots=True)
+class BuiltDay:
+    """
+    One built day of a model, as the view `day_status` has it.
+
+    Attributes:
+        day: UTC day.
+        sequence: Number of the build that wrote it.
+        rows: Rows written.
+        content: Number of its rows and the sum of a hash of each.
+        reason: Why it was built.
+        lag_hours: Availability lag under which its rows were stamped [h].
+        built_at: When that build began [aware, UTC].
+        is_frozen: It rests on events that the source no longer holds.
+        is_older_sql: Other SQL built it than the newest build has, and it is not frozen.
+    """
+
+    day: date
+    sequence: int
+    rows: int
+    content: str
+    reason: str
+    lag_hours: int
+    built_at: datetime
+    is_frozen: bool
+    is_older_sql: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """
+    The newest build of a model that is not built by day.
+
+    Attributes:
+        sequence: Its number.
+        build_id: dbt's invocation id.
+        rows: Rows written.
+        content: As for a day.
+        built_at: When it began [aware, UTC].
+        sql: The compiled SQL, empty if somebody deleted it from the records.
+        vars: The vars of the dbt command and of the project.
+    """
+
+    sequence: int
+    build_id: str
+    rows: int
+    content: str
+    built_at: datetime
+    sql: str
+    vars: Mapping[str, Any]
+
+
 class Warehouse:
-    """An open, read-only warehouse. Use it as a context manager, and not for long."""
+    """An open, read-only warehouse; its relations come from the manifest."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, registry: Registry) -> None:
         self._connection = connection
         self._registry = registry
-
-    def __enter__(self) -> Warehouse:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._connection.close()
 
     def warehouse_id(self) -> str:
         """Return which warehouse this is; a new file has another id."""
@@ -136,16 +176,7 @@ class Warehouse:
         return replace(build, built_at=_aware(build.built_at), vars=json.loads(rows[0][-1]))
 
     def checksums_of_days(self, group: FeatureGroup, days: Sequence[date]) -> dict[date, str]:
-        """
-        Return the checksums of days as they are now, in the ledger's form.
-
-        Args:
-            group: Its relation and contract.
-            days: In any order.
-
-        Returns:
-            One entry a day, `0:0` for a day without rows.
-        """
+        """Return the checksums of days as they are now, in the ledger's form, of each day one."""
         if not days:
             return {}
         partition = quoted(group.partition)
@@ -154,26 +185,20 @@ class Warehouse:
             f"where {partition} between ? and ? group by 1",
             [min(days), max(days)],
         )
-        checksums = dict(rows)
-        return {day: checksums.get(day, _NO_ROWS) for day in days}
+        return {**dict.fromkeys(days, _NO_ROWS), **dict(rows)}
 
     def checksum(self, relation: str, columns: Sequence[Column]) -> str:
         """Return the checksum of a table as it is now, in the ledger's form."""
         return str(self.rows(f"select {ledger_checksum(columns)} from {relation}")[0][0])
 
     def day_of(self, group: FeatureGroup, day: date) -> pa.Table:
-        """
-        Read the rows of one day of a group.
-
-        Returns:
-            n rows, the columns of the group in contract order, times in UTC.
-        """
+        """Read the rows of one day of a group, in the columns of its contract, times in UTC."""
         columns = quoted_list(column.name for column in group.columns)
         query = f"select {columns} from {group.relation_name} where {quoted(group.partition)} = ?"
         return self._select(query, [day]).to_arrow_table()
 
     def table(self, relation: str, columns: Sequence[Column]) -> pa.Table:
-        """Read a table: n rows, the given columns."""
+        """Read columns of a table."""
         names = quoted_list(column.name for column in columns)
         return self._select(f"select {names} from {relation}").to_arrow_table()
 
@@ -209,15 +234,12 @@ def _aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
+@contextmanager
 def open_warehouse(
-    settings: Settings,
-    registry: Registry,
-    *,
-    wait: float,
-    on_wait: Callable[[str], None] | None = None,
-) -> Warehouse:
+    settings: Settings, registry: Registry, *, wait: float, on_wait: Callable[[str], None]
+) -> Iterator[Warehouse]:
     """
-    Open the warehouse read-only, waiting for a build that holds it.
+    Open the warehouse read-only, waiting for a build that holds it. Do not hold it for long.
 
     Args:
         settings: Name the DuckDB file and the clock.
@@ -229,14 +251,22 @@ def open_warehouse(
         StoreUnavailable: There is no file: nothing was built yet; or a build still holds it after
             *wait* seconds.
     """
-    path = settings.warehouse
+    with _connect(settings.warehouse, wait, on_wait) as connection:
+        prepare(connection)
+        # The view `day_status` says with it which days are missing.
+        last = settings.now().date() - timedelta(days=1)
+        connection.execute(f"set variable last_finished_day = date '{last}'")
+        yield Warehouse(connection, registry)
+
+
+def _connect(path: Path, wait: float, on_wait: Callable[[str], None]) -> duckdb.DuckDBPyConnection:
     if not path.is_file():
         raise StoreUnavailable(f"{path} does not exist; run: dbt build")
     started = time.monotonic()
     noted = False
     while True:
         try:
-            connection = duckdb.connect(str(path), read_only=True)
+            return duckdb.connect(str(path), read_only=True)
         except duckdb.IOException as error:
             if _LOCKED not in str(error):
                 raise FeatureStoreError(f"{path} cannot be read: {error}") from error
@@ -248,14 +278,7 @@ def open_warehouse(
                     f"{path} is locked by a running build{detail} (waited {waited:.0f} s); "
                     "try again when it is done, or wait longer with --wait SECONDS"
                 ) from None
-            if on_wait is not None and not noted:
-                on_wait(f"waiting up to {wait:g} s for a running build{detail}")
-                noted = True
-            time.sleep(_POLL_SECONDS)
-        else:
-            break
-    prepare(connection)
-    # The view `day_status` says with it which days are missing.
-    last = settings.now().date() - timedelta(days=1)
-    connection.execute(f"set variable last_finished_day = date '{last}'")
-    return Warehouse(connection, registry)
+        if not noted:
+            on_wait(f"waiting up to {wait:g} s for a running build{detail}")
+            noted = True
+        time.sleep(_POLL_SECONDS)

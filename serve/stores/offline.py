@@ -55,7 +55,7 @@ class OfflineStore:
         """Read the registry that was published with the data."""
         return self._call(self._read_groups)
 
-    def state(self, group: str, until: date | None = None) -> State:
+    def state(self, group: str, until: date = date.max) -> State:
         """Return how far the published data of a group reaches, at most to the day *until*."""
         return self._call(lambda reader: reader.state(group, until))
 

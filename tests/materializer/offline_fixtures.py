@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings
+from materializer.offline.activity import update_spans
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.publish import PublishReport, publish_days
 from materializer.registry import FeatureGroup
@@ -105,6 +106,11 @@ def publish(
         ledger_sequence=sequence,
         allow_removals=allow_removals,
     )
+
+
+def update(catalog: Catalog) -> None:
+    """Let readers see the current snapshot, as the end of a publish does."""
+    update_spans(catalog, GROUP, catalog.load_table(table_name(GROUP.name)))
 
 
 def publish_rows(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from materializer import cli
-from materializer.offline import tags
+from materializer.offline import write
 from materializer.training import files as training_files
 from materializer.training import publish as training_publish
 
@@ -37,7 +37,7 @@ def keep_alone(path: Path, text: str) -> None:
     wait_here()
 
 
-_tag = tags.tag_snapshots
+_tag = write.tag_snapshots
 _replace_text = training_files.replace_text
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from materializer.offline.catalog import spans_name
 from materializer.offline.lookup import OfflineReader
-from materializer.offline.publish import ensure_spans, last_published
+from materializer.offline.publish import last_published
 from tests.materializer.offline_fixtures import (
     GROUP,
     NEW,
@@ -26,6 +26,7 @@ from tests.materializer.offline_fixtures import (
     published_rows,
     row_of,
     store,
+    update,
 )
 
 AFTER = {**OLD, **NEW}
@@ -104,7 +105,7 @@ def test_killed_before_the_spans_readers_keep_the_old_state_until_they_are_writt
     assert published is not None
     assert (published.ledger_sequence, published.visible) == (2, False)
     assert [newest(home, f"u{n}") for n in range(4)] == [newest_of(OLD, f"u{n}") for n in range(4)]
-    assert ensure_spans(store(home), GROUP) is True
+    update(store(home))
     check_completed(home, tmp_path)
 
 

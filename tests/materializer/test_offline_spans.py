@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materializer.offline import activity as spans
-from materializer.offline.activity import SpanMerger, extended, kept_intervals
-from materializer.offline.catalog import described_snapshot, spans_name, table_name
-from materializer.offline.publish import ensure_spans
+from materializer.offline.activity import extended, merged
+from materializer.offline.catalog import (
+    described_snapshot,
+    metadata_location,
+    spans_name,
+    table_name,
+)
 from materializer.offline.write import SORTER_MEMORY
 from materializer.sql import open_engine
-from tests.materializer.offline_fixtures import GROUP, day_of, publish, store
+from tests.materializer.offline_fixtures import GROUP, day_of, publish, store, update
 from tests.support.profile import examples
 
 Presence = Mapping[str, frozenset[int]]
@@ -56,18 +59,18 @@ def span_stream(spans: Iterable[Span]) -> pa.RecordBatchReader:
     return stream(SCHEMA, [(entity, day_of(a), day_of(b)) for entity, a, b in spans])
 
 
-def merged(
+def replaced(
     old: Iterable[Span], changed: Sequence[int], rows: Iterable[tuple[str, int]]
 ) -> list[Span]:
     new = list(rows)
     row_schema = pa.schema([("user_id", pa.large_string()), ("day", pa.date32())])
+    # In two parts, as a long history is.
+    parts = (
+        stream(row_schema, [(e, day_of(d)) for e, d in part]) for part in (new[::2], new[1::2])
+    )
+    days = [day_of(n) for n in changed]
     with open_engine(SORTER_MEMORY) as (connection, _):
-        merger = SpanMerger(connection, ["user_id"], SCHEMA)
-        merger.keep(span_stream(old), [day_of(n) for n in changed])
-        # In two parts, as a long history is.
-        for part in (new[::2], new[1::2]):
-            merger.add(stream(row_schema, [(e, day_of(d)) for e, d in part]), "day")
-        batches = list(merger.merged())
+        batches = list(merged(connection, ["user_id"], span_stream(old), days, parts))
     return in_days(row for batch in batches for row in batch.to_pylist())
 
 
@@ -90,7 +93,7 @@ def test_cutting_and_merging_equals_a_full_recomputation(
     }
     rows = [(e, d) for e, days in sorted(after.items()) for d in sorted(days & changed)]
 
-    assert merged(spans_of(before), sorted(changed), rows) == spans_of(now)
+    assert replaced(spans_of(before), sorted(changed), rows) == spans_of(now)
 
 
 @settings(max_examples=examples(100), deadline=None)
@@ -105,17 +108,6 @@ def test_one_more_day_equals_a_full_recomputation(before: Presence, after: list[
         old = span_stream(spans_of(before))
         batches = list(extended(connection, ["user_id"], old, rows, day_of(12)))
     assert in_days(row for batch in batches for row in batch.to_pylist()) == spans_of(now)
-
-
-@given(changed=_days)
-def test_kept_intervals_hold_every_day_but_the_changed_ones(changed: frozenset[int]) -> None:
-    intervals = kept_intervals([day_of(n) for n in sorted(changed)])
-
-    kept = {n for n in range(-3, 15) if any(a <= day_of(n) <= b for a, b in intervals)}
-
-    assert kept == set(range(-3, 15)) - changed
-    assert (intervals[0][0], intervals[-1][1]) == (date.min, date.max)
-    assert all(a <= b for a, b in intervals)
 
 
 def published_spans(home: Path) -> list[Span]:
@@ -157,8 +149,10 @@ def test_spans_name_the_snapshot_they_describe_and_follow_foreign_commits(tmp_pa
     table = catalog.load_table(table_name(GROUP.name))
     table.delete(f"day = '{day_of(0)}'")
 
-    assert ensure_spans(catalog, GROUP) is True
-    assert ensure_spans(catalog, GROUP) is False
+    update(catalog)
+    location = metadata_location(catalog, spans_name(GROUP.name))
+    update(catalog)
+    assert metadata_location(catalog, spans_name(GROUP.name)) == location
     assert published_spans(tmp_path) == [("a", 1, 1)]
     current = catalog.load_table(table_name(GROUP.name)).current_snapshot()
     assert current is not None
@@ -175,7 +169,7 @@ def test_spans_are_made_again_when_what_they_described_was_expired(tmp_path: Pat
     table = catalog.load_table(table_name(GROUP.name))
     table.maintenance.expire_snapshots().by_id(first.snapshot_id).commit()
 
-    assert ensure_spans(catalog, GROUP) is True
+    update(catalog)
     assert published_spans(tmp_path) == [("a", 1, 1)]
 
 

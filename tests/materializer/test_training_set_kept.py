@@ -20,7 +20,7 @@ from materializer.errors import TrainingSetRefused
 from materializer.lock import run_lock
 from materializer.offline import snapshot
 from materializer.offline.catalog import table_name
-from materializer.offline.tags import tag_snapshots
+from materializer.offline.write import tag_snapshots
 from materializer.registry import Column
 from materializer.training import build as training_set
 from materializer.training.build import require_conserved, require_no_future

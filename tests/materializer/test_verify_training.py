@@ -19,7 +19,7 @@ from pyiceberg.catalog import Catalog
 from materializer.days import DayRange
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.read import data_files
-from materializer.offline.tags import tag_snapshots
+from materializer.offline.write import tag_snapshots
 from materializer.sql import open_engine
 from materializer.training.join import JOIN_MEMORY
 from materializer.training.receipt import Receipt, read_receipt

@@ -14,6 +14,7 @@ from pyiceberg.table import Table
 
 from materializer.config import Settings
 from materializer.offline import publish as publishing
+from materializer.offline.activity import update_spans
 from materializer.offline.catalog import ensure_store, open_catalog, table_name
 from materializer.offline.snapshot import open_snapshot
 from materializer.online.push import Progress, PushOptions, PushReport, push_group
@@ -96,7 +97,7 @@ class Offline:
 
     def show(self) -> None:
         """Let readers see the current snapshot."""
-        publishing.ensure_spans(self.catalog, self.group)
+        update_spans(self.catalog, self.group, self.table)
 
 
 def rows(day: str, **clicks: int) -> list[Row]:
