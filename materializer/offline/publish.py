@@ -197,14 +197,8 @@ def publish_table(
     """
     Replace the whole of an unpartitioned table, such as the labels, in one commit.
 
-    Args:
-        catalog: Where the table is, or will be.
-        name: Without the namespace.
-        rows: Consumed once, streaming, in the order they are to be stored.
-        columns: Their names and types.
-        snapshot_properties: Kept with the snapshot.
-        columns_may_change: Give the table these columns, whatever it had; its older snapshots keep
-            theirs.
+    Rows are consumed once, streaming, and stored in their order. When *columns_may_change*, the
+    table gets these columns, whatever it had; its older snapshots keep theirs.
 
     Returns:
         The id of the new snapshot.

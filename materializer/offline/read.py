@@ -108,31 +108,26 @@ class Parquet:
         fields = [_field(table, schema, column) for column in columns]
         self._fields = f"map {{{', '.join(fields)}}}"
 
-    def sql(self, locations: Sequence[str]) -> str:
-        """Return the SQL of a relation: the columns of these files, which may be none."""
+    def sql(self, locations: Sequence[str], *, by_name: bool = False) -> str:
+        """
+        Return the SQL of a relation: the columns of these files, which may be none.
+
+        Read *by_name*, where the columns never changed, DuckDB applies the filters of a join while
+        it reads, which takes half the time.
+        """
         if not locations:
             return f"(select {self._cast(lambda name: 'null')} where false)"
-        return self._scan(locations, f"schema = {self._fields}, ")
-
-    def sql_by_name(self, locations: Sequence[str]) -> str:
-        """
-        Return the same relation as `sql`, by the names of the columns where those never changed.
-
-        So read, DuckDB applies the filters of a join while it reads, which takes half the time.
-        """
-        if not locations or len(self._table.schemas()) > 1:
-            return self.sql(locations)
-        return f"(select {self._cast(quoted)} from {self._scan(locations)})"
+        paths = ", ".join(literal(self.local(location)) for location in locations)
+        if by_name and len(self._table.schemas()) == 1:
+            rows = f"read_parquet([{paths}], hive_partitioning = false)"
+            return f"(select {self._cast(quoted)} from {rows})"
+        return f"read_parquet([{paths}], schema = {self._fields}, hive_partitioning = false)"
 
     def _cast(self, value: Callable[[str], str]) -> str:
         return ", ".join(
             f"cast({value(column.name)} as {duckdb_type(column.type)}) as {quoted(column.name)}"
             for column in self._columns
         )
-
-    def _scan(self, locations: Sequence[str], options: str = "") -> str:
-        paths = ", ".join(literal(self.local(location)) for location in locations)
-        return f"read_parquet([{paths}], {options}hive_partitioning = false)"
 
     def local(self, location: str) -> str:
         """Return where a file is on this machine, copied first if it lies elsewhere."""

@@ -71,11 +71,7 @@ class RowFinder:
         """
         Read the rows of entities; each file is opened once, each row group read once.
 
-        Args:
-            io: Opens the files.
-            paths: Files of one schema.
-            columns: The key columns.
-            keys: Each once.
+        The files have one schema; *columns* are the key columns.
 
         Returns:
             Key -> its rows in file order, as Python values; nothing for a key without rows.

@@ -225,12 +225,7 @@ def commit(
     """
     Take files out, put files in and set properties: all of it or nothing, as one commit.
 
-    Args:
-        table: At its current state; it is refreshed to the new one.
-        add: New files.
-        remove: Files of the current snapshot.
-        snapshot_properties: Kept with the new snapshot.
-        properties: Of the table.
+    The table is refreshed to its new state; *properties* are its own.
 
     Raises:
         OfflineStoreUnavailable: Someone else committed in between, or the catalog is gone.
@@ -308,12 +303,8 @@ def tag_snapshots(catalog: Catalog, tag: str, snapshots: Mapping[str, int]) -> N
     """
     Tag one snapshot of each of several tables, one commit a table, in the given order.
 
-    Every expiry of Iceberg, here or in another engine, leaves tagged snapshots alone.
-
-    Args:
-        catalog: Holds the tables.
-        tag: It ends in a hash of what is tagged, so it is never another receipt's.
-        snapshots: Table, without the namespace -> its snapshot.
+    Every expiry of Iceberg, here or in another engine, leaves tagged snapshots alone. The tag ends
+    in a hash of what is tagged, so it is never another receipt's.
     """
     for name, snapshot_id in snapshots.items():
         table = find_table(catalog, table_name(name))

@@ -102,7 +102,7 @@ class PointInTimeJoin:
         parquet = Parquet(
             snapshot.table, group.columns, self._folder / group.name, snapshot.snapshot_id
         )
-        rows = parquet.sql_by_name([file.path for file in files])
+        rows = parquet.sql([file.path for file in files], by_name=True)
         self._run(f"create view main.{join.relation} as select * from {rows}")
         self._run(f"create table {matches} as {self._match_sql(join, SPINE, 'join', 'false')}")
         rest = SPINE
