@@ -142,7 +142,7 @@ def ask_pytest(nodes: Sequence[str], folder: Path) -> Said:
     timeout = _TIMEOUT * (1 + len(nodes))
     code = process.wait(timeout)
     if code is None:
-        process.kill()
+        process.kill_hung()
         return Said(Word.NOTHING, f"it did not end within {timeout} s")
     if not report.is_file():
         return Said(Word.NOTHING, _line(output.read_text()))

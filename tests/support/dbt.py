@@ -50,7 +50,7 @@ RUN_VARS = (
 )
 
 # A dbt run that takes longer [s] hangs.
-_TIMEOUT = 120
+_TIMEOUT = 240
 
 Label = tuple[str, float, str]
 
@@ -230,7 +230,7 @@ class Project:
         process = self.start(*args, **variables)
         code = process.wait(_TIMEOUT)
         if code is None:
-            process.kill()
+            process.kill_hung()
             code = -signal.SIGKILL
         if not self.shares_parsing and parsed.exists() and not kept.exists():
             shutil.copy(parsed, kept)

@@ -12,6 +12,7 @@ the id of the process and, when it has ended, a line with its exit code and repo
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import json
 import os
 import select
@@ -90,6 +91,12 @@ class ForkedProcess:
             self._connection.close()
         return self._code
 
+    def kill_hung(self) -> None:
+        """Let it print where each of its threads is, and end it."""
+        os.kill(self.pid, signal.SIGUSR1)
+        time.sleep(1)
+        self.kill()
+
     def kill(self) -> None:
         """End it as a power cut would, and wait until it is gone."""
         if self.wait(0) is None:
@@ -106,6 +113,8 @@ def become(env: Mapping[str, str], folder: Path | str, output: str | None = None
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
+        # A process that hangs shows where, before it is killed.
+        faulthandler.register(signal.SIGUSR1, file=2)
 
 
 def serve(address: str, prepare: Callable[[Json], Callable[[], tuple[int, Json]]]) -> None:
