@@ -1,9 +1,8 @@
 """
 Lookups: the newest row of an entity that was available at a time.
 
-Responsible for what a server needs of the offline store: it notices new commits by itself, and
-answers from one consistent state whatever a publish is doing. Does not decide which row answers;
-see `search`.
+Responsible for noticing new commits, and for answers from one consistent state whatever a publish
+is doing. Does not decide which row answers; see `search`.
 """
 
 from __future__ import annotations

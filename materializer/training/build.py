@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
+from itertools import starmap
 from pathlib import Path
 
 import duckdb
@@ -118,11 +119,10 @@ def _write(
         with translate_errors(catalog.name):
             for group_join in joins:
                 join.match(group_join, times)
-                name, matches = group_join.group.name, join.matches(group_join)
-                require_no_future(connection, name, matches, SPINE)
+                name = group_join.group.name
+                require_no_future(connection, name, join.matches(group_join), SPINE)
         join.write(fresh)
-        types = column_types(connection, parquet_rows(fresh))
-        columns = tuple(Column(name, kind) for name, kind in types.items())
+        columns = tuple(starmap(Column, column_types(connection, parquet_rows(fresh)).items()))
         checksum = require_conserved(
             connection, join.labels_sql(), fresh, columns, list(file.types), join.number
         )
