@@ -16,37 +16,21 @@ from materializer.registry.model import LastRun
 
 
 def read_runs(path: Path) -> dict[str, LastRun]:
-    """
-    Read how the newest dbt command ran each of its models.
-
-    Args:
-        path: `run_results.json`.
-    """
+    """Read from `run_results.json` how the newest dbt command ran each of its models."""
     return {
-        result["unique_id"]: LastRun(
-            status=result["status"],
-            completed_at=next(
-                (
-                    timing["completed_at"]
-                    for timing in result["timing"]
-                    if timing["name"] == "execute"
-                ),
-                None,
-            ),
-            seconds=result["execution_time"],
-        )
+        result["unique_id"]: _last_run(result)
         for result in _read(path).get("results", ())
         if result["unique_id"].startswith("model.")
     }
 
 
-def read_types(path: Path) -> dict[str, dict[str, str]]:
-    """
-    Read the types that the columns have in the warehouse, by dbt's id of the model.
+def _last_run(result: Mapping[str, Any]) -> LastRun:
+    completed_at = {timing["name"]: timing["completed_at"] for timing in result["timing"]}
+    return LastRun(result["status"], completed_at.get("execute"), result["execution_time"])
 
-    Args:
-        path: `catalog.json`.
-    """
+
+def read_types(path: Path) -> dict[str, dict[str, str]]:
+    """Read the types of the warehouse's columns from `catalog.json`, by dbt's id of the model."""
     return {
         unique_id: {name: column["type"] for name, column in node["columns"].items()}
         for unique_id, node in _read(path).get("nodes", {}).items()

@@ -8,11 +8,9 @@ to know its days.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from materializer.registry.meta import Node
 from materializer.registry.model import Origin
-
-Node = Mapping[str, Any]
 
 RECORDS = "records"
 
@@ -22,10 +20,6 @@ def origins(node: Node, graph: Mapping[str, Node]) -> tuple[Origin, ...]:
     Return the ancestors of a model that have no ancestors themselves, and its snapshots.
 
     A snapshot has ancestors, and rows that they do not have any more.
-
-    Args:
-        node: The model.
-        graph: Nodes and sources of the manifest, by dbt's id.
 
     Returns:
         Sources, seeds, snapshots and models that read what dbt does not know, ordered by kind and
@@ -55,9 +49,5 @@ def _parents(node: Node, graph: Mapping[str, Node]) -> list[str]:
 
 def _origin(node: Node) -> Origin:
     kind = node["resource_type"]
-    return Origin(
-        unique_id=node["unique_id"],
-        kind=kind,
-        name=f"{node['source_name']}.{node['name']}" if kind == "source" else node["name"],
-        relation_name=node.get("relation_name"),
-    )
+    name = f"{node['source_name']}.{node['name']}" if kind == "source" else node["name"]
+    return Origin(node["unique_id"], kind, name, node.get("relation_name"))

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from materializer.errors import UsageError
 from materializer.registry.artifacts import read_runs, read_types
@@ -22,12 +22,11 @@ from materializer.registry.meta import (
     FEATURE_VIEW,
     TRAINING_SET,
     Declaration,
+    Node,
     declared_kinds,
 )
 from materializer.registry.model import GateTest, Registry
 from materializer.registry.views import read_view
-
-Node = Mapping[str, Any]
 
 # What might be taken for a group; of these only models can be one.
 _TABLES = ("model", "seed", "snapshot")
@@ -38,8 +37,7 @@ def read_manifest(path: Path) -> Registry:
     Read the registry of one dbt project.
 
     Args:
-        path: `target/manifest.json`, as any dbt command writes it. `run_results.json` and
-            `catalog.json` are looked for next to it.
+        path: `target/manifest.json`; `run_results.json` and `catalog.json` are next to it.
 
     Raises:
         UsageError: There is no manifest.
@@ -57,24 +55,23 @@ def read_manifest(path: Path) -> Registry:
             f"{path} is not a whole manifest; when no dbt command is writing it, run: dbt parse"
         ) from None
     graph = {**nodes, **sources}
-    groups, training_sets, views = [], [], []
+    groups, training_sets, view_nodes = [], {}, []
     for node, declaration in _declarations(nodes):
-        declared = declared_kinds(node)
-        _require_one_model(node, declared, declaration)
-        if FEATURE_GROUP in declared:
-            groups.append((read_group(node, declared[FEATURE_GROUP], graph), declaration))
-        if TRAINING_SET in declared:
-            training_sets.append(read_training_set(node, declared[TRAINING_SET], graph))
-        if FEATURE_VIEW in declared:
-            views.append((node, declared[FEATURE_VIEW]))
+        kind = _declared_kind(node, declaration)
+        if kind == FEATURE_GROUP:
+            groups.append((read_group(node, graph), declaration))
+        elif kind == TRAINING_SET:
+            training_set = read_training_set(node, graph)
+            training_sets[training_set.name] = training_set
+        elif kind == FEATURE_VIEW:
+            view_nodes.append(node)
     refuse_collisions(groups)
-    by_name = {training_set.name: training_set for training_set in training_sets}
-    read_views = [read_view(node, given, graph, by_name) for node, given in views]
+    views = [read_view(node, graph, training_sets) for node in view_nodes]
     records = {name: node for name, node in sources.items() if node["source_name"] == RECORDS}
     return Registry(
         groups={group.name: group for group, _ in groups},
-        training_sets=by_name,
-        views={view.name: view for view in read_views},
+        training_sets=training_sets,
+        views={view.name: view for view in views},
         gate=tuple(_gate_tests(nodes)),
         records={node["name"]: node["relation_name"] for node in records.values()},
         checksum=hashlib.sha256(raw).hexdigest(),
@@ -93,15 +90,16 @@ def _declarations(nodes: Mapping[str, Node]) -> list[tuple[Node, Declaration]]:
     return sorted(pairs, key=lambda pair: (pair[1].file, pair[1].model))
 
 
-def _require_one_model(node: Node, declared: Mapping[str, Any], declaration: Declaration) -> None:
-    """Check that what is declared is a model, and one thing."""
-    kind = node["resource_type"]
-    if declared and kind != "model":
-        problem = f"a {kind} keeps no contract; declare a model that selects from it"
-        raise declaration.error(next(iter(declared)), problem)
-    if len(declared) > 1:
-        problem = f"a model cannot be a {' and a '.join(declared)}"
-        raise declaration.error(list(declared)[1], problem)
+def _declared_kind(node: Node, declaration: Declaration) -> str | None:
+    """Return what a node is declared to be, None for nothing of ours; only a model can be."""
+    kinds = declared_kinds(node, declaration)
+    resource_type = node["resource_type"]
+    if kinds and resource_type != "model":
+        problem = f"a {resource_type} keeps no contract; declare a model that selects from it"
+        raise declaration.error(kinds[0], problem)
+    if len(kinds) > 1:
+        raise declaration.error(kinds[1], f"a model cannot be a {' and a '.join(kinds)}")
+    return kinds[0] if kinds else None
 
 
 def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:

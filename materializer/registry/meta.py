@@ -120,80 +120,52 @@ def registry_name(node: Node) -> str:
     return f"{node['name']}_v{str(version).replace('.', '_')}"
 
 
-def declared_kinds(node: Node) -> Mapping[str, Any]:
-    """
-    Return what a model declares itself to be, with the keys of each.
-
-    Raises:
-        BadRegistry: A key of `meta` is a misspelt kind.
-    """
+def declared_kinds(node: Node, declaration: Declaration) -> list[str]:
+    """Return what a model declares itself to be; refuse a misspelt kind."""
     meta = node["config"].get("meta") or {}
-    _refuse_misspelt(meta, KINDS, Declaration.of_node(node), "")
-    return {kind: meta[kind] for kind in KINDS if kind in meta}
+    _refuse_misspelt(meta, KINDS, declaration, "")
+    return [kind for kind in KINDS if kind in meta]
 
 
-def read_meta(
-    meta: type[MetaType], given: object, declaration: Declaration, kind: str, prefix: str = ""
-) -> MetaType:
-    """
-    Read the keys of one kind.
-
-    Args:
-        meta: The class of it.
-        given: What is written under it; a null is as good as none.
-        declaration: Where it is declared.
-        kind: `feature_group`, `training_set` or `feature_view`.
-        prefix: Written before each key in a message.
-
-    Raises:
-        BadRegistry: A key is unknown, missing, or holds what it cannot.
-    """
-    known = ", ".join(meta.model_fields)
+def read_meta(meta: type[MetaType], kind: str, node: Node, declaration: Declaration) -> MetaType:
+    """Read the keys of one kind, or refuse them by the name of the first that is wrong."""
+    given = node["config"]["meta"][kind]
     if not isinstance(given, Mapping):
+        known = ", ".join(meta.model_fields)
         raise declaration.error(kind, f"should be a mapping, not {given!r}; known keys: {known}")
-    try:
-        return meta.model_validate(_without_nulls(given))
-    except ValidationError as error:
-        raise _first_problem(error, meta, declaration, prefix) from None
+    return _validate(meta, given, declaration, "" if kind == FEATURE_GROUP else f"{kind}.")
 
 
 def read_column_meta(column: Node, declaration: Declaration) -> ColumnMeta:
-    """
-    Read the meta of one column.
-
-    Raises:
-        BadRegistry: One of our keys is misspelt, or holds what it cannot.
-    """
+    """Read our keys in the meta of one column; refuse a misspelt one."""
     given = (column.get("config") or {}).get("meta") or column.get("meta") or {}
     prefix = f"{column['name']}."
     _refuse_misspelt(given, ColumnMeta.model_fields, declaration, prefix)
+    return _validate(ColumnMeta, given, declaration, prefix)
+
+
+def _validate(
+    meta: type[MetaType], given: Mapping[str, Any], declaration: Declaration, prefix: str
+) -> MetaType:
+    # A null is as good as no key.
+    present = {key: value for key, value in given.items() if value is not None}
     try:
-        return ColumnMeta.model_validate(_without_nulls(given))
+        return meta.model_validate(present)
     except ValidationError as error:
-        raise _first_problem(error, ColumnMeta, declaration, prefix) from None
-
-
-def _without_nulls(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _first_problem(
-    error: ValidationError, meta: type[Meta], declaration: Declaration, prefix: str
-) -> BadRegistry:
-    # A misspelt key first: it is why another one is missing.
-    problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        # A misspelt key first: it is why another one is missing.
+        problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     first, *inner = problem["loc"]
     key = f"{prefix}{first}{''.join(f'[{index}]' for index in inner)}"
     if problem["type"] == "extra_forbidden":
         near = _closest(str(first), meta.model_fields)
         guess = f" did you mean {near}?" if near else ""
         known = ", ".join(meta.model_fields)
-        return declaration.error(key, f"unknown key;{guess} known: {known}")
+        raise declaration.error(key, f"unknown key;{guess} known: {known}")
     if problem["type"] == "missing":
-        return declaration.error(key, "is missing")
+        raise declaration.error(key, "is missing")
     # "Input should be a valid string", of any type.
     rule = problem["msg"].partition(" should ")[2]
-    return declaration.error(key, f"should {rule}, not {problem['input']!r}")
+    raise declaration.error(key, f"should {rule}, not {problem['input']!r}")
 
 
 def _refuse_misspelt(

@@ -26,13 +26,10 @@ class Column:
     One column of a group.
 
     Attributes:
-        name: Column name.
         type: `string`, `int64`, `double`, `boolean`, `date`, `timestamp` or `decimal(p,s)`.
         online: Pushed to the online store.
-        description: What it means.
         unit: Unit of the value, e.g. `EUR`, or None where it has none.
         window_days: How many days of input one value looks at, its own included, or None.
-        null_means: What a null means, or None where that is not declared.
     """
 
     name: str
@@ -50,8 +47,6 @@ class Contract:
     How to read one online value: the group's online columns, in order.
 
     Attributes:
-        group: Group name.
-        entity: Key columns, in key order.
         columns: The columns of the value, after its first element; name and type alone.
     """
 
@@ -62,11 +57,8 @@ class Contract:
     @property
     def text(self) -> str:
         """The canonical JSON that is stored under the contract's key."""
-        body = {
-            "group": self.group,
-            "entity": list(self.entity),
-            "columns": [{"name": c.name, "type": c.type} for c in self.columns],
-        }
+        columns = [{"name": c.name, "type": c.type} for c in self.columns]
+        body = {"group": self.group, "entity": self.entity, "columns": columns}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
     @property
@@ -85,11 +77,8 @@ class Contract:
     def from_text(cls, text: str) -> Contract:
         """Read what `text` wrote."""
         body = json.loads(text)
-        return cls(
-            group=body["group"],
-            entity=tuple(body["entity"]),
-            columns=tuple(Column(c["name"], c["type"]) for c in body["columns"]),
-        )
+        columns = tuple(Column(c["name"], c["type"]) for c in body["columns"])
+        return cls(body["group"], tuple(body["entity"]), columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +87,10 @@ class Origin:
     Where rows come from: an ancestor of a model that has none itself, or a snapshot.
 
     Attributes:
-        unique_id: dbt's id of it.
         kind: `source`, `seed` or `snapshot`; `model` for one that reads what dbt does not know,
             such as files.
         name: Its name; of a source `<source>.<table>`.
-        relation_name: Quoted relation in the warehouse, None for what has none.
+        relation_name: None for what has no relation in the warehouse.
     """
 
     unique_id: str
@@ -117,23 +105,19 @@ class FeatureGroup:
     """
     One feature group: a model with `meta.feature_group` and an enforced contract.
 
+    Here and below `unique_id` is dbt's id of the model, and `relation_name` its quoted relation in
+    the warehouse.
+
     Attributes:
         name: Model name; of a model with versions `<model>_v<version>`.
-        unique_id: dbt's id of the model.
-        relation_name: Quoted relation in the warehouse.
-        description: The model's description.
         entity: Key columns.
         available_at: Column that says when a row may be used.
         availability_lag_hours: Hours between the end of the day and `available_at`.
-        partition: Partition column of the Iceberg table.
-        online: Pushed to the online store.
+        partition: Column with the day, by which the Iceberg table is partitioned.
         key_prefix: Prefix of every online key, without the last colon.
         ttl_days: Days a row stays usable after `available_at`, or None for ever.
         max_age_hours: Age [h] beyond which lookups say stale, or None.
-        owner: Who answers for it.
         columns: Every column, in contract order.
-        tags: dbt's tags of the model.
-        version: Version of the model, or None for a model without versions.
         latest_version: The version that dbt takes for the present one, or None.
         deprecation_date: ISO time [UTC] from which it should not be used any more, or None.
         lineage: Where its rows come from, ordered by kind and name.
@@ -167,15 +151,8 @@ class FeatureGroup:
     @cached_property
     def contract(self) -> Contract:
         """The online contract: every online column that is not part of the key."""
-        return Contract(
-            self.name,
-            self.entity,
-            tuple(
-                Column(c.name, c.type)
-                for c in self.columns
-                if c.online and c.name not in self.entity
-            ),
-        )
+        online = [c for c in self.columns if c.online and c.name not in self.entity]
+        return Contract(self.name, self.entity, tuple(Column(c.name, c.type) for c in online))
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -226,8 +203,7 @@ class GateTest:
     One gate test.
 
     Attributes:
-        unique_id: dbt's id of the test.
-        name: Its name, as `dbt test` prints it.
+        name: As `dbt test` prints it.
         guards: Ids of the models it refs directly.
     """
 
@@ -242,10 +218,6 @@ class TrainingSet:
     A model with `meta.training_set`: labels joined with features point-in-time.
 
     Attributes:
-        name: Model name.
-        unique_id: dbt's id of the model.
-        relation_name: Quoted relation in the warehouse.
-        columns: Every column, in contract order.
         labels: Names of the columns that came from the labels.
         labels_relation: Quoted relation of the labels in the warehouse, None for one that its SQL
             holds in itself.
@@ -272,19 +244,11 @@ class FeatureView:
     parameters, see `materializer.views.definition`.
 
     Attributes:
-        name: Model name.
-        unique_id: dbt's id of the model.
-        relation_name: Quoted relation in the warehouse.
-        description: The model's description.
-        owner: Who answers for it, or None.
         training_set: Name of the training set whose rows it transforms.
-        label: Column with the label.
         time: Column with the time of a row.
         train_until: UTC time before which a row is for training; later rows are held out.
         declared: Its meta, as dbt has it.
-        parameters: Name of the model with the fitted parameters.
-        parameters_id: dbt's id of it.
-        parameters_relation: Its quoted relation in the warehouse.
+        parameters: Name of the model with the fitted parameters; its id and relation follow.
         keep_versions: How many versions stay, the newest; None keeps all.
     """
 
@@ -312,7 +276,7 @@ class LastRun:
     Attributes:
         status: `success`, `error` or `skipped`.
         completed_at: When it was done [ISO, UTC], or None.
-        seconds: How long it took [s].
+        seconds: How long it took.
     """
 
     status: str
@@ -326,9 +290,6 @@ class Registry:
     Everything that is declared in one dbt project.
 
     Attributes:
-        groups: Feature groups by name.
-        training_sets: Training sets by name.
-        gate: Gate tests.
         records: Quoted relations of the record tables (`build_ledger`, `gate_verdicts`, ...).
         checksum: SHA-256 of the manifest file.
         records_schema: Database and schema of the records, which are those of dbt's target; None
@@ -336,7 +297,6 @@ class Registry:
         runs: How the newest dbt command ran a model, by dbt's id of it.
         warehouse_types: Type of each column as `dbt docs generate` found it, by dbt's id of the
             model and column name.
-        views: Feature views by name.
     """
 
     groups: Mapping[str, FeatureGroup]

@@ -18,24 +18,11 @@ import re
 from collections.abc import Mapping
 
 _DECLARED: Mapping[str, str] = {
-    "varchar": "string",
-    "string": "string",
-    "text": "string",
-    "uuid": "string",
-    "bigint": "int64",
-    "int": "int64",
-    "integer": "int64",
-    "smallint": "int64",
-    "tinyint": "int64",
-    "double": "double",
-    "boolean": "boolean",
-    "date": "date",
-    "timestamp": "timestamp",
+    **dict.fromkeys(("varchar", "string", "text", "uuid"), "string"),
+    **dict.fromkeys(("bigint", "int", "integer", "smallint", "tinyint"), "int64"),
+    **{name: name for name in ("double", "boolean", "date", "timestamp")},
 }
-_DUCKDB: Mapping[str, str] = {
-    "string": "varchar",
-    "int64": "bigint",
-}
+_DUCKDB: Mapping[str, str] = {"string": "varchar", "int64": "bigint"}
 _DECIMAL = re.compile(r"decimal\(\d+, ?\d+\)")
 _ARRAY = re.compile(r"array<(.+)>")
 

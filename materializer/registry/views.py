@@ -9,41 +9,26 @@ wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from materializer.registry.groups import published_name
 from materializer.registry.meta import (
     FEATURE_VIEW,
     Declaration,
+    Node,
     ViewMeta,
     read_meta,
     registry_name,
 )
 from materializer.registry.model import FeatureView, TrainingSet
 
-Node = Mapping[str, Any]
-
-_PREFIX = f"{FEATURE_VIEW}."
-
 
 def read_view(
-    node: Node, given: object, graph: Mapping[str, Node], training_sets: Mapping[str, TrainingSet]
+    node: Node, graph: Mapping[str, Node], training_sets: Mapping[str, TrainingSet]
 ) -> FeatureView:
-    """
-    Read one feature view.
-
-    Args:
-        node: The model.
-        given: Its `meta.feature_view`.
-        graph: Nodes and sources of the manifest, by dbt's id.
-        training_sets: Training sets by name.
-
-    Raises:
-        BadRegistry: The model cannot be a view.
-    """
+    """Read one feature view; *graph* has nodes and sources of the manifest, by dbt's id."""
     declaration = Declaration.of_node(node)
-    meta = read_meta(ViewMeta, given, declaration, FEATURE_VIEW, _PREFIX)
-    key = f"{_PREFIX}training_set"
+    key = f"{FEATURE_VIEW}.training_set"
+    meta = read_meta(ViewMeta, FEATURE_VIEW, node, declaration)
     models = [ref for ref in node["depends_on"]["nodes"] if ref.startswith("model.")]
     training_set = training_sets.get(meta.training_set)
     if training_set is None or training_set.unique_id not in models:
