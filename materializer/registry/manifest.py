@@ -15,7 +15,12 @@ from typing import cast
 
 from materializer.errors import UsageError
 from materializer.registry.artifacts import read_runs, read_types
-from materializer.registry.groups import read_group, read_training_set, refuse_collisions
+from materializer.registry.declared import (
+    read_group,
+    read_training_set,
+    read_view,
+    refuse_collisions,
+)
 from materializer.registry.lineage import RECORDS
 from materializer.registry.meta import (
     FEATURE_GROUP,
@@ -26,7 +31,6 @@ from materializer.registry.meta import (
     declared_kinds,
 )
 from materializer.registry.model import GateTest, Registry
-from materializer.registry.views import read_view
 
 # What might be taken for a group; of these only models can be one.
 _TABLES = ("model", "seed", "snapshot")

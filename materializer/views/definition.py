@@ -17,9 +17,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from materializer.registry import Column, FeatureView
-from materializer.views.transforms import ONE_HOT, TRANSFORMS, type_after
+from materializer.views.transforms import ONE_HOT, TRANSFORMS
 
-IMPUTE, NULL, ERROR = "impute", "null", "error"
+# What a join may declare of an entity without a row: there is no vector.
+ERROR = "error"
 # A view's own column: train or holdout.
 SPLIT = "split"
 
@@ -34,7 +35,6 @@ class Join:
 
     Attributes:
         name: What the view calls it: the group, after the prefix of its columns.
-        group: Name of the group.
         on: Each key column of the group, and the key of the view that it is matched with.
         missing: What an entity without a row means: `null` and `impute`, its columns are null and
             go through their transforms, each of which imputes them under `impute`; `error`, there
@@ -49,13 +49,7 @@ class Join:
 
 @dataclass(frozen=True, slots=True)
 class FittedStep:
-    """
-    One step of a feature's chain.
-
-    Attributes:
-        transform: Its type.
-        parameters: What it was fitted to.
-    """
+    """One step of a feature's chain: the type of its transform, and what that was fitted to."""
 
     transform: str
     parameters: Mapping[str, Any]
@@ -95,7 +89,7 @@ class Feature:
         """
         kind = self.type
         for step in self.steps:
-            kind = type_after(TRANSFORMS[step.transform], kind)
+            kind = TRANSFORMS[step.transform].type_after(kind)
         if not self.is_one_hot:
             return (Column(self.name, kind),)
         categories = self.steps[-1].parameters["categories"]
@@ -108,13 +102,8 @@ class ViewVersion:
     One version of a view: all that is needed to make its vectors, for good.
 
     Attributes:
-        view: Name of the view.
-        description: What it is for.
-        owner: Who answers for it, or None.
         training_set: Name of the training set it was fitted on.
-        label: Column with the label.
         train_until: UTC time before which the rows were fitted on.
-        fitted_on_rows: How many these were.
         keys: The keys of a vector; name and type.
         joins: The groups that have a feature of it, in the order of the training set; its own
             group first, when it is one.
@@ -140,8 +129,7 @@ class ViewVersion:
     @property
     def text(self) -> str:
         """The JSON in which a version is kept, pushed and read."""
-        keys = [{"name": key.name, "type": key.type} for key in self.keys]
-        body = {**asdict(self), "keys": keys}
+        body = {**asdict(self), "keys": [{"name": key.name, "type": key.type} for key in self.keys]}
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
     @property
@@ -160,12 +148,7 @@ class ViewVersion:
 
     @classmethod
     def from_text(cls, text: str) -> ViewVersion:
-        """
-        Read what `text` returned.
-
-        Raises:
-            ValueError: It is something else.
-        """
+        """Read what `text` returned; a ValueError if it is something else."""
         # By Python's reader, which takes each number to the nearest double, as DuckDB wrote it.
         return _VERSION.validate_python(json.loads(text))
 
@@ -178,7 +161,7 @@ def built_version(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewV
     Return the version that dbt built.
 
     Args:
-        view: The view.
+        view: As it is declared now.
         rows: The model of its parameters, `feature`, `transform`, `parameters` (read from JSON) and
             `fitted_on_rows`, in the order of position and step. The first row is the view itself:
             its parameters are its definition.
@@ -188,26 +171,15 @@ def built_version(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewV
     """
     itself, *fitted = rows
     definition = dict(itself["parameters"])
-    if definition.pop("declared") != _without(view.declared, _ABOUT):
+    declared = {key: value for key, value in view.declared.items() if key not in _ABOUT}
+    if definition.pop("declared") != declared:
         raise ValueError("its meta was changed since it was built")
     steps: dict[str, list[dict[str, Any]]] = {}
     for row in fitted:
         chain = steps.setdefault(row["feature"], [])
         if row["transform"] is not None:
             chain.append({"transform": row["transform"], "parameters": row["parameters"]})
-    return _VERSION.validate_python(
-        {
-            **definition,
-            "view": view.name,
-            "description": view.description,
-            "owner": view.owner,
-            "fitted_on_rows": itself["fitted_on_rows"],
-            "features": [
-                {**feature, "steps": steps[feature["name"]]} for feature in definition["features"]
-            ],
-        }
-    )
-
-
-def _without(meta: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: value for name, value in meta.items() if name not in names}
+    features = [{**feature, "steps": steps[feature["name"]]} for feature in definition["features"]]
+    about = {"view": view.name, "description": view.description, "owner": view.owner}
+    fitted_on = {"fitted_on_rows": itself["fitted_on_rows"]}
+    return _VERSION.validate_python({**definition, **about, **fitted_on, "features": features})

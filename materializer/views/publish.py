@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from materializer.errors import NotPublished
+from materializer.errors import GateRed, NotPublished
 from materializer.offline.publish import last_published
 from materializer.outcome import Outcome
-from materializer.registry import Column, FeatureView, Registry
+from materializer.registry import Column, FeatureView, Registry, TrainingSet
 from materializer.sql import quoted
 from materializer.training.publish import DerivedTable, Publishing, publish_derived_table
 from materializer.training.receipt import InputTable
@@ -53,17 +53,17 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
         NotPublished: Its training set never was.
         OfflineStoreUnavailable: The store cannot be written.
     """
-    _require_parameters(view, work)
-    version = _built_version(view, work)
-    refuse(view.name, _not_served(version, work.registry))
-    vectors = Vectors(version)
     training_set = work.registry.training_sets[view.training_set]
+    _require_parameters(view, training_set, work)
+    version = _built_version(view, work)
+    _require_served(version, work.registry)
+    vectors = Vectors(version)
     types = {column.name: column for column in training_set.columns}
     carried = (*version.keys, types[view.time], types[view.label])
 
     def publish_inputs(rows: pa.Table, properties: Mapping[str, str]) -> Sequence[InputTable]:
         _compare(view, vectors, [column.name for column in carried], work)
-        rows_input = _training_input(view, work)
+        rows_input = _training_input(training_set, work)
         receipt = work.files(view.training_set).read()
         published = PublishedVersion(
             view=view.name,
@@ -89,26 +89,15 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     return publish_derived_table(table, work)
 
 
-def _require_parameters(view: FeatureView, work: Publishing) -> None:
-    """
-    Check that the parameters are those that a green build fitted, on the current rows.
-
-    Raises:
-        GateRed: They are not.
-    """
+def _require_parameters(view: FeatureView, training_set: TrainingSet, work: Publishing) -> None:
+    """Check that the parameters are those that a green build fitted, on the current rows."""
     name, model, warehouse = view.parameters, view.parameters_id, work.warehouse
     require_green(name, model, work.registry, warehouse)
     require_table_as_built(name, model, view.parameters_relation, _PARAMETERS, warehouse)
     newest = warehouse.sequences()
-    training_set = work.registry.training_sets[view.training_set]
     if newest.get(training_set.unique_id, 0) > newest[model]:
-        refuse(
-            name,
-            [
-                f"it was fitted before {training_set.name} was last built; "
-                f"run: dbt build --select {name} {view.name}"
-            ],
-        )
+        problem = f"it was fitted before {training_set.name} was last built"
+        refuse(name, [f"{problem}; run: dbt build --select {name} {view.name}"])
 
 
 def _built_version(view: FeatureView, work: Publishing) -> ViewVersion:
@@ -119,26 +108,23 @@ def _built_version(view: FeatureView, work: Publishing) -> ViewVersion:
     try:
         return built_version(view, rows)
     except ValueError as error:
-        refuse(view.name, [f"{error}; run: dbt build --select +{view.name}"])
-        raise
+        reason = f"{error}; run: dbt build --select +{view.name}"
+        raise GateRed(model=view.name, reasons=[reason]) from None
 
 
-def _not_served(version: ViewVersion, registry: Registry) -> list[str]:
-    """List the features that no online group has, since the groups were changed."""
+def _require_served(version: ViewVersion, registry: Registry) -> None:
+    """Check that online groups still have the features; the groups may have been changed since."""
     groups = {join.name: registry.groups.get(join.group) for join in version.joins}
-    reasons = []
     for feature in version.features:
-        group = groups.get(feature.join or "")
-        if feature.join and not (group and group.online and feature.column in group.features):
-            reasons.append(
-                f"{feature.join} does not serve {feature.column} any more; "
-                f"run: dbt build --select +{version.view}"
-            )
-    return reasons[:1]
+        if feature.join is None:
+            continue
+        group = groups[feature.join]
+        if not (group and group.online and feature.column in group.features):
+            problem = f"{feature.join} does not serve {feature.column} any more"
+            refuse(version.view, [f"{problem}; run: dbt build --select +{version.view}"])
 
 
-def _training_input(view: FeatureView, work: Publishing) -> InputTable:
-    training_set = work.registry.training_sets[view.training_set]
+def _training_input(training_set: TrainingSet, work: Publishing) -> InputTable:
     last = last_published(work.catalog, training_set.name)
     if last is None:
         raise NotPublished(training_set.name)
@@ -154,12 +140,7 @@ def _training_input(view: FeatureView, work: Publishing) -> InputTable:
 
 
 def _compare(view: FeatureView, vectors: Vectors, carried: Sequence[str], work: Publishing) -> None:
-    """
-    Make a sample of the training set into vectors; they must be the rows of the view.
-
-    Raises:
-        GateRed: They are not.
-    """
+    """Make a sample of the training set into vectors; they must be the rows of the view."""
     training_set = work.registry.training_sets[view.training_set]
     features = [feature.name for feature in vectors.version.features]
     inputs = _sample(work, training_set.relation_name, carried, features)
@@ -168,13 +149,8 @@ def _compare(view: FeatureView, vectors: Vectors, carried: Sequence[str], work: 
     differing = Counter(map(repr, made)) - Counter(map(repr, built))
     if differing or len(made) != len(built):
         example = f", such as {next(iter(differing))}" if differing else ""
-        refuse(
-            view.name,
-            [
-                f"serving makes {differing.total():,} of {len(made):,} rows otherwise{example}; "
-                f"run: dbt build --select +{view.name}"
-            ],
-        )
+        problem = f"serving makes {differing.total():,} of {len(made):,} rows otherwise{example}"
+        refuse(view.name, [f"{problem}; run: dbt build --select +{view.name}"])
 
 
 def _sample(

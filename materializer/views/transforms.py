@@ -2,17 +2,9 @@
 The transforms of feature views, one value at a time.
 
 Responsible for what each transform makes of a value, to the last bit as its macro in
-dbt_project/macros/transforms/ does: the same operations on doubles in the same order. Does not fit:
-parameters come from the SQL that fitted them, which has also checked the options.
-
-    scale             (x - mean) / scale             number    double
-    min_max           (x - min) / range              number    double
-    log1p             ln(1 + x), null up to -1       number    double
-    clip              not below min, not above max   number    double
-    bucketize         boundaries up to x, counted    number    int64
-    impute            value where x is null          any       double, or string of a string
-    ordinal_encode    index among the categories     category  int64, -1 for an unknown one
-    one_hot_encode    1 in the column of x, else 0   category  int64, a column a category
+dbt_project/macros/transforms/ does: the same operations on doubles in the same order; what they
+mean is in docs/reference/transforms.md. Does not fit: parameters come from the SQL that fitted
+them, which has also checked the options.
 
 A null stays null, but for impute and one_hot_encode, where it is 0 in each column. A result that is
 no finite double is null, and so is anything from a parameter that is null: nothing is known of a
@@ -25,6 +17,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["number", "category", "any"]
@@ -49,32 +42,16 @@ class Transform:
     gives: str | None
     step: Callable[[Parameters], Step]
 
+    def reader(self, given: str) -> Step:
+        """Return the function that reads a value of a type, as a store or a client gives it."""
+        is_category = self.takes == "category" or (self.takes == "any" and given == "string")
+        if not is_category:
+            return _number
+        return _category if given in ("int64", "boolean", "date") else _unchanged
 
-def kind_for(transform: Transform, given: str) -> Kind:
-    """Return as what a transform reads a column of a type."""
-    if transform.takes != "any":
-        return transform.takes
-    return "category" if given == "string" else "number"
-
-
-def type_after(transform: Transform, given: str) -> str:
-    """Return the type of what a transform makes of a column of a type."""
-    if transform.gives is not None:
-        return transform.gives
-    return "string" if given == "string" else "double"
-
-
-def reader(given: str, kind: Kind) -> Step:
-    """
-    Return the function that reads a value of a type, as a store or a client gives it.
-
-    Args:
-        given: A contract's type; decimals and dates come as text or as values.
-        kind: As what.
-    """
-    if kind == "number":
-        return _number
-    return _category if given in ("int64", "boolean", "date") else _unchanged
+    def type_after(self, given: str) -> str:
+        """Return the type of what it makes of a column of a type."""
+        return self.gives or ("string" if given == "string" else "double")
 
 
 def _unchanged(value: Any) -> Any:
@@ -99,22 +76,11 @@ def _category(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _nothing(value: Any) -> None:
-    return None
-
-
-def _scale(parameters: Parameters) -> Step:
-    mean, scale = parameters["mean"], parameters["scale"]
-    if mean is None or scale is None:
-        return _nothing
-    return lambda x: None if x is None else finite((x - mean) / scale)
-
-
-def _min_max(parameters: Parameters) -> Step:
-    low, range_ = parameters["min"], parameters["range"]
-    if low is None or range_ is None:
-        return _nothing
-    return lambda x: None if x is None else finite((x - low) / range_)
+def _shift_and_divide(shift: str, divisor: str, parameters: Parameters) -> Step:
+    subtracted, divided_by = parameters[shift], parameters[divisor]
+    if subtracted is None or divided_by is None:
+        return lambda x: None
+    return lambda x: None if x is None else finite((x - subtracted) / divided_by)
 
 
 def _log1p(parameters: Parameters) -> Step:
@@ -164,8 +130,8 @@ def _one_hot_encode(parameters: Parameters) -> Step:
 
 
 TRANSFORMS: Mapping[str, Transform] = {
-    "scale": Transform("number", "double", _scale),
-    "min_max": Transform("number", "double", _min_max),
+    "scale": Transform("number", "double", partial(_shift_and_divide, "mean", "scale")),
+    "min_max": Transform("number", "double", partial(_shift_and_divide, "min", "range")),
     "log1p": Transform("number", "double", _log1p),
     "clip": Transform("number", "double", _clip),
     "bucketize": Transform("number", "int64", _bucketize),

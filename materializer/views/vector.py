@@ -13,14 +13,7 @@ from functools import reduce
 from typing import Any, TypeAlias
 
 from materializer.views.definition import Feature, ViewVersion
-from materializer.views.transforms import (
-    TRANSFORMS,
-    Step,
-    finite,
-    kind_for,
-    reader,
-    type_after,
-)
+from materializer.views.transforms import TRANSFORMS, Step, finite
 
 # What one feature becomes: one value, or one a category. It may be shared, so nothing changes it.
 Part: TypeAlias = Sequence[Any]
@@ -33,7 +26,6 @@ class FeatureInput:
     Where a feature comes from, and what becomes of it in a vector.
 
     Attributes:
-        name: Name of the feature.
         chain: From its value to its part of the vector.
         join: Index of its join in the version, None when only a request can bring it.
         column: Its name in that group; empty likewise.
@@ -52,11 +44,8 @@ class Vectors:
     Makes the vectors of one version. Safe for threads.
 
     Attributes:
-        version: The version.
         version_id: Its id, worked out once.
         columns: Names and types of what comes out, c of them.
-        names: Their names.
-        types: Their types.
         inputs: The features, in the order of the version.
     """
 
@@ -66,19 +55,16 @@ class Vectors:
         self.columns = version.columns
         self.names = [column.name for column in self.columns]
         self.types = [column.type for column in self.columns]
-        joins = [join.name for join in version.joins]
-        inputs_of_join: list[list[FeatureInput]] = [[] for _ in joins]
-        inputs = []
+        joins = {join.name: index for index, join in enumerate(version.joins)}
+        self._inputs_of_join: list[list[FeatureInput]] = [[] for _ in joins]
+        self.inputs: list[FeatureInput] = []
         for feature in version.features:
-            join = None if feature.join is None else joins.index(feature.join)
-            siblings = [] if join is None else inputs_of_join[join]
-            new = FeatureInput(
-                feature.name, _chain(feature), join, feature.column or "", len(siblings)
-            )
-            siblings.append(new)
-            inputs.append(new)
-        self.inputs = tuple(inputs)
-        self._inputs_of_join = inputs_of_join
+            join = None if feature.join is None else joins[feature.join]
+            siblings = [] if join is None else self._inputs_of_join[join]
+            column = feature.column or ""
+            made = FeatureInput(feature.name, _chain(feature), join, column, len(siblings))
+            siblings.append(made)
+            self.inputs.append(made)
 
     def make(self, values: Sequence[Any]) -> list[Any]:
         """
@@ -86,9 +72,6 @@ class Vectors:
 
         Args:
             values: One value a feature, in the order of the version; None where there is none.
-
-        Returns:
-            c values.
 
         Raises:
             ValueError: A value is not of its feature's type.
@@ -107,8 +90,7 @@ class Vectors:
             row: Its values by column; None when there is no row.
 
         Returns:
-            The part of each feature of the join, in their order; None where the row does not have
-            its column.
+            The part of each feature of the join; None where the row does not have its column.
 
         Raises:
             TypeError, ValueError: A value is not of its feature's type.
@@ -131,10 +113,9 @@ def _chain(feature: Feature) -> Chain:
         transform = TRANSFORMS[step.transform]
         # Between steps only whole numbers have to be read, as in the macro.
         if not links or kind == "int64":
-            links.append(reader(kind, kind_for(transform, kind)))
+            links.append(transform.reader(kind))
         links.append(transform.step(step.parameters))
-        kind = type_after(transform, kind)
-
+        kind = transform.type_after(kind)
     through = reduce(_then, links)
     return through if feature.is_one_hot else _then(through, _as_is)
 

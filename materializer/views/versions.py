@@ -7,7 +7,6 @@ becomes the newest again. Does not make vectors.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,6 +20,7 @@ from materializer.offline.catalog import (
     translate_errors,
 )
 from materializer.offline.publish import publish_table
+from materializer.offline.schema import iceberg_schema
 from materializer.registry import Column
 from materializer.views.definition import ViewVersion
 
@@ -34,15 +34,6 @@ _COLUMNS = (
     Column("training_tag", "string"),
     Column("document", "string"),
 )
-_SCHEMA = pa.schema(
-    [
-        ("view", pa.string()),
-        ("version", pa.string()),
-        ("fitted_at", pa.timestamp("us")),
-        ("training_tag", pa.string()),
-        ("document", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +42,6 @@ class PublishedVersion:
     One version of one view, as it is published.
 
     Attributes:
-        view: Name of the view.
-        version: Id of the version.
         fitted_at: Clock of the publish that brought it last [UTC, naive].
         training_tag: Build of the training set on whose rows it was fitted.
         document: The version's text.
@@ -70,12 +59,7 @@ class PublishedVersion:
 
 
 def read_versions(catalog: Catalog) -> list[PublishedVersion]:
-    """
-    Read every published version, the newest of a view last.
-
-    Raises:
-        OfflineStoreUnavailable: The store cannot be read.
-    """
+    """Read every published version, the newest of a view last."""
     table = find_table(catalog, table_name(VERSIONS))
     if table is None or table.current_snapshot() is None:
         return []
@@ -120,25 +104,18 @@ def record_version(
 
     Returns:
         The versions of the view that were forgotten.
-
-    Raises:
-        OfflineStoreUnavailable: The store cannot be read or written.
     """
-    published = read_versions(catalog)
-    others = [version for version in published if version.view != new.view]
-    earlier = [
-        version
-        for version in published
-        if version.view == new.view and version.version != new.version
-    ]
+    others, earlier = [], []
+    for version in read_versions(catalog):
+        if version.view != new.view:
+            others.append(version)
+        elif version.version != new.version:
+            earlier.append(version)
     # Even if the clock stood still or was set back, what was fitted last is the newest.
     after = [version.fitted_at + timedelta(microseconds=1) for version in earlier]
     newest = replace(new, fitted_at=max([new.fitted_at, *after]))
     kept = [*earlier, newest][-keep:] if keep else [*earlier, newest]
-    _write(catalog, [*others, *kept])
+    schema = iceberg_schema(_COLUMNS).as_arrow()
+    rows = pa.Table.from_pylist([asdict(version) for version in [*others, *kept]], schema=schema)
+    publish_table(catalog, VERSIONS, rows, columns=_COLUMNS, snapshot_properties={})
     return [version for version in earlier if version not in kept]
-
-
-def _write(catalog: Catalog, rows: Sequence[PublishedVersion]) -> None:
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_SCHEMA)
-    publish_table(catalog, VERSIONS, table, columns=_COLUMNS, snapshot_properties={})

@@ -1,8 +1,9 @@
 """
-A model becomes a feature group or a training set, or is refused.
+A model becomes a feature group, a training set or a feature view, or is refused.
 
 Responsible for the rules that one model must keep, and those that groups must keep among
-themselves. Each refusal names file, model and key.
+themselves. Each refusal names file, model and key. Does not work out what a view means for any
+column: dbt does, when it builds the parameters.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from materializer.config import format_time, parse_time
 from materializer.registry.lineage import origins
 from materializer.registry.meta import (
     FEATURE_GROUP,
+    FEATURE_VIEW,
     TRAINING_SET,
     Declaration,
     GroupMeta,
     Node,
     TrainingSetMeta,
+    ViewMeta,
     read_column_meta,
     read_meta,
     registry_name,
 )
-from materializer.registry.model import Column, FeatureGroup, TrainingSet
+from materializer.registry.model import Column, FeatureGroup, FeatureView, TrainingSet
 from materializer.registry.types import published_type
 
 # What `point_in_time_join` writes into the meta of the model that calls it.
@@ -41,7 +44,7 @@ _LABELS = "labels"
 def read_group(node: Node, graph: Mapping[str, Node]) -> FeatureGroup:
     """Read one feature group; *graph* has nodes and sources of the manifest, by dbt's id."""
     declaration = Declaration.of_node(node)
-    name = published_name(declaration, "group")
+    name = _published_name(declaration, "group")
     if not node["config"].get("contract", {}).get("enforced"):
         raise declaration.error("contract", "a feature group needs contract: {enforced: true}")
     meta = read_meta(GroupMeta, FEATURE_GROUP, node, declaration)
@@ -82,7 +85,7 @@ def _version(version: object) -> str | None:
     return None if version is None else str(version)
 
 
-def published_name(declaration: Declaration, what: str) -> str:
+def _published_name(declaration: Declaration, what: str) -> str:
     """Return the name of a model that is published as a table; refuse one that cannot be."""
     name = declaration.model
     if name.startswith("_"):
@@ -175,6 +178,41 @@ def read_training_set(node: Node, graph: Mapping[str, Node]) -> TrainingSet:
             if FEATURE_GROUP in ((ref.get("config") or {}).get("meta") or {})
         ),
         time=join.get("time"),
+    )
+
+
+def read_view(
+    node: Node, graph: Mapping[str, Node], training_sets: Mapping[str, TrainingSet]
+) -> FeatureView:
+    """Read one feature view; *graph* has nodes and sources of the manifest, by dbt's id."""
+    declaration = Declaration.of_node(node)
+    key = f"{FEATURE_VIEW}.training_set"
+    meta = read_meta(ViewMeta, FEATURE_VIEW, node, declaration)
+    models = [ref for ref in node["depends_on"]["nodes"] if ref.startswith("model.")]
+    training_set = training_sets.get(meta.training_set)
+    if training_set is None or training_set.unique_id not in models:
+        raise declaration.error(key, f"{meta.training_set!r} is not a training set this model refs")
+    if training_set.time is None:
+        raise declaration.error(key, f"{training_set.name} is not built with point_in_time_join")
+    others = [ref for ref in models if ref != training_set.unique_id and ref in graph]
+    if len(others) != 1:
+        raise declaration.error(key, "next to it the view refs one model, that of its parameters")
+    parameters = graph[others[0]]
+    return FeatureView(
+        name=_published_name(declaration, "view"),
+        unique_id=node["unique_id"],
+        relation_name=node["relation_name"],
+        description=(node.get("description") or "").strip(),
+        owner=meta.owner,
+        training_set=training_set.name,
+        label=meta.label,
+        time=training_set.time,
+        train_until=meta.train_until,
+        declared=node["config"]["meta"][FEATURE_VIEW],
+        parameters=registry_name(parameters),
+        parameters_id=parameters["unique_id"],
+        parameters_relation=parameters["relation_name"],
+        keep_versions=meta.keep_versions,
     )
 
 
