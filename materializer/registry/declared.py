@@ -32,7 +32,7 @@ from materializer.registry.types import published_type
 # What `point_in_time_join` writes into the meta of the model that calls it.
 POINT_IN_TIME = "point_in_time"
 
-_KEY_TYPES = ("string", "int64", "date")
+_KEY_TYPES: tuple[str, ...] = ("string", "int64", "date")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 # What a key may hold without an escape, see the codec; a colon separates its parts.
 _PREFIX = re.compile(r"[A-Za-z0-9._~-]+(:[A-Za-z0-9._~-]+)*")
@@ -49,10 +49,7 @@ def read_group(node: Node, graph: Mapping[str, Node]) -> FeatureGroup:
         raise declaration.error("contract", "a feature group needs contract: {enforced: true}")
     meta = read_meta(GroupMeta, FEATURE_GROUP, node, declaration)
     columns = _columns(node, declaration)
-    types = {column.name: column.type for column in columns}
-    _check_entity(meta.entity, types, declaration)
-    _check_time("available_at", meta.available_at, "timestamp", types, declaration)
-    _check_time("partition", meta.partition, "date", types, declaration)
+    _check_columns(meta, columns, declaration)
     key_prefix = meta.key_prefix or f"{_DEFAULT_PREFIX}:{name}"
     _check_prefix(key_prefix, declaration)
     deprecation = node.get("deprecation_date")
@@ -118,28 +115,22 @@ def _column(column: Node, declaration: Declaration) -> Column:
     )
 
 
-def _type(key: str, column: str, types: Mapping[str, str], declaration: Declaration) -> str:
-    if column not in types:
-        raise declaration.error(key, f"{column!r} is not a column of the contract")
-    return types[column]
-
-
-def _check_entity(names: Sequence[str], types: Mapping[str, str], declaration: Declaration) -> None:
-    if not names:
+def _check_columns(meta: GroupMeta, columns: Sequence[Column], declaration: Declaration) -> None:
+    """Check that the columns that the meta names are there, each of a type for its purpose."""
+    if not meta.entity:
         raise declaration.error("entity", "name at least one key column")
-    for name in names:
-        if (kind := _type("entity", name, types, declaration)) not in _KEY_TYPES:
-            problem = f"{name!r} is {kind}; a key is {', '.join(_KEY_TYPES)}"
-            raise declaration.error("entity", problem)
-        if names.count(name) > 1:
-            raise declaration.error("entity", f"{name!r} is named twice")
-
-
-def _check_time(
-    key: str, column: str, needed: str, types: Mapping[str, str], declaration: Declaration
-) -> None:
-    if (kind := _type(key, column, types, declaration)) != needed:
-        raise declaration.error(key, f"{column!r} is {kind}, and must be {needed}")
+    types = {column.name: column.type for column in columns}
+    named = [("entity", name, _KEY_TYPES) for name in meta.entity]
+    named += [("available_at", meta.available_at, ("timestamp",))]
+    named += [("partition", meta.partition, ("date",))]
+    for key, name, allowed in named:
+        if name not in types:
+            raise declaration.error(key, f"{name!r} is not a column of the contract")
+        if types[name] not in allowed:
+            problem = f"{name!r} is {types[name]}, and must be {' or '.join(allowed)}"
+            raise declaration.error(key, problem)
+        if meta.entity.count(name) > 1:
+            raise declaration.error(key, f"{name!r} is named twice")
 
 
 def _check_prefix(prefix: str, declaration: Declaration) -> None:
@@ -231,10 +222,12 @@ def refuse_collisions(groups: Sequence[tuple[FeatureGroup, Declaration]]) -> Non
 
 
 def _may_share_keys(group: FeatureGroup, other: FeatureGroup) -> bool:
-    """Return whether both have one prefix, or one's begins with the other's and a colon."""
-    if group.key_prefix == other.key_prefix:
-        return True
-    short, long = sorted((group, other), key=lambda each: len(each.key_prefix))
+    same = group.key_prefix == other.key_prefix
+    return same or _is_below(group, other) or _is_below(other, group)
+
+
+def _is_below(group: FeatureGroup, other: FeatureGroup) -> bool:
+    """Return whether the prefix of a group begins with that of another one, and a colon."""
     # A key under the default prefix alone has one part more than it, and all others under it two.
-    is_default = short.key_prefix == _DEFAULT_PREFIX and len(short.entity) == 1
-    return long.key_prefix.startswith(f"{short.key_prefix}:") and not is_default
+    is_default = other.key_prefix == _DEFAULT_PREFIX and len(other.entity) == 1
+    return not is_default and group.key_prefix.startswith(f"{other.key_prefix}:")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
-from typing import cast
 
 from materializer.errors import UsageError
 from materializer.registry.artifacts import read_runs, read_types
@@ -28,11 +28,11 @@ from materializer.registry.meta import (
     TRAINING_SET,
     Declaration,
     Node,
-    declared_kinds,
+    declared_kind,
 )
 from materializer.registry.model import GateTest, Registry
 
-# What might be taken for a group; of these only models can be one.
+# What might be mistaken for a group; of these only models can be one.
 _TABLES = ("model", "seed", "snapshot")
 
 
@@ -52,16 +52,18 @@ def read_manifest(path: Path) -> Registry:
     raw = path.read_bytes()
     try:
         manifest = json.loads(raw)
-        nodes = cast("Mapping[str, Node]", manifest["nodes"])
-        sources = cast("Mapping[str, Node]", manifest["sources"])
+        nodes: Mapping[str, Node] = manifest["nodes"]
+        sources: Mapping[str, Node] = manifest["sources"]
     except (ValueError, KeyError, TypeError):
         raise UsageError(
             f"{path} is not a whole manifest; when no dbt command is writing it, run: dbt parse"
         ) from None
     graph = {**nodes, **sources}
+    tables = [node for node in nodes.values() if node["resource_type"] in _TABLES]
+    declarations = [(Declaration.of_node(node), node) for node in tables]
     groups, training_sets, view_nodes = [], {}, []
-    for node, declaration in _declarations(nodes):
-        kind = _declared_kind(node, declaration)
+    for declaration, node in sorted(declarations, key=itemgetter(0)):
+        kind = declared_kind(node, declaration)
         if kind == FEATURE_GROUP:
             groups.append((read_group(node, graph), declaration))
         elif kind == TRAINING_SET:
@@ -71,39 +73,18 @@ def read_manifest(path: Path) -> Registry:
             view_nodes.append(node)
     refuse_collisions(groups)
     views = [read_view(node, graph, training_sets) for node in view_nodes]
-    records = {name: node for name, node in sources.items() if node["source_name"] == RECORDS}
+    records = [node for node in sources.values() if node["source_name"] == RECORDS]
     return Registry(
         groups={group.name: group for group, _ in groups},
         training_sets=training_sets,
         views={view.name: view for view in views},
         gate=tuple(_gate_tests(nodes)),
-        records={node["name"]: node["relation_name"] for node in records.values()},
+        records={node["name"]: node["relation_name"] for node in records},
         checksum=hashlib.sha256(raw).hexdigest(),
-        records_schema=next(((n["database"], n["schema"]) for n in records.values()), None),
+        records_schema=next(((n["database"], n["schema"]) for n in records), None),
         runs=read_runs(path.with_name("run_results.json")),
         warehouse_types=read_types(path.with_name("catalog.json")),
     )
-
-
-def _declarations(nodes: Mapping[str, Node]) -> list[tuple[Node, Declaration]]:
-    pairs = [
-        (node, Declaration.of_node(node))
-        for node in nodes.values()
-        if node["resource_type"] in _TABLES
-    ]
-    return sorted(pairs, key=lambda pair: (pair[1].file, pair[1].model))
-
-
-def _declared_kind(node: Node, declaration: Declaration) -> str | None:
-    """Return what a node is declared to be, None for nothing of ours; only a model can be."""
-    kinds = declared_kinds(node, declaration)
-    resource_type = node["resource_type"]
-    if kinds and resource_type != "model":
-        problem = f"a {resource_type} keeps no contract; declare a model that selects from it"
-        raise declaration.error(kinds[0], problem)
-    if len(kinds) > 1:
-        raise declaration.error(kinds[1], f"a model cannot be a {' and a '.join(kinds)}")
-    return kinds[0] if kinds else None
 
 
 def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:

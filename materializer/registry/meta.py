@@ -86,15 +86,9 @@ class ColumnMeta(Meta, extra="ignore"):
 MetaType = TypeVar("MetaType", bound=Meta)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Declaration:
-    """
-    Where something is declared.
-
-    Attributes:
-        file: The file that declares it, relative to its project.
-        model: Name of the model, with its version.
-    """
+    """Where something is declared: a file, relative to its project, and the name of the model."""
 
     file: str
     model: str
@@ -120,11 +114,18 @@ def registry_name(node: Node) -> str:
     return f"{node['name']}_v{str(version).replace('.', '_')}"
 
 
-def declared_kinds(node: Node, declaration: Declaration) -> list[str]:
-    """Return what a model declares itself to be; refuse a misspelt kind."""
+def declared_kind(node: Node, declaration: Declaration) -> str | None:
+    """Return what a node is declared to be, None for nothing of ours; only a model can be."""
     meta = node["config"].get("meta") or {}
     _refuse_misspelt(meta, KINDS, declaration, "")
-    return [kind for kind in KINDS if kind in meta]
+    kinds = [kind for kind in KINDS if kind in meta]
+    resource_type = node["resource_type"]
+    if kinds and resource_type != "model":
+        problem = f"a {resource_type} keeps no contract; declare a model that selects from it"
+        raise declaration.error(kinds[0], problem)
+    if len(kinds) > 1:
+        raise declaration.error(kinds[1], f"a model cannot be a {' and a '.join(kinds)}")
+    return kinds[0] if kinds else None
 
 
 def read_meta(meta: type[MetaType], kind: str, node: Node, declaration: Declaration) -> MetaType:

@@ -35,13 +35,6 @@ GROUP = FeatureGroup(
         Column("available_at", "timestamp"),
         Column("max_event_ts", "timestamp", online=False),
     ),
-    tags=(),
-    version=None,
-    latest_version=None,
-    deprecation_date=None,
-    lineage=(),
-    fresh_hours=None,
-    closing_row=None,
 )
 
 

@@ -4,7 +4,7 @@
     {%- set definition = feature_store.feature_view_definition(model.name) -%}
     {%- set features = definition['features'] -%}
     {%- set known = feature_store._fitted_parameters(definition, parameters) -%}
-    {%- set depth = feature_store._depth(features) -%}
+    {%- set depth = definition['depth'] -%}
     {%- set carried = definition['keys'] + [definition['time'], definition['label'], 'split'] %}
 with
 
@@ -18,8 +18,9 @@ level_0 as (
         {{ feature_store._read_feature(feature) }} as feature_{{ loop.index }}
         {%- endfor %}
     from {{ training_set }}
-),
-{% for level in range(1, depth + 1) %}
+)
+{%- for level in range(1, depth + 1) %},
+
 level_{{ level }} as (
     select
         {{ carried | join(',\n        ') }}
@@ -27,23 +28,15 @@ level_{{ level }} as (
         {{ feature_store._known_step(feature, level, 'feature_' ~ loop.index, known) }} as feature_{{ loop.index }}
         {%- endfor %}
     from level_{{ level - 1 }}
-),
-{% endfor %}
-outputs as (
-    select
-        {{ carried | join(',\n        ') }}
-        {%- for name, output in feature_store._outputs(definition, known).items() %},
-        {{ output }} as {{ feature_store.quoted(name) }}
-        {%- endfor %}
-    from level_{{ depth }}
 )
+{%- endfor %}
 
 select
     {{ carried | join(',\n    ') }}
-    {%- for name in feature_store._outputs(definition, known) %},
-    {{ feature_store.quoted(name) }}
+    {%- for name, output in feature_store._outputs(definition, known).items() %},
+    {{ output }} as {{ feature_store.quoted(name) }}
     {%- endfor %}
-from outputs
+from level_{{ depth }}
 {% endmacro %}
 
 {#- Feature, then step, to the parameters that were fitted; empty before the first build. -#}
@@ -73,7 +66,7 @@ from outputs
     {%- set step = feature['steps'][level - 1] -%}
     {%- set parameters = {} -%}
     {%- for name, value in feature_store._values_of(feature, level, known).items() -%}
-        {%- set type = 'varchar' if step['transform'] in ['ordinal_encode'] or step['kind'] == 'category' else 'double' -%}
+        {%- set type = 'varchar' if step['kind'] == 'category' else 'double' -%}
         {%- do parameters.update({name: feature_store.as_literal(value, type)}) -%}
     {%- endfor -%}
     {{ return(feature_store._apply_step(step, column, parameters)) }}

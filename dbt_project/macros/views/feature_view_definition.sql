@@ -28,6 +28,7 @@
         'name': view, 'meta': meta, 'training_set': rows.name, 'rows': rows.relation_name, 'time': noted['time'],
         'label': meta['label'], 'until': until, 'train_until': "cast('" ~ until ~ "' as timestamp)", 'keys': keys,
         'types': types, 'joins': joins, 'features': features,
+        'depth': ([0] + chains.values() | map('length') | list) | max,
     }) }}
 {% endmacro %}
 

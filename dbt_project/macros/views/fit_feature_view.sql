@@ -3,7 +3,7 @@
     {%- if not execute -%} {{ return('') }} {%- endif -%}
     {%- set definition = feature_store.feature_view_definition(view) -%}
     {%- set features = definition['features'] -%}
-    {%- set depth = feature_store._depth(features) %}
+    {%- set depth = definition['depth'] %}
 with
 
 -- The rows to fit on: no other row may influence a parameter.
@@ -31,8 +31,9 @@ fit_{{ level }} as (
 level_{{ level }} as (
     select
         {%- for feature in features if feature['steps'] | length > level %}
-        {%- set column = 'feature_' ~ feature['position'] %}
-        {{ feature_store._fitted_step(feature['steps'][level - 1], column) }} as {{ column }}{{ ',' if not loop.last }}
+        {%- set column = 'feature_' ~ feature['position'] -%}
+        {%- set step = feature['steps'][level - 1] %}
+        {{ feature_store._apply_step(step, column, feature_store._fitted_columns(step, column)) }} as {{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     from level_{{ level - 1 }}
     cross join fit_{{ level }}
@@ -41,35 +42,16 @@ level_{{ level }} as (
 {%- endfor %}
 -- The view itself first, then its features.
 fitted as (
-    {%- for feature in features %}
-    {%- for step in feature['steps'] %}
+    {%- for row in feature_store._parameter_rows(definition) %}
     select
-        {{ feature['position'] }} as position,
-        {{ feature_store.as_literal(feature['name']) }} as feature,
-        {{ loop.index }} as step,
-        '{{ step['transform'] }}' as transform,
-        {{ feature_store._parameters_json(step, 'feature_' ~ feature['position']) }} as parameters,
-        fitted_on_rows
-    from fit_{{ loop.index }}
-    union all
-    {%- else %}
-    select
-        {{ feature['position'] }} as position,
-        {{ feature_store.as_literal(feature['name']) }} as feature,
-        0 as step,
-        cast(null as varchar) as transform,
-        '{}' as parameters,
-        (select count(*) from level_0) as fitted_on_rows
-    union all
+        {{ row['position'] }} as position,
+        {{ feature_store.as_literal(row.get('feature')) }} as feature,
+        {{ row['step'] }} as step,
+        {{ feature_store.as_literal(row.get('transform')) }} as transform,
+        {{ row['parameters'] }} as parameters,
+        {{ 'fitted_on_rows from fit_' ~ row['step'] if row['step'] else '(select count(*) from level_0) as fitted_on_rows' }}
+    {{ 'union all' if not loop.last }}
     {%- endfor %}
-    {%- endfor %}
-    select
-        0 as position,
-        cast(null as varchar) as feature,
-        0 as step,
-        cast(null as varchar) as transform,
-        {{ feature_store._recorded_definition(definition) }} as parameters,
-        (select count(*) from level_0) as fitted_on_rows
 )
 
 select
@@ -83,12 +65,20 @@ select
 from fitted
 {% endmacro %}
 
-{% macro _depth(features) %}
-    {%- set depth = namespace(most=0) -%}
-    {%- for feature in features -%}
-        {%- set depth.most = [depth.most, feature['steps'] | length] | max -%}
+{#- A row for each step, and one for a feature without any. -#}
+{% macro _parameter_rows(definition) %}
+    {%- set rows = [{'position': 0, 'step': 0, 'parameters': feature_store._recorded_definition(definition)}] -%}
+    {%- for feature in definition['features'] -%}
+        {%- set about = {'position': feature['position'], 'feature': feature['name']} -%}
+        {%- for step in feature['steps'] -%}
+            {%- set columns = feature_store._fitted_columns(step, 'feature_' ~ feature['position']) -%}
+            {%- set parameters = feature_store.as_json(columns) -%}
+            {%- do rows.append(dict(about, step=loop.index, transform=step['transform'], parameters=parameters)) -%}
+        {%- else -%}
+            {%- do rows.append(dict(about, step=0, parameters="'{}'")) -%}
+        {%- endfor -%}
     {%- endfor -%}
-    {{ return(depth.most) }}
+    {{ return(rows) }}
 {% endmacro %}
 
 {#- Features without a step go through as they are; JSON has no NaN for them either. -#}
@@ -105,11 +95,11 @@ from fitted
     {{ return(feature_store['fit_' ~ step['transform']](feature_store._given(step, column), step['options'])) }}
 {% endmacro %}
 
-{#- A step with parameters that are columns. -#}
-{% macro _fitted_step(step, column) %}
-    {%- set parameters = {} -%}
-    {%- for name in feature_store._fit_step(step, 'x') -%} {%- do parameters.update({name: column ~ '_' ~ name}) -%} {%- endfor -%}
-    {{ return(feature_store._apply_step(step, column, parameters)) }}
+{#- The parameters of a step, each by the column that holds it. -#}
+{% macro _fitted_columns(step, column) %}
+    {%- set columns = {} -%}
+    {%- for name in feature_store._fit_step(step, 'x') -%} {%- do columns.update({name: column ~ '_' ~ name}) -%} {%- endfor -%}
+    {{ return(columns) }}
 {% endmacro %}
 
 {% macro _apply_step(step, column, parameters) %}
@@ -119,10 +109,4 @@ from fitted
 {#- The first step is given what was read; a later one the whole number or the finite double of the one before. -#}
 {% macro _given(step, column) %}
     {{ return(feature_store.read_as(column, 'int64', step['kind']) if step['given'] == 'int64' else column) }}
-{% endmacro %}
-
-{% macro _parameters_json(step, column) %}
-    {%- set parts = {} -%}
-    {%- for name in feature_store._fit_step(step, 'x') -%} {%- do parts.update({name: column ~ '_' ~ name}) -%} {%- endfor -%}
-    {{ return(feature_store.as_json(parts)) }}
 {% endmacro %}
