@@ -29,9 +29,6 @@ from materializer.registry.meta import (
 from materializer.registry.model import Column, FeatureGroup, FeatureView, TrainingSet
 from materializer.registry.types import published_type
 
-# What `point_in_time_join` writes into the meta of the model that calls it.
-POINT_IN_TIME = "point_in_time"
-
 _KEY_TYPES: tuple[str, ...] = ("string", "int64", "date")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 # What a key may hold without an escape, see the codec; a colon separates its parts.
@@ -155,7 +152,8 @@ def read_training_set(node: Node, graph: Mapping[str, Node]) -> TrainingSet:
     if not names:
         problem = f"{labels['name']} declares no column that this model has"
         raise declaration.error(key, problem)
-    join = node["config"]["meta"].get(POINT_IN_TIME) or {}
+    # `point_in_time_join` writes it into the meta of the model that calls it.
+    join = node["config"]["meta"].get("point_in_time") or {}
     return TrainingSet(
         name=declaration.model,
         unique_id=node["unique_id"],

@@ -90,12 +90,7 @@ def read_manifest(path: Path) -> Registry:
 def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:
     for node in nodes.values():
         if node["resource_type"] == "test" and "gate" in node["tags"]:
-            yield GateTest(
-                unique_id=node["unique_id"],
-                name=node["alias"] if node.get("test_metadata") is None else node["name"],
-                guards=tuple(
-                    ref
-                    for ref in node["depends_on"]["nodes"]
-                    if ref.startswith(("model.", "seed."))
-                ),
-            )
+            name = node["alias"] if node.get("test_metadata") is None else node["name"]
+            refs = node["depends_on"]["nodes"]
+            guards = tuple(ref for ref in refs if ref.startswith(("model.", "seed.")))
+            yield GateTest(node["unique_id"], name, guards)

@@ -1,9 +1,9 @@
 """
 The keys that `meta` may have, and what each may hold: one class per thing that can be declared.
 
-Responsible for reading them, and for the one line that reports what is wrong. Refuses an unknown
-key: a typo would silently leave a default in its place. Does not refuse a key of another tool in
-the meta of a column, unless it looks like a misspelt one of ours.
+Responsible for the one line that reports what is wrong. Refuses an unknown key: a typo would
+silently leave a default in its place; in the meta of a column, which may have keys of other tools,
+only one that looks like a misspelt one of ours.
 """
 
 from __future__ import annotations

@@ -199,13 +199,7 @@ class FeatureGroup:
 
 @dataclass(frozen=True, slots=True)
 class GateTest:
-    """
-    One gate test.
-
-    Attributes:
-        name: As `dbt test` prints it.
-        guards: Ids of the models it refs directly.
-    """
+    """One gate test: its name as `dbt test` prints it, and the ids of the models it refs."""
 
     unique_id: str
     name: str
@@ -276,7 +270,6 @@ class LastRun:
     Attributes:
         status: `success`, `error` or `skipped`.
         completed_at: When it was done [ISO, UTC], or None.
-        seconds: How long it took.
     """
 
     status: str

@@ -1,9 +1,8 @@
 """
 One version of a feature view: what it is served from, and what its transforms were fitted to.
 
-Responsible for its values and for their JSON. Whoever has a version's text can make its vectors,
-whatever the project declares by then. Reads what dbt recorded when it built the parameters; does
-not work out, or check, what a view's meta means.
+Responsible for its values and for their JSON: whoever has a version's text can make its vectors,
+whatever the project declares by then. Does not work out what a view's meta means: dbt recorded it.
 """
 
 from __future__ import annotations
@@ -61,11 +60,9 @@ class Feature:
     One column that a view takes, before its transforms.
 
     Attributes:
-        name: Its name in the training set.
-        type: Its type there.
+        name: Its name in the training set, where it has this type.
         join: Name of the join it comes from, None when only a request can bring it.
         column: Its name in that group, None likewise.
-        steps: Its transforms, in order.
     """
 
     name: str
@@ -81,12 +78,7 @@ class Feature:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """
-        The columns that it becomes in a vector.
-
-        It keeps its name. After `one_hot_encode` it is a column a category, in their order, each
-        named `<feature>__<category>`.
-        """
+        """The column that it becomes in a vector; with `one_hot_encode`, a column a category."""
         kind = self.type
         for step in self.steps:
             kind = TRANSFORMS[step.transform].type_after(kind)

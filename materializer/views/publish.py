@@ -48,8 +48,8 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     Publish a feature view, if there is a newer build than the published one.
 
     Raises:
-        GateRed: See `publish_derived_table`; or the gate of its parameters is not green, it was
-            declared otherwise when it was built, or its rows are not those that serving makes.
+        GateRed: See `publish_derived_table`; or the gate of its parameters is not green, its meta
+            was changed since it was built, or its rows are not those that serving makes.
         NotPublished: Its training set never was.
         OfflineStoreUnavailable: The store cannot be written.
     """
@@ -108,8 +108,11 @@ def _built_version(view: FeatureView, work: Publishing) -> ViewVersion:
     try:
         return built_version(view, rows)
     except ValueError as error:
-        reason = f"{error}; run: dbt build --select +{view.name}"
-        raise GateRed(model=view.name, reasons=[reason]) from None
+        raise _not_as_built(view.name, str(error)) from None
+
+
+def _not_as_built(view: str, problem: str) -> GateRed:
+    return GateRed(model=view, reasons=[f"{problem}; run: dbt build --select +{view}"])
 
 
 def _require_served(version: ViewVersion, registry: Registry) -> None:
@@ -121,7 +124,7 @@ def _require_served(version: ViewVersion, registry: Registry) -> None:
         group = groups[feature.join]
         if not (group and group.online and feature.column in group.features):
             problem = f"{feature.join} does not serve {feature.column} any more"
-            refuse(version.view, [f"{problem}; run: dbt build --select +{version.view}"])
+            raise _not_as_built(version.view, problem)
 
 
 def _training_input(training_set: TrainingSet, work: Publishing) -> InputTable:
@@ -150,7 +153,7 @@ def _compare(view: FeatureView, vectors: Vectors, carried: Sequence[str], work: 
     if differing or len(made) != len(built):
         example = f", such as {next(iter(differing))}" if differing else ""
         problem = f"serving makes {differing.total():,} of {len(made):,} rows otherwise{example}"
-        refuse(view.name, [f"{problem}; run: dbt build --select +{view.name}"])
+        raise _not_as_built(view.name, problem)
 
 
 def _sample(

@@ -6,9 +6,9 @@ dbt_project/macros/transforms/ does: the same operations on doubles in the same 
 mean is in docs/reference/transforms.md. Does not fit: parameters come from the SQL that fitted
 them, which has also checked the options.
 
-A null stays null, but for impute and one_hot_encode, where it is 0 in each column. A result that is
-no finite double is null, and so is anything from a parameter that is null: nothing is known of a
-column that had no value in the training rows.
+A null stays null, except in impute and one_hot_encode. A result that is not a finite double is
+null, and so is anything from a parameter that is null: nothing is known of a column that had no
+value in the training rows.
 """
 
 from __future__ import annotations

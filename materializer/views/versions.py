@@ -59,7 +59,12 @@ class PublishedVersion:
 
 
 def read_versions(catalog: Catalog) -> list[PublishedVersion]:
-    """Read every published version, the newest of a view last."""
+    """
+    Read every published version, the newest of a view last.
+
+    Raises:
+        OfflineStoreUnavailable: The store cannot be read.
+    """
     table = find_table(catalog, table_name(VERSIONS))
     if table is None or table.current_snapshot() is None:
         return []
@@ -79,12 +84,7 @@ class VersionCache:
         self._versions: list[PublishedVersion] = []
 
     def read(self, catalog: Catalog) -> list[PublishedVersion]:
-        """
-        Return what `read_versions` returns.
-
-        Raises:
-            OfflineStoreUnavailable: The store cannot be read.
-        """
+        """Return what `read_versions` returns, or raise what it raises."""
         location = metadata_location(catalog, table_name(VERSIONS))
         if location != self._location:
             self._versions, self._location = read_versions(catalog), location

@@ -460,6 +460,16 @@ def _beside(
     return add
 
 
+def _prefixes(first: str, second: str) -> Change:
+    """Give the first group a prefix, and add another one with its own."""
+
+    def both(body: Manifest) -> None:
+        _meta(body)["key_prefix"] = first
+        _beside(key_prefix=second)(body)
+
+    return both
+
+
 def test_a_second_group_has_a_prefix_of_its_own(changed: Read) -> None:
     groups = changed(_beside()).groups
     assert {name: group.key_prefix for name, group in groups.items()} == {
@@ -475,11 +485,7 @@ def test_a_second_group_has_a_prefix_of_its_own(changed: Read) -> None:
 def test_a_prefix_that_could_make_anothers_key_is_refused(
     problem: Problem, first: str, second: str
 ) -> None:
-    def both(body: Manifest) -> None:
-        _meta(body)["key_prefix"] = first
-        _beside(key_prefix=second)(body)
-
-    assert problem(both) == (
+    assert problem(_prefixes(first, second)) == (
         f"zz.yml: model clicks: key_prefix: {second!r} and {first!r} of features_daily could make "
         "the same key; set another"
     )
@@ -487,11 +493,8 @@ def test_a_prefix_that_could_make_anothers_key_is_refused(
 
 @pytest.mark.parametrize(("first", "second"), [("a", "ab:c"), ("a:b", "a:c"), ("a", "b:a")])
 def test_a_prefix_that_begins_alike_is_no_collision(changed: Read, first: str, second: str) -> None:
-    def both(body: Manifest) -> None:
-        _meta(body)["key_prefix"] = first
-        _beside(key_prefix=second)(body)
-
-    assert [group.key_prefix for group in changed(both).groups.values()] == [first, second]
+    groups = changed(_prefixes(first, second)).groups
+    assert [group.key_prefix for group in groups.values()] == [first, second]
 
 
 def test_the_short_prefix_is_for_a_group_with_one_key_column(changed: Read) -> None:
