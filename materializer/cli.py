@@ -34,15 +34,15 @@ _EXIT_CODES = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES.i
 _EPILOG = f"\b\nExit codes:\n{_EXIT_CODES}\n\n\b\nEvery night:\n  dbt build; materializer run"
 
 
-class _Declared(click.Group):
-    """List the commands in the order of the day, not of the alphabet."""
+class _InOrder(click.Group):
+    """List the commands in the order of this file, not of the alphabet."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
 
 @click.group(
-    cls=_Declared,
+    cls=_InOrder,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -214,10 +214,10 @@ def training_set(call: Call, labels: Path, out: Path, force: bool, **request: An
     """
     Join a file of labels with published groups.
 
-    Labels are a Parquet or CSV file with a time and the keys of the groups. Each row comes out
-    once, in its place, with the columns of each group as they were known at its time: first the
-    label columns, then those of the groups, in the order they are named. What was not known, or no
-    longer true, is null. Neither dbt nor the warehouse is needed. Next to the output OUT is
+    Labels are a Parquet or CSV file with a time and the keys of the groups. The rows come out once
+    each, in the same order, with the columns of each group as they were known at that time: first
+    the label columns, then those of the groups, in the order they are named. What was not known, or
+    no longer true, is null. Neither dbt nor the warehouse is needed. Next to the output OUT is
     OUT.receipt.json, from which `materializer verify-training` builds the set again.
 
     \b
@@ -232,8 +232,8 @@ def training_set(call: Call, labels: Path, out: Path, force: bool, **request: An
     from materializer.training.build import training_set
     from materializer.training.request import TrainingSetRequest
 
-    wanted = TrainingSetRequest(**{**request, "on": dict(request["on"])})
-    return training_set(call.settings, labels, wanted, out, call.console, force=force)
+    resolved = TrainingSetRequest(**{**request, "on": dict(request["on"])})
+    return training_set(call.settings, labels, resolved, out, call.console, force=force)
 
 
 @program.command("verify-training")

@@ -1,9 +1,9 @@
 """
-`materializer publish`: what passed the gate goes from the warehouse into the offline store.
+`materializer publish`: copies what passed the gate from the warehouse to the offline store.
 
-Responsible for the way of one model: gate, what the ledger has that the store has not, rows as they
-were built, publish, outcome. Does not publish a model whose gate is not green; the store then keeps
-its last good state.
+Responsible for the steps of one group: check the gate, find the days that are not published, check
+that their rows are those that were built, publish them. Does not publish a model whose gate is not
+green; the store then keeps its last good state.
 """
 
 from __future__ import annotations
@@ -39,20 +39,15 @@ def publish(
     """
     Publish groups, training sets and feature views. Call it under the run lock.
 
-    Args:
-        settings: Where warehouse and offline store are.
-        registry: What to publish.
-        console: Where progress and results are printed.
-        wait: How long to wait for a build that holds the warehouse [s].
-        allow_removals: Remove days and entities without a check.
-        project_dir: The project; its commit goes into the receipts.
+    Waits up to *wait* seconds for a build that holds the warehouse. The commit of *project_dir*
+    goes into the receipts.
 
     Returns:
         One outcome for each model; a refusal is an outcome, not an error.
 
     Raises:
-        StoreUnavailable: Nothing was built yet, a build holds the warehouse all the time, or the
-            catalog cannot be opened.
+        StoreUnavailable: Nothing was built yet, a build holds the warehouse for longer than *wait*,
+            or the catalog cannot be opened.
     """
     catalog = open_catalog(settings)
     refused: set[str] = set()
@@ -108,10 +103,10 @@ def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) 
 def unpublished(
     days: Sequence[BuiltDay], last: LastPublish | None, warehouse_id: str
 ) -> list[BuiltDay]:
-    """Return the built days that the last publish did not see: in another warehouse all of them."""
+    """Return the built days that are not published: all of them when the warehouse is a new one."""
     if last is None or last.warehouse_id != warehouse_id:
         return list(days)
-    # After the ledger was deleted its numbers start over; then the times decide.
+    # The numbers of a ledger that was deleted start over; then the times decide.
     return [
         day
         for day in days
@@ -120,7 +115,7 @@ def unpublished(
 
 
 def _as_built(group: FeatureGroup, days: Sequence[BuiltDay]) -> FeatureGroup:
-    """Return the group with the lag that its rows have, which a var may have set."""
+    """Return the group with the availability lag of its newest build, which a var may have set."""
     if not days:
         return group
     hours = max(days, key=lambda built: built.sequence).lag_hours

@@ -1,9 +1,9 @@
 """
-Activity spans: per entity the maximal runs of consecutive days on which it has a row.
+Activity spans: the maximal runs of consecutive days on which an entity has a row.
 
-Responsible for the table `_spans_<group>`, which is committed last and names the group's snapshot
-that it describes: that makes a publish visible. Does not read days that did not change: old spans
-are cut around the changed days, and only those days' rows are read.
+Responsible for the table `_spans_<group>`. It is committed last and names the snapshot of the group
+that it describes, which makes a publish visible. Does not read the rows of days that did not
+change: old spans are cut around the changed days.
 """
 
 from __future__ import annotations
@@ -27,17 +27,23 @@ from materializer.offline.catalog import (
 )
 from materializer.offline.read import DayFiles, count_rows, data_files, files_by_day, read_files
 from materializer.offline.schema import iceberg_schema, span_columns
-from materializer.offline.write import SORTER_MEMORY, commit, open_table, retire, write_files
+from materializer.offline.write import (
+    SORTER_MEMORY,
+    commit,
+    expire_snapshots,
+    open_table,
+    write_files,
+)
 from materializer.registry import FeatureGroup
 from materializer.sql import open_engine, quoted, quoted_list
 
-# Rows whose runs are found at once; the sorter holds them [rows].
+# So many rows are merged into runs at a time; the sorter holds them [rows].
 _CHUNK = 4_000_000
 
-# Handed to the writer at once [rows].
+# So many spans are passed to the writer at a time [rows].
 _BATCH = 200_000
 
-# Each publish writes all spans again. A reader is at most a second behind the newest.
+# Snapshots of the spans to keep: a reader is at most a second behind the newest.
 _KEPT = 3
 
 _ONE_DAY = timedelta(days=1)
@@ -45,9 +51,9 @@ _ONE_DAY = timedelta(days=1)
 
 def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> None:
     """
-    Make the spans describe the current snapshot of a group's table, which shows it to readers.
+    Make the spans describe the current snapshot of a group's table, so that readers see it.
 
-    The group is published with the spans, so that readers take both from one commit.
+    The registry entry is published with the spans, so that readers take both from one commit.
     """
     snapshot = table.current_snapshot()
     assert snapshot is not None
@@ -63,7 +69,7 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> None:
         return
     with translate_errors(name):
         now = files_by_day(table)
-        # Of a snapshot that was expired nothing is known: then every day is new.
+        # Nothing is known of a snapshot that was expired: then every day is new.
         known = described is not None and table.snapshot_by_id(described) is not None
         before = files_by_day(table, described) if known else {}
         schema = iceberg_schema(span_columns(group), table.schema().as_arrow())
@@ -71,14 +77,14 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> None:
         changed = {
             day: now.get(day, [])
             for day in sorted({*before, *now})
-            # A data file equals another one of its path.
+            # PyIceberg compares data files by their paths.
             if set(before.get(day, ())) != set(now.get(day, ()))
         }
         added: list[DataFile] = []
         removed: list[DataFile] = []
         if changed or not known:
             removed = data_files(spans)
-            # Only a day after all that the old spans know does not cut them.
+            # Only one day after all days before does not cut any span.
             appended = known and len(changed) == 1 and min(changed) > max(before, default=date.min)
             added = _write(spans, removed if known else [], group, table, changed, appended)
     commit(
@@ -88,7 +94,7 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> None:
         snapshot_properties={GROUP_SNAPSHOT_ID: str(snapshot.snapshot_id)},
         properties=registry,
     )
-    retire(spans, keep=_KEPT)
+    expire_snapshots(spans, keep=_KEPT)
 
 
 def _write(
@@ -105,11 +111,11 @@ def _write(
         before = read_files(spans, old, spans.schema().column_names)
         if appended:
             rows = read_files(table, changed[days[0]], group.entity)
-            batches = extended(connection, group.entity, before, rows, days[0])
+            batches = extend_spans(connection, group.entity, before, rows, days[0])
         else:
             columns = [*group.entity, group.partition]
             parts = (read_files(table, files, columns) for files in _chunks(changed.values()))
-            batches = merged(connection, group.entity, before, days, parts)
+            batches = merge_spans(connection, group.entity, before, days, parts)
         return write_files(spans, batches, keys=group.entity)
 
 
@@ -124,7 +130,7 @@ def _chunks(days: Iterable[Sequence[DataFile]]) -> Iterator[list[DataFile]]:
         yield chunk
 
 
-def extended(
+def extend_spans(
     connection: duckdb.DuckDBPyConnection,
     entity: Sequence[str],
     spans: pa.RecordBatchReader,
@@ -132,15 +138,15 @@ def extended(
     day: date,
 ) -> Iterator[pa.RecordBatch]:
     """
-    Yield spans with one later day added, in one join: what a night brings.
+    Yield spans with one later day added, in one join: the usual nightly publish.
 
-    Args and result are those of `merged`, but *rows* are key columns alone, all of that day; of one
-    entity there may be several.
+    Arguments and result are those of `merge_spans`, but *rows* are the key columns of that day; an
+    entity may have several.
     """
     connection.register("spans", spans)
     connection.register("rows", rows)
     keys = quoted_list(entity)
-    # A span that ended the day before goes on; a row that finds none begins one.
+    # A row extends the span that ended the day before, or begins a new one.
     query = f"""
         select
             {keys},
@@ -156,7 +162,7 @@ def extended(
     yield from connection.sql(query).to_arrow_reader(_BATCH)
 
 
-def merged(
+def merge_spans(
     connection: duckdb.DuckDBPyConnection,
     entity: Sequence[str],
     spans: pa.RecordBatchReader,
@@ -164,17 +170,14 @@ def merged(
     parts: Iterable[pa.RecordBatchReader],
 ) -> Iterator[pa.RecordBatch]:
     """
-    Yield spans with the rows of some days replaced; memory is bounded by the sorter's.
+    Yield spans with the rows of some days replaced, sorted by key and first day.
 
     Args:
-        connection: From `sql.open_engine`, used by nothing else.
+        connection: From `sql.open_engine`, used by nothing else. It bounds the memory.
         entity: Key columns.
-        spans: Key columns, `first_day` and `last_day`; maximal.
-        changed: Those days, in order.
-        parts: All their rows, in parts of whole days: key columns, then the day.
-
-    Yields:
-        Maximal spans, sorted by key and first day.
+        spans: The old spans: key columns, `first_day` and `last_day`.
+        changed: The days, in order.
+        parts: All rows of these days, key columns and day; a day is in one part.
     """
     keys = quoted_list(entity)
     # The intervals between the changed days, both ends inclusive; some are empty.
@@ -195,13 +198,13 @@ def merged(
     for rows in parts:
         connection.register("rows", rows)
         day = quoted(rows.schema.names[-1])
-        runs = _merge(f"select {keys}, {day} as first_day, {day} as last_day from rows", keys)
+        runs = _runs_sql(f"select {keys}, {day} as first_day, {day} as last_day from rows", keys)
         connection.execute(f"insert into pieces {runs}")
-    query = f"{_merge('select * from pieces', keys)} order by {keys}, first_day"
+    query = f"{_runs_sql('select * from pieces', keys)} order by {keys}, first_day"
     yield from connection.sql(query).to_arrow_reader(_BATCH)
 
 
-def _merge(pieces: str, keys: str) -> str:
+def _runs_sql(pieces: str, keys: str) -> str:
     # A piece begins a run unless the one before it ends on the day before, or on the same day.
     return f"""
         with

@@ -66,16 +66,14 @@ def spans_name(group: str) -> str:
 
 def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -> Catalog:
     """
-    Open the catalog, and make its folders when it is the local one.
+    Open the catalog: the local one in the home (SQLite and files), made when there is none.
 
-    Args:
-        settings: Names the home of the local catalog (SQLite and files).
-        environ: With `PYICEBERG_CATALOG__<NAME>__...` in it, that catalog is opened in place of
-            the local one. PyIceberg itself reads the values, from the process.
+    When *environ*, by default that of the process, has `PYICEBERG_CATALOG__<NAME>__...`, it is that
+    catalog instead. PyIceberg itself reads the values, from the process.
 
     Raises:
         OfflineStoreUnavailable: It cannot be opened.
-        UsageError: Several catalogs are named, or the home has a name no file URI can hold.
+        UsageError: Several catalogs are named, or a file URI cannot hold the path of the home.
     """
     if name := _named_catalog(os.environ if environ is None else environ):
         with translate_errors(name):
@@ -84,7 +82,7 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
     for sign in "#?":
         if sign in str(root):
             raise UsageError(f"FEATURE_STORE_HOME={settings.home}: a file URI cannot hold {sign!r}")
-    # SQLAlchemy writes what it reads: a plain text would lose a % in the path.
+    # In a plain text SQLAlchemy would decode a % in the path.
     database = URL.create("sqlite", database=(root / "catalog.db").as_posix())
     uri = database.render_as_string(hide_password=False)
     with translate_errors(str(root)):
@@ -94,7 +92,7 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
 
 def _named_catalog(environ: Mapping[str, str]) -> str | None:
     names = {
-        # As PyIceberg spells a name it finds in a variable.
+        # As PyIceberg derives the name from the variable.
         key[len(_ENV) :].split("__")[0].lower().replace("_", "-")
         for key in environ
         if key.upper().startswith(_ENV)
@@ -158,7 +156,7 @@ def metadata_location(catalog: Catalog, name: str) -> str | None:
 
 
 def publish_summary(table: Table, snapshot: Snapshot | None) -> Mapping[str, str]:
-    """Return the properties that the last publish up to a snapshot kept with it, if any."""
+    """Return the snapshot properties of the last publish up to a snapshot, if there was one."""
     # Another engine's maintenance commits snapshots too, without our properties.
     for ancestor in ancestors_of(snapshot, table.metadata):
         if ancestor.summary and ancestor.summary[WAREHOUSE_ID] is not None:
@@ -193,7 +191,7 @@ def store_id(catalog: Catalog) -> str | None:
 
 
 def ensure_store(catalog: Catalog) -> str:
-    """Return the store's id, a UUID that is made when there is none. Needs the run lock."""
+    """Return the store's id, a UUID; make one when there is none. Call it under the run lock."""
     known = store_id(catalog)
     if known is not None:
         return known

@@ -1,8 +1,8 @@
 """
 Lookups: the newest row of an entity that was available at a time.
 
-Responsible for noticing new commits, and for answers from one consistent state whatever a publish
-is doing. Does not decide which row answers; see `search`.
+Responsible for noticing new commits, and for answers from one consistent state, also during a
+publish. Does not decide which row answers; see `search`.
 """
 
 from __future__ import annotations
@@ -39,13 +39,12 @@ LookupRequest: TypeAlias = "tuple[Sequence[str], datetime]"
 @dataclass(frozen=True, slots=True)
 class State:
     """
-    How far a published state reaches.
+    The published state that answers lookups.
 
     Attributes:
-        snapshot_id: The group's snapshot.
         day: The newest day up to the one requested; None when there is none.
-        available_at: Since when the newest row of that day may be used [UTC, naive]; None when the
-            files do not say.
+        available_at: From when the newest row of that day is available [UTC, naive]; None when
+            unknown.
     """
 
     snapshot_id: int
@@ -86,13 +85,13 @@ class OfflineReader:
             self._names_due = self._clock() + self._refresh_seconds
         groups = {}
         for name in self._names:
-            # A first publish that was killed leaves names without a state.
+            # A first publish that was killed leaves a name without a state.
             with suppress(NotPublished):
                 groups[name] = self._index(name).snapshot.group
         return groups
 
     def state(self, group: str, until: date = date.max) -> State:
-        """Return which state of a group lookups answer from, and how far it reaches up to a day."""
+        """Return the state of a group that answers lookups, and its newest day up to *until*."""
         index = self._index(group)
         newest = index.newest_day(until)
         if newest is None:
@@ -116,9 +115,7 @@ class OfflineReader:
             UnknownEntity: The entity never had a row.
             NotYetAvailable: Its first row became available later.
             Expired: That row's `available_at` is `ttl_days` or more before *as_of*.
-            UnknownGroup: The store has other groups.
-            NotPublished: The store has no group yet, or not the whole of this one.
-            OfflineStoreUnavailable: The store cannot be read.
+            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `open_snapshot`.
         """
         [answer] = self.lookup_many(group, [(key, as_of)])
         if isinstance(answer, LookupMiss):
@@ -127,22 +124,18 @@ class OfflineReader:
 
     def lookup_many(self, group: str, requests: Sequence[LookupRequest]) -> list[Row | LookupMiss]:
         """
-        Find, for each of n requests, what `lookup` finds.
+        Return the answers of many lookups: for each the row, or the miss that `lookup` raises.
 
-        All are answered from one state. A file is read once for all the rows it holds, so many
-        requests cost far less than as many lookups; one entity may be requested many times. Memory
-        is that of the answers and of one row group.
-
-        Returns:
-            n rows as `lookup` returns them, or what it would have raised, in the order requested.
+        All are answered from one state. A file is read once for all the rows it holds, so this
+        costs far less than as many lookups. Memory is that of the answers and of one row group.
 
         Raises:
-            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `lookup`.
+            UnknownGroup, NotPublished, OfflineStoreUnavailable: See `open_snapshot`.
         """
         try:
             return self._find(self._index(group), requests)
         except FileNotFoundError:
-            # Old spans are deleted; a state that old has been replaced since.
+            # Old spans are deleted once there are newer ones.
             with translate_errors(table_name(group)):
                 return self._find(self._index(group, refresh=True), requests)
         except (OSError, pa.ArrowException) as error:
@@ -152,7 +145,7 @@ class OfflineReader:
         self, index: LookupIndex, requests: Sequence[LookupRequest]
     ) -> list[Row | LookupMiss]:
         snapshot, group = index.snapshot, index.snapshot.group
-        # Stays the answer where the key cannot be read.
+        # A key that cannot be of the group's types keeps this answer.
         answers: list[Row | LookupMiss] = [UnknownEntity(group.name, key) for key, _ in requests]
         keys: dict[int, Key] = {}
         searches: dict[int, Search] = {}
@@ -161,7 +154,7 @@ class OfflineReader:
                 keys[number] = parts
                 searches[number] = search(index, tuple(key), as_of)
                 next(searches[number])
-        # Which searches need which files; at first all need the spans.
+        # Files -> the searches that need them next; all need the spans first.
         waiting = {index.spans: list(searches)} if searches else {}
         while waiting:
             paths, numbers = waiting.popitem()

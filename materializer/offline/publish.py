@@ -75,9 +75,9 @@ class PublishReport:
     What one publish did.
 
     Attributes:
-        snapshot_id: The group's snapshot that readers now see; None when nothing was ever there.
+        snapshot_id: The group's snapshot that readers now see; None before the first day.
         days: Days that were replaced and have rows.
-        removed_days: Days that were there and have no rows now.
+        removed_days: Days that had rows and have none now.
     """
 
     snapshot_id: int | None
@@ -90,18 +90,17 @@ class PublishReport:
         return f"{self.rows:,} rows in {self.days:,} days{removed}"
 
     def to_dict(self) -> dict[str, object]:
-        """Return it for machines; the id as text, as some JSON readers make it a double."""
+        """Return it for JSON; the id as text, as some JSON readers parse numbers as doubles."""
         return {**asdict(self), "snapshot_id": str(self.snapshot_id)}
 
 
 @dataclass(frozen=True, slots=True)
 class LastPublish:
     """
-    What the last publish of a group left.
+    The last publish of a table.
 
     Attributes:
         ledger_sequence: The newest build it holds.
-        snapshot_id: The group's current snapshot.
         newest_day: The newest day with rows.
         published_at: When it was committed [aware, UTC].
         visible: Readers see it; false after a kill before the spans, until the next publish.
@@ -117,7 +116,7 @@ class LastPublish:
 
 
 def last_published(catalog: Catalog, group: str) -> LastPublish | None:
-    """Return what the last publish of a group left, without reading any data, if there was one."""
+    """Return the last publish of a group or another model, from metadata alone; None without."""
     table = find_table(catalog, table_name(group))
     current = None if table is None else table.current_snapshot()
     if table is None or current is None or not (summary := publish_summary(table, current)):
@@ -151,14 +150,14 @@ def publish_days(
 
     Args:
         catalog: Where the group's table is, or will be.
-        group: Its registry entry; published with the data.
+        group: Published with the data.
         days: Days to replace; a day without rows is removed.
         rows: Called once for each day, in order.
-        warehouse_id: Kept with the snapshot. The other days of another warehouse are removed.
-        ledger_sequence: Kept with the snapshot, see `last_published`.
-        built_days: Every built day in order, empty ones too; kept for the group's closing rows.
+        warehouse_id: Kept with the snapshot. Days of another warehouse are removed.
+        ledger_sequence: Kept with the snapshot.
+        built_days: Every built day in order, empty ones too; kept if the group has closing rows.
         allow_removals: Remove days and entities unchecked.
-        progress: Called after each day.
+        progress: Called after each day with the days done and all days.
 
     Raises:
         ContractMismatch, RemovalsRefused: The rows may not go out; nothing changed.
@@ -195,13 +194,10 @@ def publish_table(
     columns_may_change: bool = False,
 ) -> int:
     """
-    Replace the whole of an unpartitioned table, such as the labels, in one commit.
+    Replace all rows of an unpartitioned table in one commit, and return the new snapshot's id.
 
     Rows are consumed once, streaming, and stored in their order. When *columns_may_change*, the
     table gets these columns, whatever it had; its older snapshots keep theirs.
-
-    Returns:
-        The id of the new snapshot.
     """
     ensure_store(catalog)
     schema = iceberg_schema(columns, rows.schema)
@@ -220,7 +216,7 @@ def publish_table(
 def _open_group_table(
     catalog: Catalog, group: FeatureGroup, rows: DayRows, days: Sequence[date]
 ) -> Table | None:
-    """Open the table of a group, made when there is none; None when there is nothing to put in."""
+    """Open or create the table of a group; None when it has no table and no days to publish."""
     table = find_table(catalog, table_name(group.name))
     if table is not None and table.current_snapshot() is not None:
         check_group(group, table)
@@ -249,7 +245,7 @@ def _write_day(
 def _days_before(
     table: Table, warehouse_id: str, days: Sequence[date]
 ) -> tuple[DayFiles, dict[date, Sequence[DataFile]]]:
-    """Return the files of each published day, and the days that a new warehouse removes."""
+    """Return the files of each published day, and the days to remove, of another warehouse."""
     with translate_errors(full_name(table)):
         published = files_by_day(table)
     if publish_summary(table, table.current_snapshot()).get(WAREHOUSE_ID) == warehouse_id:
@@ -264,7 +260,7 @@ def _commit_days(
     replaced: DayFiles,
     properties: Mapping[str, str],
 ) -> None:
-    """Commit the replaced days, and properties that changed; without either, nothing."""
+    """Commit the replaced days and the properties that changed, if there are any."""
     after = {**published, **replaced}
     newest = max((str(day) for day, files in after.items() if files), default="")
     properties = {**properties, NEWEST_DAY: newest}

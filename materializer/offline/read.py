@@ -1,9 +1,9 @@
 """
 Reading: which data files a snapshot has, and their rows, streamed by Arrow or as SQL for DuckDB.
 
-Responsible for how a column of a contract is found in the files (by Iceberg's field id, so that
-files written under an older schema read right) and for copying files from elsewhere. Does not read
-a table that lacks a column of the group, or has it in another type.
+Responsible for finding the columns of a contract in the files (by Iceberg's field id, so that files
+of an older schema are read correctly) and for copying remote files. Does not read a table that
+lacks a column of the group, or has it in another type.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from materializer.registry import Column
 from materializer.registry.types import duckdb_type
 from materializer.sql import literal, quoted
 
-# Rows that are read from a file at once.
+# So many rows are read from a file at a time.
 _BATCH = 204_800
 _COPY_BYTES = 1 << 20
 
@@ -39,7 +39,7 @@ def data_files(table: Table, snapshot_id: int | None = None) -> list[DataFile]:
     """List the data files of a snapshot, the current one by default."""
     files = []
     for task in table.scan(snapshot_id=snapshot_id).plan_files():
-        # Only another engine writes them, and this store's readers do not apply them.
+        # Only other engines write row-level deletes, and our readers do not apply them.
         if task.delete_files:
             raise OfflineStoreUnavailable(
                 full_name(table), "it holds row-level deletes; compact the table"
@@ -92,13 +92,12 @@ class Parquet:
         snapshot_id: int | None = None,
     ) -> None:
         """
-        Find the columns; raise `ContractMismatch` for one that is missing or of another type.
+        Find the columns in a snapshot, the current one by default.
 
-        Args:
-            table: The table.
-            columns: Those to read.
-            folder: Where copies of files from elsewhere may be kept; made when needed.
-            snapshot_id: The snapshot to read, the current one by default.
+        *folder* is for copies of remote files; it is made when needed.
+
+        Raises:
+            ContractMismatch: A column is missing or of another type.
         """
         self._table = table
         self._folder = folder
@@ -110,10 +109,10 @@ class Parquet:
 
     def sql(self, locations: Sequence[str], *, by_name: bool = False) -> str:
         """
-        Return the SQL of a relation: the columns of these files, which may be none.
+        Return the SQL of a relation: the columns of these files, of which there may be none.
 
-        Read *by_name*, where the columns never changed, DuckDB applies the filters of a join while
-        it reads, which takes half the time.
+        With *by_name* the columns are read by name if the schema never changed. DuckDB then applies
+        the filters of a join while it reads, which takes half the time.
         """
         if not locations:
             return f"(select {self._cast(lambda name: 'null')} where false)"
@@ -130,7 +129,7 @@ class Parquet:
         )
 
     def local(self, location: str) -> str:
-        """Return where a file is on this machine, copied first if it lies elsewhere."""
+        """Return the path of a file on this machine; a remote one is copied first."""
         if location.startswith("file:"):
             return location.removeprefix("file://").removeprefix("file:")
         if "://" not in location:

@@ -1,9 +1,9 @@
 """
-Removals: what a publish would take away.
+Removals: what a publish would remove.
 
 Responsible for the guard against a truncated input, which looks just like users who left: it stops
-a publish that would empty a day, or take more than the tolerated share of its entities. Exact: ids
-are compared, not counts, so that a hundred lost behind a hundred new ones are seen.
+a publish that would empty a day, or remove more than the tolerated share of its entities. It
+compares ids, not counts, because new entities would hide that others are gone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from materializer.offline.read import DayFiles, count_rows, files_by_day, read_f
 from materializer.registry import FeatureGroup
 from materializer.sql import quoted_list
 
-# A publish that takes more than one entity in twenty from a day stops.
+# The share of a day's entities that a publish may remove.
 TOLERATED_LOSS = 0.05
 # So many losses are named; a truncated input has one for every day.
 _NAMED_LOSSES = 5
@@ -34,9 +34,9 @@ def check_removals(
     new: DayFiles,
 ) -> None:
     """
-    Raise `RemovalsRefused` when a day, or more than 5 % of a day's entities, would go.
+    Raise `RemovalsRefused` when a day, or more than 5 % of a day's entities, would be removed.
 
-    New files would replace those of the same day; a day without any would go.
+    *new* has the files that would replace those of a day, none to remove it.
     """
     keys = quoted_list(group.entity)
 
@@ -56,9 +56,9 @@ def check_removals(
 
 def least_losses(published: Mapping[date, int], new: Mapping[date, int]) -> list[str]:
     """
-    Return what would go at least, a few words a day, from the rows of days before and after.
+    Return at least what a publish would remove, by the rows of each day before and after.
 
-    A lower bound: as many new entities may hide that others are gone.
+    A lower bound: new entities may hide that others are gone.
     """
     return _losses(published, new, lambda day: published[day] - new[day])
 

@@ -1,8 +1,8 @@
 """
-The rows of one entity, or of many, out of sorted Parquet files, one row group at a time.
+The rows of one or many entities, read from sorted Parquet files, one row group at a time.
 
-Responsible for the cache of footers, bounded in bytes: what lies where in a file never changes.
-Does not keep rows: memory does not grow with the number of entities that are looked up.
+Responsible for the cache of footers, bounded in bytes; a file never changes. Does not keep rows:
+memory does not grow with the number of entities that are looked up.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FOOTER_BYTES = 64 * 2**20
 @dataclass(frozen=True, slots=True)
 class Footer:
     """
-    What is known of one data file.
+    The footer of one data file.
 
     Attributes:
-        metadata: Parquet's own, so that opening the file reads no footer.
+        metadata: Parquet's own, so that opening the file need not read it again.
         bounds: For each row group, the bounds of each key column.
     """
 
@@ -43,11 +43,11 @@ class Footer:
 
     @property
     def size(self) -> int:
-        """About what it takes [bytes]: parsed, some five times its serialised size."""
+        """The memory it takes [bytes]: about five times its serialized size."""
         return 5 * int(self.metadata.serialized_size)
 
     def candidates(self, key: Key) -> list[int]:
-        """List the row groups that may hold a key; one, as files are sorted."""
+        """List the row groups that may hold a key: mostly one, as files are sorted."""
         return [
             number
             for number, bounds in enumerate(self.bounds)
@@ -59,7 +59,7 @@ class RowFinder:
     """Finds the rows of entities in data files. Safe for threads."""
 
     def __init__(self, *, footer_bytes: int = FOOTER_BYTES) -> None:
-        # Of the footers kept; the least recently used go [bytes].
+        # Beyond this the least recently used footers are dropped [bytes].
         self._limit = footer_bytes
         self._footers: OrderedDict[str, Footer] = OrderedDict()
         self._bytes = 0
@@ -69,14 +69,12 @@ class RowFinder:
         self, io: FileIO, paths: Sequence[str], columns: Sequence[str], keys: Collection[Key]
     ) -> dict[Key, list[dict[str, Any]]]:
         """
-        Read the rows of entities; each file is opened once, each row group read once.
+        Return the rows of each key that has any, as Python values in file order.
 
-        The files have one schema; *columns* are the key columns.
-
-        Returns:
-            Key -> its rows in file order, as Python values; nothing for a key without rows.
+        Each file is opened once, each row group read once. The files have one schema; *columns* are
+        the key columns.
         """
-        found: dict[Key, list[dict[str, Any]]] = {}
+        rows_by_key: dict[Key, list[dict[str, Any]]] = {}
         for path in paths:
             footer = self._footer(io, path, columns)
             groups: dict[int, list[Key]] = {}
@@ -89,8 +87,8 @@ class RowFinder:
                 file = pq.ParquetFile(source, metadata=footer.metadata)
                 for group in sorted(groups):
                     rows = file.read_row_group(group, use_threads=False)
-                    _gather(rows, columns, groups[group], found)
-        return found
+                    _gather(rows, columns, groups[group], rows_by_key)
+        return rows_by_key
 
     def _footer(self, io: FileIO, path: str, columns: Sequence[str]) -> Footer:
         with self._lock:
@@ -126,20 +124,20 @@ def _bounds(statistics: Any) -> Bounds:
 
 
 def _gather(
-    rows: pa.Table, columns: Sequence[str], keys: Sequence[Key], found: dict[Key, list[Any]]
+    rows: pa.Table, columns: Sequence[str], keys: Sequence[Key], rows_by_key: dict[Key, list[Any]]
 ) -> None:
-    # Column by column first, which lets through a few rows too many when a key has several.
+    # First by each column alone, which lets a few rows too many through when a key has several.
     for name, parts in zip(columns, zip(*keys, strict=True), strict=True):
         column = rows.column(name)
         values = pa.array([_value(part) for part in set(parts)], column.type)
-        # Of one value, as in a single lookup, this is the faster way.
+        # With one value, as in a single lookup, comparing is faster.
         same = pc.equal(column, values[0]) if len(values) == 1 else pc.is_in(column, values)
         rows = rows.filter(same)
     by_values = {tuple(_value(part) for part in key): key for key in keys}
     for row in rows.to_pylist():
         key = by_values.get(tuple(row[name] for name in columns))
         if key is not None:
-            found.setdefault(key, []).append(row)
+            rows_by_key.setdefault(key, []).append(row)
 
 
 def _value(part: KeyPart) -> str | int | date:

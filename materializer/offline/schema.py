@@ -1,8 +1,8 @@
 """
-The one table of types: a contract's columns in Iceberg and in Arrow, and what does not fit them.
+The types of a contract in Iceberg and in Arrow, and the checks of rows and tables against it.
 
-Responsible also for the checks of rows and of groups against a published table. Does not change a
-published table's columns: readers, old snapshots and other engines need them.
+Does not change the columns of a published table: readers, old snapshots and other engines need
+them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from materializer.offline.catalog import FIRST_DAY, LAST_DAY, REGISTRY
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
 
-# Beyond the number of any column.
+# Above the number of any column.
 _ELEMENTS = 100_000
 
 _FIXED = "published columns are fixed: give the model a new name, or drop its Iceberg tables"
 
-# Iceberg's other names are those of a contract. The narrow types hold the same values; rows bring
-# the one, other engines the other.
+# Iceberg's other names are those of a contract. `int` comes from rows, `float` from other engines.
 _CONTRACT: Mapping[str, str] = {"long": "int64", "int": "int64", "float": "double"}
 _ARROW: Mapping[pa.DataType, str] = {
     pa.string(): "string",

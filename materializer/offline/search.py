@@ -2,8 +2,8 @@
 Which row of an entity answers a lookup: where to look, and when to stop.
 
 Responsible for the decision: a search yields the files it needs, is sent the entity's rows in them,
-and ends in the row or in the reason there is none. Does not read: its caller does, and may read a
-file once for many searches.
+and returns the row or raises why there is none. Does not read files: its caller does, and may read
+a file once for many searches.
 """
 
 from __future__ import annotations
@@ -36,11 +36,9 @@ class IndexedDay:
     One published day.
 
     Attributes:
-        usable_from: The earliest `available_at` of this and every later day [UTC, naive].
-        last_available: Its latest `available_at` [UTC, naive].
-
-    Where the files give no bounds, the times are the earliest and the latest there are: then the
-    rows themselves decide.
+        usable_from: The earliest `available_at` of this and every later day [UTC, naive];
+            `datetime.min` when unknown.
+        last_available: Its latest `available_at` [UTC, naive]; `datetime.max` when unknown.
     """
 
     day: date
@@ -56,7 +54,6 @@ class LookupIndex:
 
     Attributes:
         spans: Files of its spans, listed once: a publish deletes the manifests of old ones.
-        days: Its days, in order.
     """
 
     snapshot: GroupSnapshot
@@ -103,7 +100,7 @@ def _time(microseconds: int | None, unknown: datetime) -> datetime:
 
 
 def typed_key(group: FeatureGroup, key: Sequence[str]) -> Key | None:
-    """Read a key's text, in key order, as what files hold; None when no row can have that key."""
+    """Return a key, given as text, in the types of the files; None when no row can have it."""
     try:
         return tuple(_part(column.type, text) for column, text in zip(group.keys, key, strict=True))
     except ValueError:
@@ -125,7 +122,7 @@ def _part(type_: str, text: str) -> KeyPart:
 
 def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
     """
-    Search what `OfflineReader.lookup` returns or raises, for a key that `typed_key` can read.
+    Return the row that `OfflineReader.lookup` returns, or raise what it raises.
 
     Yields:
         Files of one schema. The search is sent the entity's rows in them, in any order.
@@ -135,7 +132,7 @@ def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
     spans = yield index.spans
     if not spans:
         raise UnknownEntity(group.name, key)
-    # The first one is the answer, unless rows of one day become available at different times.
+    # The first day has the answer, unless its rows become available at different times.
     column = group.available_at
     for day in index.candidates(spans, moment):
         _check_ttl(group, key, day.last_available, moment)

@@ -1,9 +1,9 @@
 """
 A published state of a group: what every reader outside dbt sees.
 
-Responsible for finding it: the spans first, since they are committed last and name the snapshot of
-the group that they describe, then the group at that snapshot. So the pair fits, whatever a publish
-is doing. Does not read rows; a newer state is another object.
+Responsible for opening it: first the spans, which are committed last and name the snapshot of the
+group that they describe, then the group at that snapshot. So the two always fit, also during a
+publish. Does not read rows; a newer state is another object.
 """
 
 from __future__ import annotations
@@ -44,11 +44,10 @@ class SnapshotFile:
     One data file of a group.
 
     Attributes:
-        path: As the manifest has it.
         day: The partition whose rows it holds.
-        first: Smallest `available_at` in it [microseconds since 1970], None when the manifest does
-            not say: another engine may have rewritten the file.
-        last: Largest, likewise.
+        first: Smallest `available_at` in it [microseconds since 1970], None when unknown: another
+            engine may have rewritten the file.
+        last: Largest `available_at`, likewise.
     """
 
     path: str
@@ -58,18 +57,18 @@ class SnapshotFile:
     last: int | None
 
     def may_hold(self, after: int | None, until: int) -> bool:
-        """Return whether a row can be available later than *after*, and no later than *until*."""
+        """Return whether any row may be available later than *after* and not after *until*."""
         late_enough = after is None or self.last is None or self.last > after
         return late_enough and (self.first is None or self.first <= until)
 
     def holds_only(self, after: int | None, until: int) -> bool:
-        """Return whether every row is certain to be so."""
+        """Return whether every row is available later than *after* and not after *until*."""
         if self.first is None or self.last is None:
             return False
         return (after is None or self.first > after) and self.last <= until
 
 
-# Without slots, for the lists of files are kept once they were read.
+# Without slots, because cached properties need a dictionary.
 @dataclass(frozen=True)
 class GroupSnapshot:
     """
@@ -110,7 +109,7 @@ class GroupSnapshot:
             return None
         files = self._files(snapshot_id)
         with translate_errors(self.table.catalog.name):
-            # An expired snapshot may leave its name behind and take its files away.
+            # The metadata may still have a snapshot whose files were deleted.
             for file in set(files) - set(self.files):
                 if not self.table.io.new_input(file.path).exists():
                     return None
@@ -121,12 +120,12 @@ class GroupSnapshot:
         return self.table.snapshot_by_id(snapshot_id) is not None
 
     def descends_from(self, snapshot_id: int) -> bool:
-        """Return whether this snapshot is another one, or was committed on top of it."""
+        """Return whether this is that snapshot, or was committed on top of it."""
         current = self.table.snapshot_by_id(self.snapshot_id)
         line = list(ancestors_of(current, self.table.metadata))
         if any(ancestor.snapshot_id == snapshot_id for ancestor in line):
             return True
-        # An expiry cuts the line off. What is older than the rest of it lay in the part that went.
+        # An expiry removes old ancestors. What is older than those that are left was one of them.
         other = self.table.snapshot_by_id(snapshot_id)
         return other is not None and (other.sequence_number or 0) < (line[-1].sequence_number or 0)
 
@@ -153,7 +152,7 @@ def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
 
     Raises:
         UnknownGroup: The store has other groups.
-        NotPublished: The store has no group yet, or not the whole of this one.
+        NotPublished: The store has no group yet, or the first publish of this one was killed.
         OfflineStoreUnavailable: The store cannot be read.
     """
     spans = find_table(catalog, spans_name(name))
@@ -169,10 +168,10 @@ def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
 
 
 def open_snapshots(catalog: Catalog, names: Sequence[str]) -> list[GroupSnapshot]:
-    """Open the published states of several groups, as they all were at one moment."""
+    """Open the published states of several groups, all as of the same moment."""
     while True:
         snapshots = [open_snapshot(catalog, name) for name in names]
-        # A publish shows one group after the other: all must have been there at once.
+        # A publish may have committed a group while the others were opened; then open them again.
         if all(
             metadata_location(catalog, spans_name(name)) == snapshot.spans.metadata_location
             for name, snapshot in zip(names, snapshots, strict=True)

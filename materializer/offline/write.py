@@ -1,9 +1,9 @@
 """
-Writing: sorted Parquet files, and the commits that put them into a table and take others out.
+Writing: sorted Parquet files, and the commits that add them to a table and remove others.
 
-Responsible for the layout of files (sorted by entity, small row groups, so that one entity is in
-one row group), their statistics, commits, each a single new snapshot, and the tags that keep
-snapshots. Metadata stays bounded however often one publishes. Does not decide what is written.
+Responsible for the layout of files (sorted by entity, in small row groups, so that one entity is in
+one row group), for their statistics, for commits, and for the tags that keep snapshots. Metadata
+stays bounded however often one publishes. Does not decide what is written.
 """
 
 from __future__ import annotations
@@ -39,15 +39,14 @@ from materializer.sql import quoted_list
 # One lookup reads and decodes one row group: 10,240 rows take 1.4 ms, 50,000 take 4 ms, and the
 # files are no smaller for it. A multiple of DuckDB's 2,048-row vectors.
 ROW_GROUP = 10_240
-# A piece is handed from the sorter to the writer at once; memory is one piece [rows].
+# The sorter passes so many rows to the writer at a time; both hold one piece in memory.
 _PIECE = 20 * ROW_GROUP
-# A day beyond this becomes several files, so that no footer grows without bound [rows].
+# A larger day becomes several files, so that no footer grows without bound [rows].
 FILE_ROWS = 25 * _PIECE
 # The sorter spills to disk beyond this.
 SORTER_MEMORY = "1GB"
 
-# A publish adds one manifest or two, and planning opens each [4 ms]; from this many on they become
-# one.
+# A publish adds one manifest or two, and planning a read opens each (4 ms). So many are merged.
 MANIFESTS = 20
 
 TABLE_PROPERTIES = {
@@ -73,23 +72,23 @@ def sort_rows(
     Yields:
         Record batches of up to 204,800 rows; memory stays within the sorter's limit.
     """
-    caught: list[Exception] = []
+    raised: list[Exception] = []
 
-    def remembering() -> Iterator[Any]:
+    def watched_batches() -> Iterator[Any]:
         try:
             yield from batches
         except Exception as error:
-            caught.append(error)
+            raised.append(error)
             raise
 
-    connection.register("unsorted", pa.RecordBatchReader.from_batches(schema, remembering()))
+    connection.register("unsorted", pa.RecordBatchReader.from_batches(schema, watched_batches()))
     try:
         query = f"select * from unsorted order by {quoted_list(by)}"
         yield from connection.sql(query).to_arrow_reader(_PIECE)
     except duckdb.Error:
-        # What the batches raise comes back from DuckDB as text; the caller wants the error.
-        if caught:
-            raise caught[0] from None
+        # DuckDB reports what the batches raise as text; the caller needs the error itself.
+        if raised:
+            raise raised[0] from None
         raise
 
 
@@ -100,14 +99,14 @@ def write_files(
     Write sorted record batches as Parquet files under a table's data path.
 
     Args:
-        table: Its schema, partitioning, location and properties are used.
+        table: Where to.
         batches: Rows of one partition, sorted, in the table's columns.
         keys: Columns whose values hardly repeat; they get no dictionary.
         folder: Relative folder, such as `day=2024-01-01/`.
 
     Returns:
-        The files with their statistics, not yet in any snapshot; none without rows. When it
-        raises, what it wrote is gone.
+        The files with their statistics, not yet in any snapshot; none without rows. After an error
+        there are none.
     """
     files: list[DataFile] = []
     schema = table.schema().as_arrow()
@@ -181,12 +180,12 @@ def _without_bounds(metadata: Any) -> set[str]:
 
 @contextmanager
 def delete_on_error(io: FileIO) -> Iterator[list[str]]:
-    """Yield a list of paths; when the block raises, their files are deleted, as far as possible."""
+    """Yield an empty list; the files whose paths are in it are deleted when the block raises."""
     paths: list[str] = []
     try:
         yield paths
     except BaseException:
-        # What cannot be deleted stays, invisible.
+        # A file that cannot be deleted stays, in no snapshot.
         _delete(io, paths)
         raise
 
@@ -203,12 +202,12 @@ def open_table(
     schema: Schema,
     spec: PartitionSpec = UNPARTITIONED_PARTITION_SPEC,
 ) -> Table:
-    """Load a table, and create it when it holds nothing yet."""
+    """Load a table, or create it when there is none with a snapshot."""
     table = find_table(catalog, name)
     if table is not None and table.current_snapshot() is not None:
         return table
     with translate_errors(name):
-        # A killed first publish leaves it without a snapshot; its contract may have changed since.
+        # A killed first publish leaves a table without a snapshot, perhaps of an older contract.
         if table is not None:
             catalog.drop_table(name)
         return catalog.create_table(name, schema, partition_spec=spec, properties=TABLE_PROPERTIES)
@@ -223,12 +222,10 @@ def commit(
     properties: Mapping[str, str],
 ) -> Snapshot:
     """
-    Take files out, put files in and set properties: all of it or nothing, as one commit.
-
-    The table is refreshed to its new state; *properties* are its own.
+    Add files, remove files and set the table's *properties* in one commit, and refresh the table.
 
     Raises:
-        OfflineStoreUnavailable: Someone else committed in between, or the catalog is gone.
+        OfflineStoreUnavailable: Another writer committed in between, or the catalog is gone.
     """
     kept = dict(snapshot_properties)
     with translate_errors(full_name(table)), table.transaction() as transaction:
@@ -242,7 +239,7 @@ def commit(
                 overwrite.delete_data_file(file)
         head = transaction.table_metadata.current_snapshot()
         if head is not None and len(head.manifests(table.io)) >= MANIFESTS:
-            # PyIceberg merges manifests when it appends, be it nothing, not when it overwrites.
+            # PyIceberg merges manifests when it appends (even nothing), not when it overwrites.
             with transaction.update_snapshot(snapshot_properties=kept).merge_append():
                 pass
     snapshot = table.current_snapshot()
@@ -252,10 +249,10 @@ def commit(
 
 def set_schema(table: Table, schema: Schema) -> None:
     """
-    Give a table exactly the columns of *schema*, in its order, as one commit of its own.
+    Give a table exactly the columns of *schema*, in its order.
 
-    Snapshots keep the columns they were written with. A column that stays keeps its id; one whose
-    type is another is a new one.
+    Snapshots keep the columns they were written with. A column of the same name and type keeps its
+    id; one of another type is a new column.
     """
     new = {field.name: field.field_type for field in schema.fields}
     old = {field.name: field.field_type for field in table.schema().fields}
@@ -274,21 +271,17 @@ def set_schema(table: Table, schema: Schema) -> None:
                 change.move_first((name,))
 
 
-def retire(table: Table, *, keep: int) -> None:
-    """
-    Forget all but the newest snapshots of a table, and delete the files that only those had.
-
-    For derived data alone: what is forgotten cannot be travelled back to.
-    """
+def expire_snapshots(table: Table, *, keep: int) -> None:
+    """Expire all but the newest snapshots of a table, and delete the files that only those had."""
     snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
     old, kept = snapshots[:-keep], snapshots[-keep:]
     if not old:
         return
     with translate_errors(full_name(table)):
-        stays = {path for snapshot in kept for path in _paths(table, snapshot)}
-        goes = {path for snapshot in old for path in _paths(table, snapshot)} - stays
+        kept_paths = {path for snapshot in kept for path in _paths(table, snapshot)}
+        old_paths = {path for snapshot in old for path in _paths(table, snapshot)}
         table.maintenance.expire_snapshots().by_ids([s.snapshot_id for s in old]).commit()
-        _delete(table.io, goes)
+        _delete(table.io, old_paths - kept_paths)
 
 
 def _paths(table: Table, snapshot: Snapshot) -> Iterator[str]:
@@ -303,8 +296,8 @@ def tag_snapshots(catalog: Catalog, tag: str, snapshots: Mapping[str, int]) -> N
     """
     Tag one snapshot of each of several tables, one commit a table, in the given order.
 
-    Every expiry of Iceberg, here or in another engine, leaves tagged snapshots alone. The tag ends
-    in a hash of what is tagged, so it is never another receipt's.
+    No Iceberg engine expires a tagged snapshot. The tag ends in a hash of what is tagged, so no two
+    receipts share one.
     """
     for name, snapshot_id in snapshots.items():
         table = find_table(catalog, table_name(name))

@@ -1,10 +1,10 @@
 """
-Checksums: a short text that tells rows from any other rows, whatever their order.
+Checksums: a short text that identifies a set of rows, whatever their order.
 
 Responsible for the two forms, each an SQL aggregate that gives `<rows>:<sum of a hash of each>`: a
-sum, since an exclusive-or would cancel two equal rows. MD5 over a text that is spelled out below is
-for what a receipt must answer years later. DuckDB's own hash costs a tenth of that, is what the
-build ledger has, and may change from one version of DuckDB to the next. Does not read rows.
+sum, since an exclusive-or would cancel two equal rows. Receipts have MD5 of a text that is defined
+below, so that they can be verified years later. The build ledger has DuckDB's own hash, which costs
+a tenth of that, and may change from one version of DuckDB to the next. Does not read tables.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def ledger_checksum(columns: Sequence[Column]) -> str:
 
 
 def checksum_of_rows(rows: pa.Table, columns: Sequence[Column]) -> str:
-    """Return the MD5 checksum of rows at hand."""
+    """Return the MD5 checksum of rows in memory."""
     with duckdb.connect() as connection:
         prepare(connection)
         connection.register("rows", rows)
-        [(found,)] = connection.execute(f'select {md5_checksum(columns)} from "rows"').fetchall()
-        return str(found)
+        query = f'select {md5_checksum(columns)} from "rows"'
+        return str(connection.execute(query).fetchall()[0][0])
 
 
 def sum_checksums(checksums: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """
 The gate: may this build of this model be published?
 
-Responsible for refusing a model, with every reason. Does not judge: `gate_objections`, a view next
-to the records, says which gate tests stand in the way, and the ledger says what a build wrote.
+Responsible for refusing a model, with every reason. Does not decide which gate tests object: the
+view `gate_objections` does. What a build wrote is in the ledger.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from materializer.errors import GateRed
 from materializer.registry import Column, FeatureGroup, Registry
 from materializer.warehouse.reader import Build, BuiltDay, Warehouse
 
-# After an edit of everything there is one range of days, after edits of single days there are many.
+# An edit of everything is one range of days; edits of single days are many.
 _NAMED_RANGES = 5
 
 _CHANGED = "are not those that the build wrote (edited by hand?)"
@@ -46,7 +46,7 @@ def require_table_as_built(
     Return the newest build of a model that is not built by day, with its SQL.
 
     Raises:
-        GateRed: The model holds other rows, or somebody deleted the SQL from the records.
+        GateRed: The model holds other rows, or the SQL was deleted from the records.
     """
     build = warehouse.newest_build(unique_id)
     if build is None or build.content != warehouse.checksum(relation_name, columns):

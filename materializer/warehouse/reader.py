@@ -1,5 +1,5 @@
 """
-The private working store that dbt writes, read only and for a moment.
+The warehouse that dbt writes, opened read-only and for a moment.
 
 Responsible for opening the DuckDB file while a build may hold it, and for reading models and the
 records next to them. Does not write: one writer, dbt, is what keeps data and ledger in agreement.
@@ -40,14 +40,12 @@ class BuiltDay:
     One built day of a model, as the view `day_status` has it.
 
     Attributes:
-        day: UTC day.
         sequence: Number of the build that wrote it.
-        rows: Rows written.
-        content: Number of its rows and the sum of a hash of each.
+        content: Checksum of its rows.
         reason: Why it was built.
-        lag_hours: Availability lag under which its rows were stamped [h].
+        lag_hours: Availability lag of its rows [h].
         built_at: When that build began [aware, UTC].
-        is_frozen: It rests on events that the source no longer holds.
+        is_frozen: Some of its events are no longer in the source.
         is_older_sql: Other SQL built it than the newest build has, and it is not frozen.
     """
 
@@ -68,12 +66,10 @@ class Build:
     The newest build of a model that is not built by day.
 
     Attributes:
-        sequence: Its number.
         build_id: dbt's invocation id.
-        rows: Rows written.
-        content: As for a day.
+        content: Checksum of its rows.
         built_at: When it began [aware, UTC].
-        sql: The compiled SQL, empty if somebody deleted it from the records.
+        sql: The compiled SQL, empty if it was deleted from the records.
         vars: The vars of the dbt command and of the project.
     """
 
@@ -94,7 +90,7 @@ class Warehouse:
         self._registry = registry
 
     def warehouse_id(self) -> str:
-        """Return which warehouse this is; a new file has another id."""
+        """Return the id of this warehouse; a new file has a new one."""
         rows = self._records(f"select warehouse_id from {self._relation('warehouse')}")
         if not rows:
             raise FeatureStoreError("the warehouse has no id; run: dbt build")
@@ -176,7 +172,7 @@ class Warehouse:
         return replace(build, built_at=_aware(build.built_at), vars=json.loads(rows[0][-1]))
 
     def checksums_of_days(self, group: FeatureGroup, days: Sequence[date]) -> dict[date, str]:
-        """Return the checksums of days as they are now, in the ledger's form, of each day one."""
+        """Return the checksum of each of some days as it is now, in the ledger's form."""
         if not days:
             return {}
         partition = quoted(group.partition)
@@ -239,21 +235,17 @@ def open_warehouse(
     settings: Settings, registry: Registry, *, wait: float, on_wait: Callable[[str], None]
 ) -> Iterator[Warehouse]:
     """
-    Open the warehouse read-only, waiting for a build that holds it. Do not hold it for long.
+    Open the warehouse read-only. Close it soon: a build cannot start while it is open.
 
-    Args:
-        settings: Name the DuckDB file and the clock.
-        registry: Names the relations.
-        wait: How long to wait for the lock [s].
-        on_wait: Called once with a line of text when there is something to wait for.
+    *on_wait* is called once, with a line of text, when a build holds the warehouse.
 
     Raises:
-        StoreUnavailable: There is no file: nothing was built yet; or a build still holds it after
-            *wait* seconds.
+        StoreUnavailable: There is no file, as nothing was built yet; or a build still holds it
+            after *wait* seconds.
     """
     with _connect(settings.warehouse, wait, on_wait) as connection:
         prepare(connection)
-        # The view `day_status` says with it which days are missing.
+        # The view `day_status` needs it to find the missing days.
         last = settings.now().date() - timedelta(days=1)
         connection.execute(f"set variable last_finished_day = date '{last}'")
         yield Warehouse(connection, registry)

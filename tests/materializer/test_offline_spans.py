@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from materializer.offline import activity as spans
-from materializer.offline.activity import extended, merged
+from materializer.offline.activity import extend_spans, merge_spans
 from materializer.offline.catalog import (
     described_snapshot,
     metadata_location,
@@ -70,7 +70,7 @@ def replaced(
     )
     days = [day_of(n) for n in changed]
     with open_engine(SORTER_MEMORY) as (connection, _):
-        batches = list(merged(connection, ["user_id"], span_stream(old), days, parts))
+        batches = list(merge_spans(connection, ["user_id"], span_stream(old), days, parts))
     return in_days(row for batch in batches for row in batch.to_pylist())
 
 
@@ -106,7 +106,7 @@ def test_one_more_day_equals_a_full_recomputation(before: Presence, after: list[
     rows = stream(pa.schema([SCHEMA.field("user_id")]), [(entity,) for entity in after])
     with open_engine(SORTER_MEMORY) as (connection, _):
         old = span_stream(spans_of(before))
-        batches = list(extended(connection, ["user_id"], old, rows, day_of(12)))
+        batches = list(extend_spans(connection, ["user_id"], old, rows, day_of(12)))
     assert in_days(row for batch in batches for row in batch.to_pylist()) == spans_of(now)
 
 
