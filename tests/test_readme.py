@@ -85,7 +85,7 @@ def test_the_commands_of_the_readme_run_in_order_and_print_what_it_shows(checkou
     (response,) = _blocks(README, "json")
     assert response in output
     leaks = re.search(r"FAIL training_data_sees_no_future \((\d+)\)", output)
-    shown = re.search(r"Of the sample's 2,000 labels, (\d+) would have known", README)
+    shown = re.search(r"(\d+) of the sample's 2,000 labels would have seen", README)
     assert leaks is not None
     assert shown is not None
     assert leaks[1] == shown[1]
