@@ -29,7 +29,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a command, with the options that all have; a target of None is the profile's."""
+    """One call of a command, with the options that all commands have."""
 
     settings: Settings
     console: Console
@@ -38,20 +38,17 @@ class Call:
 
     def registry(self, groups: Sequence[str] = (), *, with_tables: bool = False) -> Registry:
         """
-        Read the registry of the project.
+        Read the registry of the project; if groups are named, only these.
 
-        Args:
-            groups: Leave out all but these groups; empty for everything.
-            with_tables: Keep training sets and feature views also where groups are named.
+        Training sets and feature views are left out too then, unless *with_tables*.
 
         Raises:
-            UsageError: There is no manifest, it was parsed for another target, or a group is not
-                in it.
-            BadRegistry: A model's meta or contract cannot make a feature group.
+            UsageError: There is no manifest, it was parsed for another target, or it lacks a group.
+            BadRegistry: A model is not what its meta declares.
         """
         from materializer.registry.manifest import read_manifest
 
-        # dbt's own variable names another target folder.
+        # dbt too takes its target folder from this variable.
         folder = os.environ.get("DBT_TARGET_PATH") or "target"
         registry = read_manifest(self.project_dir / folder / "manifest.json")
         if self.target is not None:
@@ -103,7 +100,7 @@ def key_column(text: str) -> tuple[str, str]:
 
 
 def common(function: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options that all have, and end its errors with a line and an exit code."""
+    """Add the common options to a command, and turn its errors into a line and an exit code."""
 
     @click.option(
         "--project-dir",

@@ -3,7 +3,7 @@ Settings: where the store is, what time it is, and how times are written.
 
 Responsible for the meaning of each environment variable (`FEATURE_STORE_HOME`, `FEATURE_STORE_NOW`,
 `REDIS_URL`), so that dbt, the materializer and the server agree. Does not read any of them at
-import: a `Settings` is made once, at the edge, and passed in.
+import: each command and server makes one `Settings` and passes it on.
 """
 
 from __future__ import annotations

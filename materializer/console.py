@@ -1,8 +1,8 @@
 """
 The output of a command.
 
-Responsible for its three forms: a progress bar for a person at a terminal, plain lines for cron,
-one JSON document at the end for a machine. Everything but the result goes to standard error, so
+Responsible for its three forms: lines with a progress bar at a terminal, plain lines elsewhere, and
+one JSON document at the end with `--json`. Everything but the result goes to standard error, so
 that a pipe gets the result alone.
 """
 
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 
 class Console:
-    """
-    Where the output of one command goes.
-
-    Args:
-        as_json: Print nothing but errors and one JSON document at the end.
-        out: Where results go.
-    """
+    """The output of one command; with *as_json* only errors and one JSON document at the end."""
 
     def __init__(self, *, as_json: bool = False, out: TextIO | None = None) -> None:
         self.as_json = as_json
@@ -52,7 +46,7 @@ class Console:
             self._write(self._out, json.dumps(document, ensure_ascii=False))
 
     def progress(self, work: str, done: int, total: int, unit: str) -> None:
-        """Show how far a piece of work is, in units: a bar on a terminal, nothing elsewhere."""
+        """Show the progress of some work, as a bar at a terminal and not at all elsewhere."""
         if self.as_json or not self._err.isatty():
             return
         bar = self._bar

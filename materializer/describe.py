@@ -1,10 +1,9 @@
 """
 `materializer groups` and `materializer views`: what is declared, and what of it is published.
 
-Responsible for the words and the columns, for people and as a document for machines. Of a view,
-what is declared is the project's; keys, groups and features are those of the newest published
-version, since only dbt works out what a declaration means. Does not open a store: the versions are
-handed in.
+Responsible for one text and one JSON document of each. Keys, groups and features of a view are
+those of its newest published version, since only dbt works out what a declaration means. Does not
+open a store: the versions are passed in.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ Step: TypeAlias = dict[str, Any]
 
 _NONE = "-"
 _LABEL = 14
-# Longer values of parameters are for machines.
+# Longer values of parameters are cut; `--json` has all of them.
 _WIDTH = 60
 
 
 def describe_groups(registry: Registry, name: str | None, console: Console, now: datetime) -> int:
     """
-    Print a list of the groups, or describe the one of a name; *now* decides what is deprecated.
+    Print a list of the groups, or describe one; *now* decides what is deprecated.
 
     Raises:
         UnknownGroup: There is no group of that name.
@@ -54,13 +53,9 @@ def describe_views(
     registry: Registry, name: str | None, published: Sequence[PublishedVersion], console: Console
 ) -> int:
     """
-    Print a list of the views, or describe the one of a name.
+    Print a list of the views, or describe one.
 
-    Args:
-        registry: The project.
-        name: The view, None for the list.
-        published: Every published version of every view, the newest of a view last.
-        console: Where it is printed.
+    *published* has every published version of every view, the newest of a view last.
 
     Raises:
         UnknownView: There is no view of that name.

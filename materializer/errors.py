@@ -1,31 +1,10 @@
 """
-Every error a user can meet, and the exit code that each ends a command with.
-
-    FeatureStoreError                 1  failed
-    ├── UsageError                    2  the call itself is wrong
-    │   ├── UnknownGroup
-    │   ├── UnknownView
-    │   ├── LabelsUnusable
-    │   └── ReceiptUnreadable
-    ├── Refused                       3  the data may not go out
-    │   ├── GateRed
-    │   ├── RemovalsRefused
-    │   ├── TrainingSetRefused
-    │   └── PushRefused
-    ├── StoreUnavailable              4  a store cannot be reached
-    │   ├── OfflineStoreUnavailable
-    │   ├── OnlineStoreUnavailable
-    │   ├── NotMaterialized
-    │   └── NotPublished
-    ├── LookupMiss                    1  the stores answer, and hold no usable row
-    │   ├── UnknownEntity
-    │   ├── NotYetAvailable
-    │   └── Expired
-    ├── AnotherRun                    5  another run holds the lock
-    └── BadRegistry, CannotRebuild, ...  1
+Every error a user can meet, and the exit code of a command that raises it.
 
 Responsible for the wording: each error builds its one-line message from its arguments, and says
-what to do. The command line prints that line, and with `--debug` the traceback.
+what to do. The exit code belongs to the base class: `UsageError`, `Refused`, `StoreUnavailable`,
+`AnotherRun`, and 1 for all others. The command line prints the line, and with `--debug` the
+traceback.
 """
 
 from __future__ import annotations

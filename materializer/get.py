@@ -2,7 +2,7 @@
 `materializer get`: one entity's online row, decoded.
 
 Responsible for the reads that make a row: the state of the group, the value, and the contract that
-its first element names. The server has its own, cached.
+its first element names. The server has its own reader, which caches contracts.
 """
 
 from __future__ import annotations
@@ -44,19 +44,13 @@ def read_row(
     group: FeatureGroup, client: redis.Redis, key: Sequence[str]
 ) -> dict[str, codec.JSON] | None:
     """
-    Read the row of one entity.
+    Return the row of one entity by column, in contract order; None when unknown or expired.
 
-    Args:
-        group: The group; where its keys are is read from the server.
-        client: The online store.
-        key: A value for each entity column as text, in key order.
-
-    Returns:
-        Column name -> value, in contract order; None for an unknown or expired entity.
+    *key* has each entity column as text, in key order. The server has the prefix of the key.
 
     Raises:
         NotMaterialized: The group was never pushed.
-        UnreadableValue: What is stored there is not ours.
+        UnreadableValue: The value is not ours.
         OnlineStoreUnavailable: The server cannot be reached.
     """
     meta = Meta.read(client, codec.meta_key(group.name))

@@ -22,13 +22,10 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
     """
     Hold the run lock of a home.
 
-    Args:
-        settings: Names the home.
-        command: Shown to whoever finds the lock taken.
-        wait: How long to wait for another run [s].
+    *command* is named in the error of another run that finds the lock taken.
 
     Raises:
-        AnotherRun: Another run holds it.
+        AnotherRun: Another run still holds it after *wait* seconds.
     """
     # Imported here: it takes longer to import than `--help` takes to answer.
     from filelock import FileLock, Timeout
@@ -40,7 +37,7 @@ def run_lock(settings: Settings, command: str, *, wait: float = 0) -> Iterator[N
         lock.acquire(timeout=wait)
     except Timeout:
         raise AnotherRun(*_holder(note)) from None
-    # The real time, whatever the store's clock says: it is for people.
+    # The real time, not `FEATURE_STORE_NOW`: people read it.
     since = format_time(Settings(settings.home).now())
     try:
         fresh = note.with_suffix(".tmp")

@@ -1,5 +1,5 @@
 """
-What became of one model in one step of a command.
+The outcome of one model in one step of a command.
 
 Responsible for turning the error of a step into its outcome, so that one model's red gate does not
 keep another from being published, and for the exit code of several outcomes. Does not print what
@@ -25,7 +25,7 @@ from materializer.errors import (
 
 _T = TypeVar("_T")
 
-# A failure outweighs a store that is away, which outweighs a refusal.
+# Of several outcomes the first of these is the exit code of the command.
 _GRAVITY = (FAILED, USAGE, LOCKED, UNAVAILABLE, REFUSED)
 
 
@@ -36,10 +36,9 @@ class Outcome:
 
     Attributes:
         step: `publish` or `push`.
-        model: Its name.
         code: Exit code of this step alone.
-        status: `done`, `up to date`, or why not.
-        facts: Figures of the step, for machines.
+        status: `done`, `up to date`, or the error.
+        facts: Figures of the step, for `--json`.
     """
 
     step: str
@@ -54,7 +53,7 @@ class Outcome:
 
 
 def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> _T | Outcome:
-    """Do one step; an error of this project is printed, and becomes its outcome."""
+    """Return the result of a step; print an error of this project, and return it as outcome."""
     try:
         return work()
     except FeatureStoreError as error:
@@ -63,7 +62,7 @@ def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> 
 
 
 def finish(outcomes: Sequence[Outcome], console: Console) -> int:
-    """Print the outcomes of a command as JSON, and return the gravest exit code."""
+    """Print the outcomes of a command as JSON, and return its exit code."""
     console.result({"steps": [outcome.to_dict() for outcome in outcomes]})
     codes = {outcome.code for outcome in outcomes}
     return next((code for code in _GRAVITY if code in codes), DONE)

@@ -27,9 +27,8 @@ class Target:
     One output of a profile, with the database and the schema of its relations.
 
     Attributes:
-        name: Its name.
         kind: Adapter, e.g. `duckdb`.
-        path: The DuckDB file, absolute, or as the profile has it, relative to the project.
+        path: The DuckDB file; a relative path is relative to the project.
     """
 
     name: str
@@ -85,10 +84,10 @@ def require_target(registry: Registry, project_dir: Path, target: str | None) ->
 
 def read_target(project_dir: Path, target: str | None) -> Target | None:
     """
-    Read a target of a project's profile, without a name the one that dbt would use.
+    Read a target of a project's profile, by default the one that dbt would use.
 
     Returns:
-        The target; None when no target was named and the project has no profile.
+        The target; None when none is named and the project has no profile.
 
     Raises:
         UsageError: There is no target of that name, or it cannot be read.
@@ -144,12 +143,12 @@ def _load(path: Path) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _render(value: object, place: str) -> str:
+def _render(value: object, setting: str) -> str:
     """Render a value as dbt does, with `env_var` alone; None becomes the empty string."""
     text = "" if value is None else str(value)
     if "{" not in text:
         return text
-    # Imported here: only projects that need it pay for it.
+    # Imported here, because few profiles need it.
     from jinja2 import StrictUndefined, TemplateError
     from jinja2.sandbox import SandboxedEnvironment
 
@@ -159,7 +158,7 @@ def _render(value: object, place: str) -> str:
     except (TemplateError, TypeError, KeyError) as error:
         detail = f"{error.args[0]} is not set" if isinstance(error, KeyError) else error
         raise UsageError(
-            f"{place}: {text} cannot be rendered: {detail}; here a profile can use env_var alone"
+            f"{setting}: {text} cannot be rendered: {detail}; here a profile can use env_var alone"
         ) from None
 
 

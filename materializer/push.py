@@ -1,9 +1,9 @@
 """
-`materializer push`: the newest published row of every entity goes online, and the views.
+`materializer push`: brings the newest published row of every entity online, and the views.
 
 Responsible for which groups and views are pushed, and for one outcome each. The project names
-them; whether a group is online is decided by the registry entry that was published with its rows.
-Does not know the rules of a push, see `materializer.online.push` and `materializer.views.push`.
+them; the registry entry that was published with a group's rows decides whether it is online. Does
+not know the rules of a push: see `materializer.online.push` and `materializer.views.push`.
 """
 
 from __future__ import annotations
@@ -38,14 +38,9 @@ def push(
     skip_unpublished: bool = False,
 ) -> list[Outcome]:
     """
-    Push groups and feature views; under the run lock.
+    Push groups and feature views. Call it under the run lock.
 
-    Args:
-        settings: Where the two stores are.
-        registry: The groups and views; a view that was never published is left out.
-        console: Where progress and results are printed.
-        options: What to do beyond what changed.
-        skip_unpublished: Leave out groups that were never published, too.
+    A view that was never published is left out, with *skip_unpublished* also such a group.
 
     Returns:
         One outcome for each group and view that is, or was, online; also without a server.
@@ -63,18 +58,19 @@ def push(
     snapshots = [snapshot for snapshot in opened if isinstance(snapshot, GroupSnapshot)]
     failed = [outcome for outcome in opened if isinstance(outcome, Outcome)]
     published = _published_versions(catalog, registry)
-    names = [*(one.group.name for one in snapshots if one.group.online), *published]
+    online_groups = [snapshot.group.name for snapshot in snapshots if snapshot.group.online]
+    names = [*online_groups, *published]
     if not names and not (snapshots and may_exist(settings)):
         return failed
     try:
         client = connect(settings, announce=console.note)
     except OnlineStoreUnavailable as error:
-        # A store without a group or view that is online needs no server.
+        # Without a group or view that is online, no server is needed.
         (console.error if names else console.note)(str(error))
         return failed + [Outcome("push", name, error.exit_code, str(error)) for name in names]
     run = _Run(settings, console, client, options, store_id(catalog) or "")
     work: list[tuple[str, Callable[[], Outcome | None]]] = [
-        *((one.group.name, partial(run.push_group, one)) for one in snapshots),
+        *((snapshot.group.name, partial(run.push_group, snapshot)) for snapshot in snapshots),
         *((name, partial(run.push_view, name, versions)) for name, versions in published.items()),
     ]
     outcomes = [attempt("push", name, console, task) for name, task in work]
@@ -82,7 +78,7 @@ def push(
 
 
 def _open(catalog: Catalog, group: FeatureGroup, *, skip_unpublished: bool) -> GroupSnapshot | None:
-    """Open what is published of a group; None when there is nothing to push or remove."""
+    """Open the published state of a group; None when there is nothing to push or remove."""
     try:
         return open_snapshot(catalog, group.name)
     except (NotPublished, UnknownGroup) as error:
@@ -101,7 +97,7 @@ def _published_versions(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run of the command: where from, where to, and how."""
+    """What the pushes of one command share."""
 
     settings: Settings
     console: Console

@@ -1,7 +1,7 @@
 """
-SQL in text, and private DuckDB engines to run it.
+SQL as text, and private DuckDB engines that run it.
 
-Responsible for quoting, and for opening an engine of our own: in UTC, within a fixed memory, with a
+Responsible for quoting, and for opening an engine in memory: in UTC, with a memory limit, with a
 temporary folder to spill to, and without a progress bar. Does not open the warehouse, which dbt
 owns.
 """
@@ -33,7 +33,7 @@ def literal(text: str) -> str:
 
 
 def parquet_rows(path: Path | str) -> str:
-    """Return the SQL of a relation: the rows of a Parquet file, its folders not read as columns."""
+    """Return the SQL of a relation: the rows of a Parquet file, without columns for its folders."""
     return f"read_parquet({literal(str(path))}, hive_partitioning = false)"
 
 
@@ -46,11 +46,7 @@ def numbered_parquet_rows(path: Path, number: str) -> str:
 @contextmanager
 def open_engine(memory: str, **config: Any) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """
-    Open an empty DuckDB in memory.
-
-    Args:
-        memory: What it may use before it spills to disk, e.g. `1GB`.
-        config: Further settings of DuckDB.
+    Open an empty DuckDB in memory, which spills to disk beyond *memory*, e.g. `1GB`.
 
     Yields:
         The engine, and a temporary folder that is removed with it.
@@ -64,7 +60,7 @@ def open_engine(memory: str, **config: Any) -> Iterator[tuple[duckdb.DuckDBPyCon
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Put a connection into the state that this project's SQL rests on."""
+    """Set what the SQL of this project relies on: UTC, and no progress bar."""
     connection.execute("set TimeZone = 'UTC'")
     # DuckDB would draw its own bar on standard output, where results go.
     connection.execute("set enable_progress_bar = false")

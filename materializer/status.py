@@ -1,9 +1,9 @@
 """
 `materializer status`: how far each group and table has come, how old it is, and what to run.
 
-Responsible for one document for each, and for printing it as text or as JSON. Reads no rows and
-changes nothing, but may start the embedded server, to read from it. Judges nothing: which days are
-frozen, missing or of older SQL is in the view `day_status`.
+Responsible for one document for each, and for printing it as text or as JSON. Does not read rows or
+change anything, but may start the embedded server, to read from it. Does not decide which days are
+frozen, missing or of older SQL: the view `day_status` does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from materializer.console import Console
 from materializer.days import DayRange, day_ranges
 from materializer.errors import DONE, FAILED, FeatureStoreError
 from materializer.offline.catalog import find_table, open_catalog, table_name
-from materializer.offline.publish import LastPublish, last_published
+from materializer.offline.publish import last_published
 from materializer.offline.removals import least_losses, published_rows
 from materializer.online import codec
 from materializer.online.connection import connect
@@ -58,15 +58,10 @@ def status(
     """
     Print the status of groups, training sets and feature views.
 
-    Args:
-        settings: Where the stores are.
-        registry: What to print.
-        console: Gets the result.
-        wait: How long to wait for a build that holds the warehouse [s].
-        max_age: Oldest that the last stage of a group may be, or None.
+    Waits up to *wait* seconds for a build that holds the warehouse.
 
     Returns:
-        0, or 1 when a group is older than *max_age* or was never brought that far.
+        0, or 1 when a group's last stage is older than *max_age*, or never happened.
     """
     groups = registry.groups.values()
     tables: list[TrainingSet | FeatureView]
@@ -112,7 +107,7 @@ def _age_error(document: Document, max_age: timedelta) -> str:
 
 
 def _read_or_explain(store: Store | str, read: Callable[[Store], Value]) -> Value | str:
-    """Return what *read* reads from a store, or why it cannot: a store may be a problem already."""
+    """Read from a store; return why it cannot be read, or, given a problem as the store, that."""
     if isinstance(store, str):
         return store
     try:
@@ -127,12 +122,11 @@ class Builds:
     What the warehouse has of a model.
 
     Attributes:
-        days: Its built days; empty for a training set or view.
+        days: The built days of a group.
         missing: Finished days that it lacks.
         table: The newest build of a training set or view, None when it was never built.
         gate: Why it may not be published, empty when it may; None when unknown.
         sample_share: The smallest share of rows that a gate test looked at.
-        warehouse_id: Which warehouse it is.
         problem: Why the warehouse cannot be read, or None.
     """
 
@@ -169,10 +163,11 @@ def _group_document(
 ) -> Document:
     publication = _read_or_explain(catalog, lambda store: _read_publication(group, builds, store))
     if isinstance(publication, str):
-        publication = Publication(publication)
+        publication = publication, 0, []
+    published, waiting, losses = publication
     stages: dict[str, date | str | None] = {
         "built": builds.problem or (builds.days[-1].day if builds.days else None),
-        "published": publication.newest_day,
+        "published": published,
     }
     if group.online:
         stages["pushed"] = _read_or_explain(online, lambda store: _pushed_day(group, store))
@@ -190,60 +185,39 @@ def _group_document(
             {"first": str(days.first), "last": str(days.last), "days": len(days)}
             for days in day_ranges(built.day for built in builds.days if built.is_frozen)
         ],
-        "waiting_days": publication.waiting,
-        "guard": list(publication.guard),
+        "waiting_days": waiting,
+        "guard": losses,
         "run": _commands(builds),
         **{name: _stage(newest, ages[name]) for name, newest in stages.items()},
         "too_old": max_age is not None and (last_age is None or last_age > max_age),
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+def _read_publication(
+    group: FeatureGroup, builds: Builds, catalog: Catalog
+) -> tuple[date | str | None, int, list[str]]:
     """
-    What is published of a group, and what a publish would do now.
+    Read what is published of a group, and foresee what a publish would do.
 
-    Attributes:
-        newest_day: The newest published day, None without one, or why it is unknown.
-        waiting: How many built days are not published.
-        guard: What the removal guard would refuse, by counts alone.
+    Returns:
+        The newest published day, None without one, or why it is unknown; how many built days are
+        not published; what a publish would remove, by the counts of the ledger and of the files.
     """
-
-    newest_day: date | str | None
-    waiting: int = 0
-    guard: Sequence[str] = ()
-
-
-def _read_publication(group: FeatureGroup, builds: Builds, catalog: Catalog) -> Publication:
     last = last_published(catalog, group.name)
     waiting = unpublished(builds.days, last, builds.warehouse_id)
-    if last is None:
-        return Publication(None, len(waiting))
-    interrupted = "the last publish was interrupted; run: materializer publish"
-    return Publication(
-        newest_day=last.newest_day if last.visible else interrupted,
-        waiting=len(waiting),
-        guard=_foreseen_losses(group, builds, last, waiting, catalog),
-    )
-
-
-def _foreseen_losses(
-    group: FeatureGroup,
-    builds: Builds,
-    last: LastPublish,
-    waiting: Sequence[BuiltDay],
-    catalog: Catalog,
-) -> list[str]:
-    """Return what a publish would remove, from the counts of the ledger and of the files."""
     table = find_table(catalog, table_name(group.name))
-    if table is None or not waiting:
-        return []
+    if last is None or table is None:
+        return None, len(waiting), []
+    interrupted = "the last publish was interrupted; run: materializer publish"
+    newest = last.newest_day if last.visible else interrupted
+    if not waiting:
+        return newest, 0, []
     published = published_rows(table)
     new = {built.day: built.rows for built in waiting}
     if last.warehouse_id != builds.warehouse_id:
         # Another warehouse replaces everything.
         new = {**dict.fromkeys(published, 0), **new}
-    return least_losses(published, new)
+    return newest, len(waiting), least_losses(published, new)
 
 
 def _pushed_day(group: FeatureGroup, online: redis.Redis) -> date | None:

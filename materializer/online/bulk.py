@@ -1,10 +1,10 @@
 """
-Sending many commands: a stream of encoded text in, one checked reply per command out.
+Sending many commands: encoded commands are streamed to the server, and every reply is checked.
 
 Responsible for the chunks and the overlap: while the server works on one chunk, the next is sent
-and the one after it encoded, and only then are the replies of the first read. Text and replies pass
-as bytes over redis-py's own connection, so Python does nothing per row. Does not go on after the
-first error, or give back a connection with unread replies.
+and the one after it encoded, and only then are the replies of the first read. Both pass as bytes
+over redis-py's own connection, so Python does nothing per row. Does not go on after the first
+error, or return a connection with unread replies to its pool.
 """
 
 from __future__ import annotations
@@ -46,12 +46,10 @@ def send(
     on_replies: Callable[[int], None] = lambda replies: None,
 ) -> Sent:
     """
-    Send every command and check every reply.
+    Send every command and check every reply, over one connection of the client's pool.
 
-    Args:
-        client: Where to; one connection of its pool is used.
-        batches: One string column, one whole RESP command a row; see `encode_ahead`.
-        on_replies: Called with the number of replies just read.
+    *batches* have one string column, each row a complete RESP command; see `encode_ahead`.
+    *on_replies* is called with the number of replies just read.
 
     Raises:
         OnlineStoreUnavailable: The server went away, or did not answer in time.
@@ -80,14 +78,13 @@ def send(
 
 def encode_ahead(batches: Iterable[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
     """
-    Let a thread make the next batch while the caller is busy with this one.
+    Yield batches, while a thread makes the next one.
 
     A chunk is longer than a socket's buffer, so the sender waits until the server has taken most of
-    it: without the thread nothing is encoded meanwhile, and the server waits afterwards. The thread
-    alone takes the batches, and none after this is closed.
+    it. Without the thread nothing would be encoded meanwhile, and the server would wait afterwards.
     """
     rest = iter(batches)
-    # Its end waits for the batch that is being made, used or not: the engine is not free before.
+    # Leaving the block waits for the batch that is being made: the engine is busy until then.
     with ThreadPoolExecutor(1, "encode") as thread:
         coming = thread.submit(next, rest, None)
         while (batch := coming.result()) is not None:
@@ -99,12 +96,8 @@ def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[mem
     """
     Cut a batch into pieces of complete commands, without copying.
 
-    Args:
-        batch: One string column, without nulls.
-        size: Longest piece [bytes]; a single longer command is a piece of its own.
-
     Yields:
-        The bytes of a piece and the number of commands in it.
+        The bytes of a piece, up to *size* unless one command is longer, and its number of commands.
     """
     column = batch.column(0)
     if column.null_count:
@@ -125,7 +118,7 @@ def chunks(batch: pa.RecordBatch, size: int = CHUNK_BYTES) -> Iterator[tuple[mem
 
 
 def _replies(connection: Any, count: int, on_replies: Callable[[int], None]) -> Sent:
-    # Parsing one reply after another took as long as all the rest of sending.
+    # The parser would take as long for the OKs as all the rest of sending.
     rest = range(count - _leading_oks(connection, count))
     replies = [connection.read_response(disable_decoding=True) for _ in rest]
     numbers = [int(reply) for reply in replies if reply != b"OK"]
@@ -150,11 +143,11 @@ def _leading_oks(connection: Any, count: int) -> int:
         if not data:
             raise redis.ConnectionError("the server closed the connection")
         data = rest + data
-        whole = len(data) // len(_OK)
-        length = whole * len(_OK)
+        oks = len(data) // len(_OK)
+        length = oks * len(_OK)
         rest = data[length:]
         if data[:length] != _OKS[:length] or not _OK.startswith(rest):
             parser.feed(data)
         else:
-            done += whole
+            done += oks
     return done

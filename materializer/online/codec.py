@@ -2,7 +2,7 @@
 The online format: how a key is written, and how a row becomes one value and back.
 
 Responsible for every online key and every byte of a value: the texts that Python makes and reads,
-and the DuckDB expressions that make the same texts, as whole Redis commands, for millions of rows.
+and the DuckDB expressions that make the same texts, as Redis commands, for millions of rows.
 Does not read a table or touch a connection.
 
     key      <prefix>:<part>[:<part>...]     parts percent-encoded, RFC 3986
@@ -33,7 +33,7 @@ JSON: TypeAlias = "Scalar | list[Scalar]"
 
 RESERVED_PREFIX = "features:_"
 
-# What a key holds as it is; most ids are no more than this.
+# What a key holds without an escape; most ids are only this.
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
 _NAME = attrgetter("name")
 
@@ -81,14 +81,14 @@ def version_key(view: str, version: str) -> str:
 
 
 def decode_value(raw: bytes) -> tuple[str, list[JSON]]:
-    """Read one online value: the id of the contract that names the values, and the values."""
+    """Read one online value: the id of its contract, and the values."""
     decoded = decode_array(raw)
     return decoded[0], decoded[1:]
 
 
 def decode_array(raw: bytes) -> list[Any]:
     """
-    Read one online value as it is: the id of the contract that names the values, then the values.
+    Read one online value as one array: the id of its contract, then the values.
 
     Raises:
         UnreadableValue: The bytes are not a JSON array that begins with a contract id.
@@ -97,7 +97,7 @@ def decode_array(raw: bytes) -> list[Any]:
         decoded = orjson.loads(raw)
     except ValueError as error:
         raise UnreadableValue(f"not JSON ({error})") from None
-    # By type, which is the faster question: JSON has no subclasses.
+    # Comparing types is faster than isinstance, and JSON has no subclasses.
     if type(decoded) is not list or not decoded or type(decoded[0]) is not str:
         raise UnreadableValue("not an array that begins with a contract id")
     return decoded
@@ -105,11 +105,11 @@ def decode_array(raw: bytes) -> list[Any]:
 
 def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
     """Name the values of one online row."""
-    require_whole(contract, len(values))
+    check_length(contract, len(values))
     return dict(zip(map(_NAME, contract.columns), values, strict=True))
 
 
-def require_whole(contract: Contract, values: int) -> None:
+def check_length(contract: Contract, values: int) -> None:
     """Raise `ContractMismatch` unless a row has as many values as its contract has columns."""
     if values != len(contract.columns):
         raise ContractMismatch(
@@ -139,10 +139,9 @@ def value_sql(contract: Contract) -> str:
 
 def command_sql(name: str, *arguments: str) -> str:
     """Write the DuckDB expression [VARCHAR] of a Redis command; its arguments are expressions."""
-    # The wire form counts bytes, and strlen() does too, where length() counts characters. concat()
-    # makes each text once, where a chain of || copies it at every link; but it leaves nulls out. A
-    # null must make the whole command null, which the sender refuses: a broken length would break
-    # the rest.
+    # RESP counts bytes, as strlen() does; length() counts characters. concat() makes a text once,
+    # while a chain of || copies it at every link; but concat() skips nulls. A null must make the
+    # command null, which the sender refuses: one of a wrong length would break all that follow.
     head = f"*{1 + len(arguments)}\\r\\n${len(name)}\\r\\n{name}"
     pieces = [f"E'{head}'"]
     for argument in arguments:

@@ -39,18 +39,17 @@ def connect(
         settings: Names the server, or the home of the embedded one.
         announce: Called with one line when the embedded server is used.
         timeout: Longest wait for one answer [s].
-        check: Send a ping before returning. Without it a server of `REDIS_URL` that is down is met
-            by the first command.
+        check: Send a ping first. Otherwise the first command fails when a server is down.
 
     Returns:
-        A client that answers bytes, whatever the URL says; safe to share between threads.
+        A client that returns bytes, whatever the URL says; safe to share between threads.
 
     Raises:
-        OnlineStoreUnavailable: Nothing answers there, or it does not let us in.
+        OnlineStoreUnavailable: The server does not answer, or refuses the login.
         UsageError: `REDIS_URL` is not the address of a Redis server.
     """
     if settings.redis_url is None:
-        path, started = embedded.ensure(settings)
+        path, started = embedded.start_if_needed(settings)
         if announce is not None:
             announce(
                 f"REDIS_URL is not set: the embedded online store in {embedded.folder(settings)} "
@@ -94,10 +93,10 @@ def address(client: redis.Redis) -> str:
 @contextmanager
 def translate_errors(client: redis.Redis) -> Iterator[None]:
     """
-    Turn every Redis failure of a client inside the block into ours.
+    Raise the errors of this project in place of those of Redis.
 
     Raises:
-        OnlineStoreUnavailable: No connection, no answer in time, or not let in.
+        OnlineStoreUnavailable: There is no connection, no answer in time, or the login is refused.
         OnlineWriteFailed: The server answered with an error.
     """
     try:

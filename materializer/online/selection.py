@@ -1,9 +1,9 @@
 """
 Choosing and encoding the rows to push: DuckDB over the Parquet files of one snapshot.
 
-Responsible for the SQL: which rows of some files are the newest usable ones of the entities still
-looked for, and how they become Redis commands. Does not check values: a publish has refused those
-that JSON cannot hold.
+Responsible for the SQL: which rows of some files are the newest usable ones of the entities that
+are still looked for, and how they become Redis commands. Does not check values: publishing refuses
+those that JSON cannot hold.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
 from materializer.sql import literal, open_engine, quoted, quoted_list
 
-# Next to Python, PyIceberg and Arrow (about 150 MB), the engine itself and the chunks under way
-# (about 50 MB). A push takes a part of it, whatever its rows, unless very many entities left.
+# Python, PyIceberg and Arrow take about 150 MB more, the engine itself and the chunks on their way
+# about 50 MB. A push uses less than this, however many rows it has, unless very many entities
+# have no row left.
 MEMORY_LIMIT = "64MB"
-# One encodes, and `bulk` sends at the same time. More would take memory and find nothing to do: the
-# batches of a stream are made one after another, when they are fetched.
+# One thread encodes while `bulk` sends. More would take memory and have nothing to do: the batches
+# of a stream are made one after another, when they are fetched.
 THREADS = 1
-# Entities compared with a file's at once: more are taken in parts, by hash, and the files are read
-# for each part, which costs less than a join that spills [entities].
+# More entities than this are compared with a file's in parts, by hash. Reading the files again for
+# each part costs less than a join that spills [entities].
 PART_ROWS = 400_000
-# Of about 120 bytes each, so that one batch is about one chunk on the wire.
+# A row takes about 120 bytes, so one batch is about one chunk of `bulk`.
 BATCH_ROWS = 8192
-# A file that does not exist, is not Parquet, or is damaged.
+# What DuckDB raises for a file that does not exist, is not Parquet, or is damaged.
 _UNREADABLE = (duckdb.IOException, duckdb.InvalidInputException, pa.ArrowException)
 
 
@@ -44,9 +45,7 @@ def open_selection(snapshot: GroupSnapshot, until: int) -> Iterator[Selection]:
     """
     Open the files of a snapshot, with an engine and its temporary folder.
 
-    Args:
-        snapshot: The group and its files.
-        until: Rows available later than then may not be used yet [microseconds since 1970].
+    Rows available later than *until* [microseconds since 1970] may not be used yet.
 
     Raises:
         ContractMismatch: The table lacks a column of the group, or has another type.
@@ -68,10 +67,10 @@ def open_selection(snapshot: GroupSnapshot, until: int) -> Iterator[Selection]:
 
 class Selection:
     """
-    The rows of one push: some entities are looked for in waves of files.
+    The rows of one push: entities are looked for in waves of files, the newest first.
 
-    Call `look_for` once, then for each wave, newest first, `commands` and `drop_found`, until
-    `count_remaining` is zero; `deletions` are those never found.
+    Call `look_for` once, then `commands` and `drop_found` for each wave until `count_remaining` is
+    zero; `deletions` are for the entities that were in no wave.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class Selection:
         group = snapshot.group
         self.snapshot = snapshot
         self.until = until
-        # Rows available up to then have expired.
+        # Rows available at this time or before have expired.
         self.after = group.expired_until(until)
         self._engine = engine
         self._rows = rows
@@ -97,8 +96,8 @@ class Selection:
         self._usable = self._available
         if self.after is not None:
             self._usable += f" and epoch_us({self._time}) > {self.after}"
-        # The entities looked for, as a relation, as long as each entity of the first wave is among
-        # them: then that wave needs no list of them. Later None, and they are in `remaining`.
+        # The relation of the entities to look for, as long as it has every entity of the first
+        # wave, which then need not be compared. Later None: the table `remaining` has them.
         self._entities: str | None = None
 
     def newest_day(self) -> date | None:
@@ -140,28 +139,28 @@ class Selection:
     def drop_found(self, wave: Sequence[SnapshotFile]) -> None:
         """Stop looking for the entities that have a usable row in a wave."""
         empty = f"select {self._keys} from {self._spans.sql([])}"
-        found = f"select {self._keys} from {self._scan(wave)} where {self._usable}"
+        matched = f"select {self._keys} from {self._scan(wave)} where {self._usable}"
         if self._entities is None:
             self._run("alter table remaining rename to candidates")
             self._keep_remaining(empty)
-            self._add_missing(found)
+            self._add_unmatched(matched)
             return
         entities = f"select {self._keys} from {self._entities}"
         day = self._day_of(wave) if self._entities == self._every_entity() else None
         if day is not None:
-            # The spans name the entities with a row on that day, and the few without: no key of the
-            # others is kept, so memory does not grow with the rows of the day.
+            # The spans have the entities with a row on that day and the few without. Only these are
+            # kept, so memory does not grow with the rows of the day.
             present = f"{FIRST_DAY} <= date '{day}' and {LAST_DAY} >= date '{day}'"
-            found = f"{entities} where {present}"
+            matched = f"{entities} where {present}"
             entities = f"{entities} where not ({present})"
         self._keep_remaining(empty)
         [(count,)] = self._run(f"select count(*) from ({entities})")
         parts = -(-int(count) // PART_ROWS)
         for part in range(parts):
-            mine = f"hash({self._keys}) % {parts} = {part}"
-            candidates = f"select distinct * from ({entities}) where {mine}"
+            in_part = f"hash({self._keys}) % {parts} = {part}"
+            candidates = f"select distinct * from ({entities}) where {in_part}"
             self._run(f"create table candidates as {candidates}")
-            self._add_missing(f"select * from ({found}) where {mine}")
+            self._add_unmatched(f"select * from ({matched}) where {in_part}")
 
     def count_remaining(self) -> int | None:
         """Count the entities still looked for; None before the first wave, when unknown."""
@@ -196,7 +195,7 @@ class Selection:
             yield batch.column(0).to_pylist()
 
     def _every_entity(self) -> str:
-        # The spans name each of them, so a long history need not be read for that.
+        # The spans have every entity, so a long history need not be read.
         return self._spans.sql(self.snapshot.span_files if self.snapshot.group.online else [])
 
     def _newest(self, wave: Sequence[SnapshotFile]) -> str:
@@ -205,7 +204,7 @@ class Selection:
             rows = f"select * from ({rows}) semi join remaining using ({self._keys})"
         moments = {moment for file in wave for moment in (file.first, file.last)}
         if len(moments) == 1 and None not in moments:
-            # One moment, and the gate has shown that an entity has one row at it.
+            # All rows are of one moment, at which the gate allows an entity one row.
             return rows
         newest = (
             f"select {self._keys}, max({self._time}) as {self._time} from ({rows}) group by all"
@@ -216,10 +215,10 @@ class Selection:
         self._run(f"create table remaining as {entities}")
         self._entities = None
 
-    def _add_missing(self, found: str) -> None:
-        # A join keeps its right side in memory: first that is the candidates, then those of them
-        # that were found, and never all that a file holds.
-        seen = f"select * from ({found}) semi join candidates using ({self._keys})"
+    def _add_unmatched(self, matched: str) -> None:
+        # A join keeps its right side in memory: the candidates, then those that matched, but never
+        # all entities of a file.
+        seen = f"select * from ({matched}) semi join candidates using ({self._keys})"
         self._run(
             "insert into remaining "
             f"select * from candidates anti join ({seen}) using ({self._keys})"
@@ -227,7 +226,7 @@ class Selection:
         self._run("drop table candidates")
 
     def _day_of(self, wave: Sequence[SnapshotFile]) -> date | None:
-        """Return the day of which a wave is every row, each of them usable; None if it is not."""
+        """Return the day whose rows a wave consists of, if it has all and all are usable."""
         days = {file.day for file in wave}
         if len(days) > 1 or not all(file.holds_only(self.after, self.until) for file in wave):
             return None
@@ -235,7 +234,7 @@ class Selection:
         return day if all(f in wave for f in self.snapshot.files if f.day == day) else None
 
     def _run(self, query: str) -> list[tuple[Any, ...]]:
-        # Fetched to the end: the engine starts nothing else while a result is open.
+        # All of it is fetched: a result left unfinished blocks the connection.
         return self._engine.execute(query).fetchall()
 
     def _stream(self, query: str) -> pa.RecordBatchReader:

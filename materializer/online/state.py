@@ -1,8 +1,8 @@
 """
-What the online store says about itself: which snapshot of a group it holds, and whose.
+The state of the online store: which snapshot of a group it holds, and of which offline store.
 
 Responsible for the form of these states, and for reading and writing them and the contracts of
-rows. Does not guess: a text that is not ours is an error, not an empty store.
+rows. Does not guess: an unknown text is an error, not an empty store.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _State(BaseModel):
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
-        """Read what `write` wrote, or raise that it is something else: `UnreadableValue`."""
+        """Read what `write` wrote; raise `UnreadableValue` for anything else."""
         try:
             return cls.model_validate_json(raw)
         except ValidationError as error:
@@ -39,7 +39,7 @@ class _State(BaseModel):
 
         Raises:
             OnlineStoreUnavailable: The server cannot be reached.
-            UnreadableValue: What is stored there is not ours, and that is not to be ignored.
+            UnreadableValue: The value is not ours, unless *ignore_unreadable*.
         """
         with translate_errors(client):
             raw = cast("bytes | None", client.get(key))

@@ -1,9 +1,9 @@
 """
-`materializer training-set`: a training set for any file of labels, from what is published.
+`materializer training-set`: joins a file of labels with published groups.
 
-Responsible for the order of the work: join, check, tag the snapshots, and only then show file and
-receipt. Does not trust the join: it checks what was found and what was written. Does not need dbt
-or the warehouse.
+Responsible for the order of the work: join, check, tag the snapshots, and only then move the file
+and its receipt into place. Does not trust the join: it checks the rows that were matched and the
+file that was written. Does not need dbt or the warehouse.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def training_set(
     force: bool,
 ) -> int:
     """
-    Make a training set from a file of labels, and its receipt next to it.
+    Write a training set for a file of labels, and its receipt next to it.
 
     Raises:
         UsageError: The labels, the names or the output cannot be used; see `request` and `labels`.
@@ -126,7 +126,7 @@ def _write(
         checksum = require_conserved(
             connection, join.labels_sql(), fresh, columns, list(file.types), join.number
         )
-        # It was read several times: each time it must have been the same file.
+        # It was read several times, and must have been the same file each time.
         if sha256_of(labels) != labels_sha256:
             raise UsageError(f"{labels.name} changed while it was read; try again")
         for line in _late_labels(connection, joins, times):
@@ -190,10 +190,9 @@ def require_conserved(
     number: str,
 ) -> str:
     """
-    Refuse a file that does not have each label once, in its place, and return its checksum.
+    Refuse a file that does not have each label once and in order; return its checksum.
 
-    *labels_sql* is the query of the labels as they are to come out. Its column *number* has their
-    numbers, from 0.
+    *labels_sql* is the query of the expected labels, and its column *number* their numbers from 0.
     """
     row = f"{number}, {quoted_list(label_columns)}"
     labels = f"count(*), coalesce(sum(hash({row})), 0)"

@@ -1,9 +1,9 @@
 """
-The files of a training set: its rows as Parquet, the receipt next to them, and every receipt kept.
+The files of a training set: its rows as Parquet, the receipt next to them, and all old receipts.
 
-Responsible for their names, and for changing Parquet and receipt together: each is written next to
-the old one and moved over it, the receipt last. Does not write over a kept receipt: its name ends
-in a hash of what is in it.
+Responsible for their names, and for replacing Parquet and receipt together: each is written next to
+the old one and moved over it, the receipt last. Does not overwrite an old receipt: its name ends in
+a hash of its content.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class TrainingFiles:
         return self.folder / f"{self.name}.receipt.json"
 
     def kept(self, tag: str) -> Path:
-        """Return the path of the receipt of one build, which stays."""
+        """Return the path under which the receipt of one build is kept."""
         return self.folder / "receipts" / f"{tag}.json"
 
     def read(self) -> Receipt | None:
-        """Read the receipt, or return None when there is none that can be read."""
+        """Read the receipt; return None when it is missing or cannot be read."""
         try:
             return read_receipt(self.receipt)
         except ReceiptUnreadable:
@@ -54,7 +54,7 @@ class TrainingFiles:
         return sha256_of(self._fresh)
 
     def show(self, receipt: Receipt) -> None:
-        """Keep a receipt, and put it and the rows of `write_rows` in place."""
+        """Keep a receipt, and move it and the rows of `write_rows` into place."""
         kept = self.kept(receipt.tag)
         kept.parent.mkdir(exist_ok=True)
         replace_text(kept, receipt.to_json())
@@ -74,7 +74,7 @@ def show_set(fresh: Path, parquet: Path, receipt_path: Path, receipt: Receipt) -
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a file, which is seen whole or not at all."""
+    """Write a file so that no reader sees a part of it."""
     fresh = path.with_suffix(".tmp")
     try:
         fresh.write_text(text, encoding="utf-8")
@@ -84,6 +84,6 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, which is read a piece at a time."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,10 +1,10 @@
 """
-The point-in-time join over published data files, as fast as they can be read.
+The point-in-time join over published data files.
 
 Responsible for the row that each label sees of each group. Where each file holds the rows of one
-moment, as those of a daily group do, an equality with the newest moment before a label finds most
-rows, since nothing newer can be, and only the rest goes into an ASOF join. Does not choose between
-two rows of one moment.
+moment, as in a daily group, most labels are matched by equality with the newest moment before them,
+since nothing newer can exist, and only the rest goes into an ASOF join, which is slower. Does not
+choose between two rows of one moment.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from materializer.training.request import GroupJoin, unused_name
 # A join spills to disk beyond this.
 JOIN_MEMORY = "2GB"
 _HOUR_US = 3600 * 1_000_000
-# With so many times fewer labels than rows, the rows of other entities are left out first, since an
-# ASOF join sorts all its input.
+# If there are so many times more rows than labels, the rows of other entities are left out first,
+# because an ASOF join sorts all its input.
 _FEW = 8
-# Longer than from any moment to any other [microseconds].
+# Longer than between any two moments [microseconds].
 _FOREVER = 2**62
 _SHOWN = 3
 
@@ -63,7 +63,7 @@ class PointInTimeJoin:
         self._labels = labels
         self._time = time
         self._joins = joins
-        # Label column and type of the key -> SQL of the key, each once.
+        # (Label column, type of the key) -> SQL of the key.
         self._keys = {
             (join.on[key.name], key.type): labels.key_sql(
                 join.on[key.name], key.type, f"{join.group.name}.{key.name}"
@@ -80,7 +80,7 @@ class PointInTimeJoin:
         self.labels_relation = unused_name("labels", [join.group.name for join in joins])
 
     def read_labels(self) -> LabelTimes:
-        """Read the keys and times of the labels, and refuse rows that lack one."""
+        """Read the keys and times of the labels; refuse rows that lack one."""
         time = self._labels.time_sql(self._time)
         columns = [f"{self.number} as n", f"{time} as label_time", *self._key_columns()]
         rows = self._labels.numbered_sql(self.number)
@@ -89,14 +89,14 @@ class PointInTimeJoin:
         except duckdb.Error as error:
             raise LabelsUnusable(self._labels.path, " ".join(str(error).split())) from error
         self._refuse_unreadable()
-        # Without labels no row matters.
+        # Without labels, bounds that no row is within.
         first = f"coalesce(epoch_us(min(label_time)), {_FOREVER})"
         last = f"coalesce(epoch_us(max(label_time)), -{_FOREVER})"
         [times] = self._run(f"select {first}, {last} from {SPINE}").fetchall()
         return LabelTimes(*times)
 
     def match(self, join: GroupJoin, times: LabelTimes) -> None:
-        """Find the row of a group that each label sees, and refuse two rows of one moment."""
+        """Match each label with the row of a group that it sees; refuse two rows of one moment."""
         snapshot, group, matches = join.snapshot, join.group, self.matches(join)
         files = [file for file in snapshot.files if may_matter(file, join, times)]
         parquet = Parquet(
@@ -109,7 +109,7 @@ class PointInTimeJoin:
         moments = sorted({file.first for file in files if file.first is not None})
         if moments and all(file.first == file.last for file in files):
             self._match_newest(join, matches, moments)
-            # Before the first moment there is nothing to see.
+            # A label before the first moment sees no row.
             self._run(
                 f"create or replace table {_REST} as select * from {SPINE} anti join {matches} "
                 f"using (n) where label_time >= make_timestamp({moments[0]})"
@@ -150,9 +150,8 @@ class PointInTimeJoin:
         """
         Return the set as one plain query of `labels_relation` and the groups: the receipt's SQL.
 
-        It has the rule in common with the fast way, and none of the steps: no files left out, no
-        moments, no tables in between. So a reader can check it, and `verify-training`, which runs
-        it, checks the fast way too.
+        It leaves out no files, and has no moments and no tables in between. So a reader can check
+        it, and `verify-training`, which runs it, checks the fast join too.
         """
         columns = [f"spine.{quoted(name)}" for name in self._labels.types]
         joins = []
@@ -219,8 +218,8 @@ class PointInTimeJoin:
         """
         Match the rows of the newest moment before each label.
 
-        All moments lie on a grid. When the last point of it before a label is a moment, no other
-        one can be between the two.
+        All moments lie on a grid. If the last grid point before a label is a moment, it is the
+        newest.
         """
         first = moments[0]
         step = gcd(*(moment - first for moment in moments)) or _FOREVER
@@ -297,6 +296,6 @@ def may_matter(file: SnapshotFile, join: GroupJoin, times: LabelTimes) -> bool:
     expired = group.expired_until(times.first)
     if expired is not None and file.last <= expired:
         return False
-    # An older row than one that is over is over too; a closing row has no such end.
+    # If the newest row of a file is no longer true, all are; but a closing row may still be.
     fresh_hours = None if join.closing else group.fresh_hours
     return not fresh_hours or file.last + fresh_hours * _HOUR_US > times.first

@@ -22,7 +22,7 @@ from materializer.sql import literal, numbered_parquet_rows, parquet_rows, quote
 
 _PARQUET = re.compile(r"\.(parquet|parq|pq)$")
 _CSV = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$")
-_WHOLE_NUMBER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)")
+_INTEGER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class LabelFile:
         return f"select *, row_number() over () - 1 as {number} from {self.sql()}"
 
     def column_type(self, name: str, option: str) -> str:
-        """Return the type of a column, or raise an error with the option that names another one."""
+        """Return the type of a column; *option*, for the error, is the one that names a column."""
         if name not in self.types:
             known = ", ".join(self.types)
             raise LabelsUnusable(
@@ -58,7 +58,7 @@ class LabelFile:
         return self.types[name]
 
     def time_sql(self, name: str) -> str:
-        """Return the time of a row: UTC, finer than microseconds cut off, null when unreadable."""
+        """Return the SQL of a row's time, in UTC and microseconds, null when unreadable."""
         column = quoted(name)
         match self.column_type(name, "--time COLUMN"):
             case "TIMESTAMP":
@@ -80,17 +80,17 @@ class LabelFile:
 
     def key_sql(self, name: str, kind: str, key: str) -> str:
         """
-        Return a part of a row's key in the type of the group, null when missing or unreadable.
+        Return the SQL of a part of a row's key, null when missing or unreadable.
 
         *kind* is the contract's type of the group's key, *key* is `<group>.<key>`.
         """
         given, column = self.column_type(name, f"--on {key}=COLUMN"), quoted(name)
-        whole = _WHOLE_NUMBER.fullmatch(given) is not None
+        is_integer = _INTEGER.fullmatch(given) is not None
         if kind == "string" and given == "VARCHAR":
             return f"nullif({column}, '')"
-        if kind == "string" and (whole or given == "UUID" or given.startswith("ENUM")):
+        if kind == "string" and (is_integer or given == "UUID" or given.startswith("ENUM")):
             return f"cast({column} as varchar)"
-        if kind == "int64" and whole:
+        if kind == "int64" and is_integer:
             return f"try_cast({column} as bigint)"
         if kind == "date" and given == "DATE":
             return column

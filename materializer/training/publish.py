@@ -1,9 +1,9 @@
 """
 Publishing a table that was built from others: a training set, or a feature view.
 
-Responsible for the order of its parts: the tables, the tags that keep their snapshots, the receipts
-and the file, so that a receipt never names a snapshot that may expire. Does not publish a table
-that was built before its inputs were last built: its rows did not come from what is published.
+Responsible for the order of the steps: first the tables, then the tags that keep their snapshots,
+then receipt and file, so that a receipt never names a snapshot that may expire. Does not publish a
+table that was built before its inputs were last built: its rows are not from what is published.
 """
 
 from __future__ import annotations
@@ -34,19 +34,18 @@ from materializer.warehouse.checksum import checksum_of_rows, sum_checksums
 from materializer.warehouse.gate import refuse, require_green, require_table_as_built
 from materializer.warehouse.reader import Build, Warehouse
 
-# From the rows of a table and the properties of its snapshot to its inputs as they are published.
+# Takes the rows of a table and its snapshot properties, and returns the inputs as published.
 Inputs = Callable[[pa.Table, Mapping[str, str]], Sequence[InputTable]]
 
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
     """
-    What one publish works with.
+    What the steps of one publish share.
 
     Attributes:
-        settings: Name the home, for the files, and the clock.
         project_dir: The project; its commit goes into the receipts.
-        refused: Models that were just refused; what was built on one is refused too.
+        refused: Models that this publish refused; what was built on one is refused too.
     """
 
     registry: Registry
@@ -69,7 +68,7 @@ class DerivedTable:
 
     Attributes:
         model: Its model; its table in the offline store has the same name.
-        built_on: Name and dbt's id of each model it was built on.
+        built_on: Name -> dbt's id of each model it was built on.
         publish_inputs: Publishes inputs that are not published yet, and returns all of them.
         parameter_version: Version of a feature view's parameters. The columns of a view follow the
             data, so its published table follows too.
@@ -88,7 +87,7 @@ def publish_training_set(training_set: TrainingSet, work: Publishing) -> Outcome
 
     Raises:
         GateRed, OfflineStoreUnavailable: See `publish_derived_table`.
-        NotPublished: A group it was built on never was published.
+        NotPublished: A group it was built on was never published.
     """
     groups = [work.registry.groups[group] for group in training_set.groups]
 

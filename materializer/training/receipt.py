@@ -75,9 +75,8 @@ class Receipt(BaseModel, frozen=True, extra="forbid"):
     """
     What one training set was made of.
 
-    docs/reference/records.md has the meaning of each field. What is None of a set made on demand:
-    its name, a snapshot of its own, and all about the dbt build. The labels come first of the
-    inputs.
+    docs/reference/records.md has the meaning of each field. A set made on demand has no name, no
+    snapshot of its own, and nothing about a dbt build. The labels are the first input.
     """
 
     training_set: str | None = None
@@ -120,7 +119,7 @@ class Receipt(BaseModel, frozen=True, extra="forbid"):
         return receipt.model_copy(update={"tag": receipt._expected_tag()})
 
     def changed_part(self) -> str | None:
-        """Return which part is not what was sealed: a field, an input or its built days."""
+        """Return the first part that was changed: a field, an input or its built days; or None."""
         for name, digest in self._hash_parts().items():
             if self.parts.get(name) != digest:
                 return name
@@ -138,7 +137,7 @@ class Receipt(BaseModel, frozen=True, extra="forbid"):
         return {name: _digest(part) for name, part in parts.items()}
 
     def _expected_tag(self) -> str:
-        # Of everything, not of the hashes alone: two inputs of one name would share a hash.
+        # A hash of everything, not of the hashes: two inputs of one name would share a hash.
         digest = _digest(self.model_dump(mode="json", exclude={"tag"}))
         if self.training_set is None:
             return f"training-set-{digest}"

@@ -1,9 +1,9 @@
 """
-What a user requests of a training set on demand, resolved against what is published.
+The request of a training set on demand, resolved against what is published.
 
-Responsible for which label column each key of a group is compared with, which columns come out and
-what each is called, and for the rule of what a label sees of a group, as SQL. Does not allow two
-columns to share a name: adding a group never renames what was there before.
+Responsible for which label column each key of a group is compared with, which columns come out
+under which names, and for the rule of what a label sees of a group, as SQL. Does not allow two
+columns to share a name: adding a group never renames a column.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from materializer.training.labels import LabelFile
 @dataclass(frozen=True, slots=True)
 class TrainingSetRequest:
     """
-    What a user requests.
+    The options of `materializer training-set`.
 
     Attributes:
         groups: In the order in which they come out.
-        time: Label column with the time for which a label asks.
+        time: Label column with the time as of which a label sees the groups.
         on: `<key>` or `<group>.<key>` -> the label column that has it.
         columns: `<column>` or `<group>.<column>` to take, None for all.
         prefix: Put `<group>__` before the name of each column of a group.

@@ -3,7 +3,7 @@
 
 Responsible for the verdict: the SQL of the receipt runs again over the snapshots and the label file
 that it names, and either the same rows come out, or the first input that differs is named. The SQL
-can reach no other file, no network and no setting: a receipt may be a file that somebody sent. Does
+can reach no other file, no network and no setting, because a receipt may come from a stranger. Does
 not write.
 """
 
@@ -85,17 +85,17 @@ def verify_training(settings: Settings, path: Path, console: Console) -> int:
 
 
 def _require_store(receipt: Receipt, catalog: Catalog) -> None:
-    ours = store_id(catalog)
-    if receipt.store_id != ours:
+    current = store_id(catalog)
+    if receipt.store_id != current:
         raise UsageError(
             f"{receipt.tag} was published in store {receipt.store_id}, and this is "
-            f"{'an empty one' if ours is None else f'store {ours}'}; "
+            f"{'an empty one' if current is None else f'store {current}'}; "
             "set FEATURE_STORE_HOME, or the catalog"
         )
 
 
 def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Difference]:
-    """List what differs, in a fixed order; each piece of work is done when it is reached."""
+    """Yield what differs, in a fixed order; the work is done only as far as it is consumed."""
     if part := receipt.changed_part():
         yield part, "the receipt does not say what was written"
     tables = {name: find_table(catalog, table_name(name)) for name in receipt.snapshots}
@@ -130,7 +130,7 @@ class Rebuild:
         receipt: Receipt,
         written: Path | None,
     ) -> None:
-        """Take the Parquet file of the set too, when it is the one of the receipt."""
+        """Prepare a rebuild; *written* is the Parquet file of the set, None if it was changed."""
         self._connection = connection
         self._folder = folder
         self._receipt = receipt
@@ -138,7 +138,7 @@ class Rebuild:
         self._paths = [] if self._written is None else [self._written]
 
     def load(self, tables: Mapping[str, Table | None]) -> None:
-        """Make a view of every input, and then forbid everything else."""
+        """Create a view of every input, then forbid all other access."""
         receipt = self._receipt
         self._connection.execute("create schema work")
         if file := receipt.label_file:
@@ -157,7 +157,7 @@ class Rebuild:
         self._connection.execute("set lock_configuration = true")
 
     def differences(self) -> Iterator[Difference]:
-        """Run the SQL and compare its rows; where they differ, compare the inputs."""
+        """Run the SQL and compare its rows; if they differ, compare the inputs."""
         receipt = self._receipt
         self._run()
         if self._checksum(_REBUILT, receipt.columns, receipt.hash) == receipt.checksum:

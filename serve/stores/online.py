@@ -83,7 +83,7 @@ class OnlineStore:
         # Seldom more than one: a push writes all rows by one contract.
         for contract_id, size in {(row[0], len(row)) for row in rows if row is not None}:
             contracts[contract_id] = self._contract(contract_id)
-            codec.require_whole(contracts[contract_id], size - 1)
+            codec.check_length(contracts[contract_id], size - 1)
         return rows, contracts, meta is not None
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:

@@ -82,7 +82,7 @@ class Offline:
         client: redis.Redis,
         *,
         now: datetime = FAR,
-        progress: Progress | None = None,
+        progress: Progress = lambda done, total: None,
         **options: bool,
     ) -> PushReport:
         """Push what is published; the clock is far ahead unless given."""
