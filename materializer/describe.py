@@ -35,12 +35,7 @@ _WIDTH = 60
 
 
 def describe_groups(registry: Registry, name: str | None, console: Console, now: datetime) -> int:
-    """
-    Print a list of the groups, or describe one; *now* decides what is deprecated.
-
-    Raises:
-        UnknownGroup: There is no group of that name.
-    """
+    """Print a list of the groups, or describe one; *now* decides what is deprecated."""
     if name is not None and name not in registry.groups:
         raise UnknownGroup(name, list(registry.groups))
     groups = [group for group in registry.groups.values() if name in (None, group.name)]
@@ -56,9 +51,6 @@ def describe_views(
     Print a list of the views, or describe one.
 
     *published* has every published version of every view, the newest of a view last.
-
-    Raises:
-        UnknownView: There is no view of that name.
     """
     if name is not None and name not in registry.views:
         raise UnknownView(name, list(registry.views))

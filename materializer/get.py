@@ -23,13 +23,7 @@ from materializer.registry import FeatureGroup
 
 
 def get(settings: Settings, group: FeatureGroup, key: Sequence[str], console: Console) -> int:
-    """
-    Print one online row; return 1 when the entity has none.
-
-    Raises:
-        UsageError, OnlineStoreUnavailable: See `connect`.
-        NotMaterialized, UnreadableValue: See `read_row`.
-    """
+    """Print one online row; return 1 when the entity has none."""
     row = read_row(group, connect(settings, announce=console.note), key)
     entity = dict(zip(group.entity, key, strict=True))
     if row is None:

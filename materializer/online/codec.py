@@ -40,11 +40,7 @@ _NAME = attrgetter("name")
 
 def key(prefix: str, parts: Sequence[str]) -> str:
     """
-    Make the online key of one entity.
-
-    Args:
-        prefix: The group's `key_prefix`, without the last colon.
-        parts: The values of the entity columns as text, in key order; any characters.
+    Return the online key of one entity: *parts* are its key columns as text, in key order.
 
     Raises:
         UnicodeEncodeError: A part holds half of a surrogate pair, which no UTF-8 text can.
@@ -54,29 +50,29 @@ def key(prefix: str, parts: Sequence[str]) -> str:
 
 
 def keys(prefix: str, entities: Sequence[Sequence[str]]) -> list[str]:
-    """Make the online keys of many entities, each as `key` makes it."""
+    """Return the online keys of many entities, each as `key` returns it."""
     if _PLAIN.fullmatch("".join(map("".join, entities))):
         return [f"{prefix}:{':'.join(parts)}" for parts in entities]
     return [key(prefix, parts) for parts in entities]
 
 
 def contract_key(contract_id: str) -> str:
-    """Make the key under which a contract's text is kept."""
+    """Return the key of a contract's text."""
     return f"{RESERVED_PREFIX}contract:{contract_id}"
 
 
 def meta_key(group: str) -> str:
-    """Make the key that says which snapshot of a group is online."""
+    """Return the key that says which snapshot of a group is online."""
     return f"{RESERVED_PREFIX}meta:{group}"
 
 
 def view_key(view: str) -> str:
-    """Make the key that says which versions of a feature view are online."""
+    """Return the key that says which versions of a feature view are online."""
     return f"{RESERVED_PREFIX}view:{view}"
 
 
 def version_key(view: str, version: str) -> str:
-    """Make the key under which one version of a feature view is kept."""
+    """Return the key of one version of a feature view."""
     return f"{view_key(view)}:{version}"
 
 
@@ -104,7 +100,7 @@ def decode_array(raw: bytes) -> list[Any]:
 
 
 def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
-    """Name the values of one online row."""
+    """Return the values of one online row by column."""
     check_length(contract, len(values))
     return dict(zip(map(_NAME, contract.columns), values, strict=True))
 
@@ -120,25 +116,19 @@ def check_length(contract: Contract, values: int) -> None:
 
 
 def key_sql(prefix: str, entity: Sequence[Column]) -> str:
-    """
-    Write the DuckDB expression [VARCHAR] whose text equals `key()` of the same row.
-
-    Args:
-        prefix: The group's `key_prefix`, without the last colon.
-        entity: The key columns, in key order; where one is null, so is the key.
-    """
+    """Return the DuckDB expression of a row's key, as `key` makes it; null if a part of it is."""
     parts = [f"url_encode({_scalar_sql(c.type, quoted(c.name))}::varchar)" for c in entity]
     return " || ':' || ".join([literal(prefix), *parts])
 
 
 def value_sql(contract: Contract) -> str:
-    """Write the DuckDB expression [VARCHAR] whose text is the value of a row, never null."""
+    """Return the DuckDB expression of a row's value, as text, never null."""
     elements = [literal(contract.id), *(_json_sql(column) for column in contract.columns)]
     return f"json_array({', '.join(elements)})::varchar"
 
 
 def command_sql(name: str, *arguments: str) -> str:
-    """Write the DuckDB expression [VARCHAR] of a Redis command; its arguments are expressions."""
+    """Return the DuckDB expression of a Redis command, as text; its arguments are expressions."""
     # RESP counts bytes, as strlen() does; length() counts characters. concat() makes a text once,
     # while a chain of || copies it at every link; but concat() skips nulls. A null must make the
     # command null, which the sender refuses: one of a wrong length would break all that follow.

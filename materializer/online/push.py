@@ -144,10 +144,9 @@ def withdraw_group(
     snapshot: GroupSnapshot, client: redis.Redis, *, now: datetime, options: PushOptions = DEFAULT
 ) -> int | None:
     """
-    Remove every key of a published group that is not online any more, and return how many.
+    Remove every key of a published group that is not online any more, and return their number.
 
-    Returns:
-        The number of keys; None when this store has nothing online for the group.
+    Returns None when this store has nothing online for the group.
     """
     meta_key = codec.meta_key(snapshot.group.name)
     with translate_errors(client):

@@ -1,8 +1,8 @@
 """
-The registry: what feature groups there are, read from dbt's artifacts, never written twice.
+The registry: what a dbt project declares, read from dbt's artifacts.
 
-Refuses to know any group by name: what a model's meta and contract do not say does not exist. No
-module of it imports an engine, and the values alone import nothing but the standard library.
+Does not know any group by name: all of it comes from a model's meta and contract. No module of it
+imports an engine, and `model` imports only the standard library.
 """
 
 from materializer.registry.model import (

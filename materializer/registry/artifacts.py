@@ -1,8 +1,8 @@
 """
-What dbt has written next to the manifest: how the last run went, what the warehouse has.
+What dbt writes next to the manifest: how the last run went, and the types in the warehouse.
 
-Responsible for reading `run_results.json` and `catalog.json`. Both are extras: a file that is
-missing, or is being written, is read as empty, and is not an error.
+Responsible for reading `run_results.json` and `catalog.json`. Both are optional: a file that is
+missing, or is being written, is read as empty.
 """
 
 from __future__ import annotations

@@ -19,11 +19,8 @@ def origins(node: Node, graph: Mapping[str, Node]) -> tuple[Origin, ...]:
     """
     Return the ancestors of a model that have no ancestors themselves, and its snapshots.
 
-    A snapshot has ancestors, and rows that they do not have any more.
-
-    Returns:
-        Sources, seeds, snapshots and models that read what dbt does not know, ordered by kind and
-        name; none for a model that has no ancestors.
+    A snapshot has ancestors, but also rows that they do not have any more. The result is ordered by
+    kind and name.
     """
     waiting = _parents(node, graph)
     seen = set(waiting)

@@ -25,7 +25,7 @@ TRAINING_SET = "training_set"
 FEATURE_VIEW = "feature_view"
 KINDS = (FEATURE_GROUP, TRAINING_SET, FEATURE_VIEW)
 
-# As far from a known key as a slip of the finger.
+# How similar a misspelt key is to a known one.
 _LIKENESS = 0.8
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -33,9 +33,9 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Meta(BaseModel):
-    """What every meta of ours has in common: no other keys, and no value of another type."""
+    """The base of every meta: unknown keys and values of another type are refused."""
 
-    # Built when it is first needed: most commands start without it.
+    # Built when first needed: most commands do not need it.
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
@@ -154,7 +154,7 @@ def _validate(
         return meta.model_validate(present)
     except ValidationError as error:
         # A misspelt key first: it is why another one is missing.
-        problem = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        problem = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
     first, *inner = problem["loc"]
     key = f"{prefix}{first}{''.join(f'[{index}]' for index in inner)}"
     if problem["type"] == "extra_forbidden":

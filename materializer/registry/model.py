@@ -99,7 +99,7 @@ class Origin:
     relation_name: str | None
 
 
-# Without slots, for what is worked out once is kept next to the fields.
+# Without slots, because cached properties need a dictionary.
 @dataclass(frozen=True)
 class FeatureGroup:
     """
@@ -118,7 +118,7 @@ class FeatureGroup:
         ttl_days: Days a row stays usable after `available_at`, or None for ever.
         max_age_hours: Age [h] beyond which lookups say stale, or None.
         columns: Every column, in contract order.
-        latest_version: The version that dbt takes for the present one, or None.
+        latest_version: The version that dbt takes by default, or None.
         deprecation_date: ISO time [UTC] from which it should not be used any more, or None.
         lineage: Where its rows come from, ordered by kind and name.
         fresh_hours: How long a row is true in a training set [h], or None: until the next one.
@@ -185,7 +185,7 @@ class FeatureGroup:
         return self.description.split("\n", 1)[0]
 
     def to_json(self) -> str:
-        """Return the form that is published with the data."""
+        """Return the JSON that is published with the data."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
@@ -269,7 +269,7 @@ class LastRun:
 
     Attributes:
         status: `success`, `error` or `skipped`.
-        completed_at: When it was done [ISO, UTC], or None.
+        completed_at: ISO time [UTC], or None.
     """
 
     status: str

@@ -28,12 +28,7 @@ _ARRAY = re.compile(r"array<(.+)>")
 
 
 def published_type(declared: str) -> str | None:
-    """
-    Return the contract's type of a declared SQL type, None when it has no published form.
-
-    Args:
-        declared: As a dbt contract has it, such as `bigint`, `decimal(10, 2)` or `double[]`.
-    """
+    """Return the contract's type of a declared SQL type, None when it has no published form."""
     text = declared.strip().lower()
     if text.endswith("[]"):
         element = published_type(text[:-2])
@@ -45,8 +40,8 @@ def published_type(declared: str) -> str | None:
 
 def element_type(kind: str) -> str | None:
     """Return the type of an array's elements, None for a type that is not an array."""
-    found = _ARRAY.fullmatch(kind)
-    return found[1] if found else None
+    array = _ARRAY.fullmatch(kind)
+    return array[1] if array else None
 
 
 def duckdb_type(kind: str) -> str:

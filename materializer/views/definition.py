@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from materializer.registry import Column, FeatureView
 from materializer.views.transforms import ONE_HOT, TRANSFORMS
 
-# What a join may declare of an entity without a row: there is no vector.
+# The value of `missing` by which an entity without a row has no vector.
 ERROR = "error"
 # A view's own column: train or holdout.
 SPLIT = "split"
@@ -73,12 +73,12 @@ class Feature:
 
     @property
     def is_one_hot(self) -> bool:
-        """Whether it becomes a column a category."""
+        """Whether it becomes one column for each category."""
         return bool(self.steps) and self.steps[-1].transform == ONE_HOT
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The column that it becomes in a vector; with `one_hot_encode`, a column a category."""
+        """What it becomes in a vector: one column, after `one_hot_encode` one for each category."""
         kind = self.type
         for step in self.steps:
             kind = TRANSFORMS[step.transform].type_after(kind)
@@ -91,15 +91,14 @@ class Feature:
 @dataclass(frozen=True, slots=True)
 class ViewVersion:
     """
-    One version of a view: all that is needed to make its vectors, for good.
+    One version of a view: all that is needed to make its vectors.
 
     Attributes:
-        training_set: Name of the training set it was fitted on.
-        train_until: UTC time before which the rows were fitted on.
+        train_until: UTC time; it was fitted on the rows before.
         keys: The keys of a vector; name and type.
         joins: The groups that have a feature of it, in the order of the training set; its own
             group first, when it is one.
-        features: What goes in, with fitted steps, in the order in which it comes out.
+        features: In the order of the vector.
     """
 
     view: str
@@ -140,8 +139,8 @@ class ViewVersion:
 
     @classmethod
     def from_text(cls, text: str) -> ViewVersion:
-        """Read what `text` returned; a ValueError if it is something else."""
-        # By Python's reader, which takes each number to the nearest double, as DuckDB wrote it.
+        """Read what `text` returned; raise ValueError for anything else."""
+        # Python's reader rounds each number to the nearest double, as DuckDB wrote it.
         return _VERSION.validate_python(json.loads(text))
 
 

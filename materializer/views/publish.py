@@ -1,8 +1,8 @@
 """
 Publishing a feature view: its rows, and the version of its parameters that made them.
 
-Responsible for the proof that a vector will be made as these rows were: a sample of them is made
-again by the code that serves, and compared. Does not publish a view whose training set was not
+Responsible for the proof that serving makes the same vectors: the code that serves makes a sample
+of the rows again, and the two are compared. Does not publish a view whose training set was not
 published, whose groups are not served, or whose rows differ from that code's.
 """
 
@@ -28,7 +28,7 @@ from materializer.views.versions import PublishedVersion, record_version
 from materializer.warehouse.checksum import checksum_of_rows
 from materializer.warehouse.gate import refuse, require_green, require_table_as_built
 
-# About so many rows are made again at each publish: some 10 ms of work.
+# About so many rows are compared at each publish, which takes some 10 ms.
 _COMPARED = 2_000
 
 # As the macro makes them.

@@ -1,9 +1,9 @@
 """
 Pushing a feature view: every published version of its parameters.
 
-Responsible for the order: first the versions, then the key that names them, then the versions that
-it no longer names are deleted. So whoever reads that key finds each version it names. Does not
-replace another store's view, unless the options allow it.
+Responsible for the order: write the versions, then the key that names them, then delete those that
+it no longer names. So a reader of that key finds each version it names. Does not replace another
+store's view, unless the options allow it.
 """
 
 from __future__ import annotations
@@ -31,22 +31,14 @@ def push_view(
     options: PushOptions = DEFAULT,
 ) -> bool:
     """
-    Bring the versions of one view online.
-
-    Args:
-        view: Its name.
-        published: Its versions, at least one, the newest last.
-        client: The online store.
-        store_id: The offline store that holds them.
-        now: The clock [aware, UTC].
-        options: With `everything`, write also what is there, and over what is not ours.
+    Bring the versions of one view online, of which the newest comes last.
 
     Returns:
-        Whether anything was to write.
+        Whether there was anything to write.
 
     Raises:
-        PushRefused: Another store's view is there.
-        UnreadableValue: What is stored there is not ours.
+        PushRefused: The view of another store is online.
+        UnreadableValue: The value is not ours, and not everything is to be written.
         OnlineStoreUnavailable, OnlineWriteFailed: The server is away, or refuses a write.
     """
     names = tuple(version.version for version in published)

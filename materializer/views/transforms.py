@@ -34,8 +34,8 @@ class Transform:
 
     Attributes:
         takes: What it needs: a number, a category, or either.
-        gives: Type of what it makes; None for the type that impute leaves.
-        step: From fitted parameters to the function of one value.
+        gives: Type of its result; None for the type that impute leaves.
+        step: Returns the function of one value, for fitted parameters.
     """
 
     takes: Kind
@@ -50,7 +50,7 @@ class Transform:
         return _category if given in ("int64", "boolean", "date") else _unchanged
 
     def type_after(self, given: str) -> str:
-        """Return the type of what it makes of a column of a type."""
+        """Return the type of its result for a column of a type."""
         return self.gives or ("string" if given == "string" else "double")
 
 

@@ -1,8 +1,8 @@
 """
-Vectors: what a model is given, made of a view's features by one version of its parameters.
+Vectors: the input of a model, made of a view's features by one version of its parameters.
 
-Responsible for the names, types and order of what comes out, and for passing a row through its
-chains. Does no input or output. Refuses a value it cannot read.
+Responsible for the names, types and order of the columns, and for passing a row through the
+transforms. Does not do input or output. Refuses a value it cannot read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from materializer.views.definition import Feature, ViewVersion
 from materializer.views.transforms import TRANSFORMS, Step, finite
 
-# What one feature becomes: one value, or one a category. It may be shared, so nothing changes it.
+# What one feature becomes: one value, or one for each category. Never changed, as it may be shared.
 Part: TypeAlias = Sequence[Any]
 Chain: TypeAlias = Callable[[Any], Part]
 
@@ -26,7 +26,7 @@ class FeatureInput:
     Where a feature comes from, and what becomes of it in a vector.
 
     Attributes:
-        chain: From its value to its part of the vector.
+        chain: Makes its part of the vector from its value.
         join: Index of its join in the version, None when only a request can bring it.
         column: Its name in that group; empty likewise.
         index: Its index among the features of that join.
@@ -44,8 +44,7 @@ class Vectors:
     Makes the vectors of one version. Safe for threads.
 
     Attributes:
-        version_id: Its id, worked out once.
-        columns: Names and types of what comes out, c of them.
+        columns: Names and types of the values of a vector.
         inputs: The features, in the order of the version.
     """
 
@@ -68,10 +67,7 @@ class Vectors:
 
     def make(self, values: Sequence[Any]) -> list[Any]:
         """
-        Make one vector.
-
-        Args:
-            values: One value a feature, in the order of the version; None where there is none.
+        Make one vector of one value for each feature, in the order of the version.
 
         Raises:
             ValueError: A value is not of its feature's type.
@@ -83,14 +79,10 @@ class Vectors:
 
     def parts(self, join: int, row: Mapping[str, Any] | None) -> list[Part | None]:
         """
-        Make what one row of a group becomes in a vector.
-
-        Args:
-            join: Index of the join in the version.
-            row: Its values by column; None when there is no row.
+        Make the parts of a vector that come from one row, by column, of the group of a join.
 
         Returns:
-            The part of each feature of the join; None where the row does not have its column.
+            The part of each feature of the join; None if the row does not have its column.
 
         Raises:
             TypeError, ValueError: A value is not of its feature's type.
@@ -111,7 +103,7 @@ def _chain(feature: Feature) -> Chain:
     kind = feature.type
     for step in feature.steps:
         transform = TRANSFORMS[step.transform]
-        # Between steps only whole numbers have to be read, as in the macro.
+        # Between steps only integers have to be converted, as in the macro.
         if not links or kind == "int64":
             links.append(transform.reader(kind))
         links.append(transform.step(step.parameters))

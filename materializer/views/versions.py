@@ -1,7 +1,7 @@
 """
-The versions of the feature views: what each view was fitted to, for as long as it may be requested.
+The published versions of the feature views.
 
-Responsible for their table. A version is written once and never changes; fitted again it only
+Responsible for their table. A version never changes; when the same parameters are fitted again, it
 becomes the newest again. Does not make vectors.
 """
 
@@ -24,7 +24,7 @@ from materializer.offline.schema import iceberg_schema
 from materializer.registry import Column
 from materializer.views.definition import ViewVersion
 
-# No model may have it: names of groups never begin with an underscore.
+# No model can have this name: none that is published begins with an underscore.
 VERSIONS = "_feature_views"
 
 _COLUMNS = (
@@ -42,8 +42,8 @@ class PublishedVersion:
     One version of one view, as it is published.
 
     Attributes:
-        fitted_at: Clock of the publish that brought it last [UTC, naive].
-        training_tag: Build of the training set on whose rows it was fitted.
+        fitted_at: Clock of the last publish of this version [UTC, naive].
+        training_tag: Tag of the training set on whose rows it was fitted.
         document: The version's text.
     """
 
@@ -95,15 +95,10 @@ def record_version(
     catalog: Catalog, new: PublishedVersion, *, keep: int | None
 ) -> list[PublishedVersion]:
     """
-    Make a version the newest of its view, and forget the oldest beyond *keep*.
-
-    Args:
-        catalog: Where the table is, or will be.
-        new: The version.
-        keep: How many versions of the view stay, this one among them; None keeps all.
+    Make a version the newest of its view, and delete the oldest beyond *keep*, if that is not None.
 
     Returns:
-        The versions of the view that were forgotten.
+        The versions of the view that were deleted.
     """
     others, earlier = [], []
     for version in read_versions(catalog):
@@ -111,7 +106,7 @@ def record_version(
             others.append(version)
         elif version.version != new.version:
             earlier.append(version)
-    # Even if the clock stood still or was set back, what was fitted last is the newest.
+    # What was fitted last is the newest, even if the clock was set back.
     after = [version.fitted_at + timedelta(microseconds=1) for version in earlier]
     newest = replace(new, fitted_at=max([new.fitted_at, *after]))
     kept = [*earlier, newest][-keep:] if keep else [*earlier, newest]
