@@ -1,5 +1,5 @@
 """
-Publishing: days of a group, or a whole table, into Iceberg.
+Publishing days of a group, or all rows of another table, to Iceberg.
 
 Responsible for the order of things: write the files, let the removal guard compare them with what
 is published, commit, then bring the spans up to date, which makes the commit visible. Does not know

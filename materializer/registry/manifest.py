@@ -1,5 +1,5 @@
 """
-A whole project, read from dbt's manifest.
+A project, read from dbt's manifest.
 
 Responsible for opening and walking the manifest: models in the order of their files and names, so
 that of several problems the same one is reported each time.
@@ -56,7 +56,7 @@ def read_manifest(path: Path) -> Registry:
         sources: Mapping[str, Node] = manifest["sources"]
     except (ValueError, KeyError, TypeError):
         raise UsageError(
-            f"{path} is not a whole manifest; when no dbt command is writing it, run: dbt parse"
+            f"{path} is not a complete manifest; when no dbt command is writing it, run: dbt parse"
         ) from None
     graph = {**nodes, **sources}
     tables = [node for node in nodes.values() if node["resource_type"] in _TABLES]

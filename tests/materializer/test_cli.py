@@ -107,7 +107,7 @@ def test_a_manifest_that_dbt_is_writing_is_told(store: Store) -> None:
     manifest.write_text(manifest.read_text()[:1000])
     done = store.do("run").assert_code(2)
     assert done.err == (
-        f"materializer: {manifest} is not a whole manifest; "
+        f"materializer: {manifest} is not a complete manifest; "
         "when no dbt command is writing it, run: dbt parse\n"
     )
 

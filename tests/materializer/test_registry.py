@@ -543,7 +543,7 @@ def test_an_unknown_key_of_a_training_set_is_refused(problem: Problem) -> None:
 def test_a_manifest_that_is_not_whole_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match="is not a whole manifest"):
+    with pytest.raises(UsageError, match="is not a complete manifest"):
         read_manifest(path)
 
 
