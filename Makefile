@@ -68,7 +68,7 @@ $(VENV)/plot: $(STAMP)
 
 clean: ## Stop the embedded online store, remove what the store and its tools wrote
 	@if [ -x $(BIN)/materializer ]; then \
-		for home in .feature_store .feature_store/demo .feature_store/movielens .feature_store/recommendation examples/recommendation/.feature_store; do \
+		for home in .feature_store $(addprefix .feature_store/,demo movielens readme recommendation tutorial) examples/recommendation/.feature_store; do \
 			if [ -d $$home ]; then FEATURE_STORE_HOME=$$home $(BIN)/materializer stop; fi; \
 		done; \
 	fi
