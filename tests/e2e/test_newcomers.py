@@ -20,7 +20,7 @@ from tests.support.dbt import ROOT, Project, python
 from tests.support.server import SERVERS, Server
 from tests.support.store import Done, Store, copy, own_models
 
-FEAST = pages.section("how-to/from-feast.md", "Their example, here")
+FEAST = pages.section("how-to/from-feast.md", "Feast's example, translated")
 CLIENTS = (ROOT / "docs" / "how-to/clients.md").read_text()
 LIBRARIES = ROOT / ".venv" / "clients"
 ADDRESS = "http://127.0.0.1:8000"
