@@ -3,7 +3,7 @@ What a backfill costs as its range and its events grow: time, peak memory and di
 
 Ranges of several lengths are built of the same events, and one range of as many days of events of
 several sizes, each into a store of its own. Users grow with the events. The days that two ranges
-share must hold the same rows, or nothing is printed. Next to each build stands one pass over the
+share must hold the same rows, or nothing is printed. Each build is compared with one pass over the
 same events, `group by user_id, day, event_type` in a DuckDB of its own. The bars: the shortest
 range takes at most 6 passes, an event or a day more costs what the others do, and a fifth more at
 most.

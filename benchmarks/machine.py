@@ -40,7 +40,7 @@ def machine() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, of what the project stands on, and of the server."""
+    """Return the versions of Python, of the main dependencies, and of the server."""
     found = {"python": platform.python_version()}
     found |= {name: importlib.metadata.version(name) for name in PACKAGES}
     output = subprocess.run(

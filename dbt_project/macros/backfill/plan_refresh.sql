@@ -27,7 +27,7 @@
     {%- endif %}
 {% endmacro %}
 
-{#- Where events tell their arrival, a day that cannot be built again may hold some that arrived after an
+{#- Where events have an arrival time, a day that cannot be built again may hold some that arrived after an
     earlier `available_at`. -#}
 {% macro _refuse_shorter_lag(others, lag) %}
     {%- set longer = run_query(

@@ -14,7 +14,7 @@
             ) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- for result in results if feature_store._tells_problems(result) -%} {%- do feature_store._print_problems(result) -%} {%- endfor -%}
+    {%- for result in results if feature_store._lists_problems(result) -%} {%- do feature_store._print_problems(result) -%} {%- endfor -%}
     {%- if rows -%}
         {%- set verdicts = source('records', 'gate_verdicts') %}
     insert into {{ verdicts }} (
@@ -43,8 +43,8 @@
     {{ return(node.resource_type | string == 'test' and 'gate' in node.tags) }}
 {% endmacro %}
 
-{#- The tests of the inputs tell theirs too: they stop a build before the gate is asked. -#}
-{% macro _tells_problems(result) %}
+{#- The tests of the inputs print theirs too: they stop a build before the gate tests run. -#}
+{% macro _lists_problems(result) %}
     {{ return(
         result.node.resource_type | string == 'test' and result.status | string in ['fail', 'warn']
         and 'as problem' in (result.node.compiled_code or '')

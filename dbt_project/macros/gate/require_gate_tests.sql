@@ -1,5 +1,5 @@
-{#- At the start of a command, so that a group without its gate is told before anything is built, with the YAML
-    to paste. What a test proves is its own affair; here it only must be there. -#}
+{#- At the start of a command, so that a group without its gate tests is an error before anything is built, with
+    the YAML to paste. Only the presence of the tests is checked here, not what they prove. -#}
 {% macro require_gate_tests() %}
     {%- set gate = feature_store._gate_tests() -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
@@ -43,7 +43,7 @@
     {%- endfor -%}
 {% endmacro %}
 
-{#- Looked for once: for each model anew it would be every model times every test. -#}
+{#- Read once: a search for each model would visit every test for every model. -#}
 {% macro _gate_tests() %}
     {%- set found = {} -%}
     {%- for test in graph.nodes.values() if test.resource_type == 'test' and 'gate' in test.tags -%}
