@@ -7,10 +7,10 @@ its first element names. The server has its own reader, which caches contracts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import cast
 
+import orjson
 import redis
 
 from materializer.config import Settings
@@ -20,6 +20,7 @@ from materializer.online import codec
 from materializer.online.connection import connect, translate_errors
 from materializer.online.state import Meta, read_contract
 from materializer.registry import FeatureGroup
+from materializer.registry.values import JSON
 
 
 def get(settings: Settings, group: FeatureGroup, key: Sequence[str], console: Console) -> int:
@@ -29,14 +30,14 @@ def get(settings: Settings, group: FeatureGroup, key: Sequence[str], console: Co
     if row is None:
         console.error(f"{group.name}: no row for {entity}")
     for name, value in (row or {}).items():
-        console.print(f"{name:<24} {json.dumps(value, ensure_ascii=False)}")
+        console.print(f"{name:<24} {orjson.dumps(value).decode()}")
     console.result({"group": group.name, "entity": entity, "row": row})
     return FAILED if row is None else DONE
 
 
 def read_row(
     group: FeatureGroup, client: redis.Redis, key: Sequence[str]
-) -> dict[str, codec.JSON] | None:
+) -> dict[str, JSON] | None:
     """
     Return the row of one entity by column, in contract order; None when unknown or expired.
 

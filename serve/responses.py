@@ -8,8 +8,7 @@ An answer is one compact document with names in the order of their meaning: the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from json import JSONEncoder
 from typing import Any, Literal, TypeAlias
@@ -21,6 +20,7 @@ from flask.json.provider import DefaultJSONProvider
 from materializer.config import format_time, parse_time
 from materializer.errors import UnreadableValue
 from materializer.registry import FeatureGroup
+from materializer.registry.values import json_value
 
 Source: TypeAlias = Literal["online", "offline"]
 # A JSON document, and the headers that only this answer has.
@@ -118,7 +118,7 @@ def lookup_answer(
     answer = {
         **dict(zip(group.entity, key, strict=True)),
         "as_of": format_time(as_of),
-        "features": {name: value_as_json(row.get(name)) for name in names},
+        "features": {name: json_value(row.get(name)) for name in names},
         "source": source,
         "available_at": format_time(available_at),
         "stale": is_stale(group, available_at, as_of),
@@ -159,14 +159,3 @@ def as_time(value: datetime | str) -> datetime:
 @lru_cache(maxsize=1024)
 def _read_time(text: str) -> datetime:
     return parse_time(text)
-
-
-def value_as_json(value: Any) -> Any:
-    """Return one value of either store as JSON can hold it."""
-    if isinstance(value, datetime):
-        return format_time(as_time(value))
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, list):
-        return [value_as_json(element) for element in value]
-    return str(value) if isinstance(value, Decimal) else value

@@ -15,12 +15,13 @@ from typing import Any
 from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
 from materializer.online import codec
 from materializer.registry import FeatureGroup
+from materializer.registry.values import json_value
 from materializer.views.definition import Join
 from materializer.views.vector import Vectors
 from serve.errors import ApiError, quoted
 from serve.requests.batch import Key
 from serve.requests.vectors import VectorRequest
-from serve.responses import Freshness, value_as_json
+from serve.responses import Freshness
 from serve.stores.stores import Stores
 
 
@@ -147,7 +148,7 @@ def _offline_row(
 ) -> Row:
     if isinstance(answer, LookupMiss):
         return Row(None, answer)
-    values = {name: value_as_json(value) for name, value in answer.items()}
+    values = {name: json_value(value) for name, value in answer.items()}
     available_at, stale, _ = fresh.read(values.get(group.available_at))
     return Row(values, None, available_at, stale)
 

@@ -6,11 +6,8 @@ and the DuckDB expressions that make the same texts, as Redis commands, for mill
 Does not read a table or touch a connection.
 
     key      <prefix>:<part>[:<part>...]     parts percent-encoded, RFC 3986
-    value    [<contract id>, v1, v2, ...]    one JSON array
-    dates    2024-01-07
-    times    2024-01-08T00:00:00Z, with .ffffff only when the microseconds are not zero
-    int64    exact; decimals are strings; nulls are stored; NaN and infinity are never published
-    arrays   of these, as JSON arrays; a null array is null, an empty one []
+    value    [<contract id>, v1, v2, ...]    one JSON array; its values as in `registry.values`
+    nulls    are stored; NaN and infinity are never published
 """
 
 from __future__ import annotations
@@ -18,18 +15,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from materializer.errors import ContractMismatch, UnreadableValue
 from materializer.registry import Column, Contract
-from materializer.registry.types import element_type
+from materializer.registry.values import JSON, json_sql
 from materializer.sql import literal, quoted
-
-Scalar: TypeAlias = "bool | int | float | str | None"
-JSON: TypeAlias = "Scalar | list[Scalar]"
 
 RESERVED_PREFIX = "features:_"
 
@@ -117,13 +111,13 @@ def check_length(contract: Contract, values: int) -> None:
 
 def key_sql(prefix: str, entity: Sequence[Column]) -> str:
     """Return the DuckDB expression of a row's key, as `key` makes it; null if a part of it is."""
-    parts = [f"url_encode({_scalar_sql(c.type, quoted(c.name))}::varchar)" for c in entity]
+    parts = [f"url_encode({json_sql(c.type, quoted(c.name))}::varchar)" for c in entity]
     return " || ':' || ".join([literal(prefix), *parts])
 
 
 def value_sql(contract: Contract) -> str:
     """Return the DuckDB expression of a row's value, as text, never null."""
-    elements = [literal(contract.id), *(_json_sql(column) for column in contract.columns)]
+    elements = [literal(contract.id), *(json_sql(c.type, quoted(c.name)) for c in contract.columns)]
     return f"json_array({', '.join(elements)})::varchar"
 
 
@@ -138,24 +132,3 @@ def command_sql(name: str, *arguments: str) -> str:
         pieces += ["E'\\r\\n$'", f"strlen({argument})", "E'\\r\\n'", argument]
     complete = " and ".join(f"{argument} is not null" for argument in arguments)
     return f"case when {complete} then concat({', '.join(pieces)}, E'\\r\\n') end"
-
-
-def _json_sql(column: Column) -> str:
-    name = quoted(column.name)
-    element = element_type(column.type)
-    if element is None:
-        return _scalar_sql(column.type, name)
-    inner = _scalar_sql(element, "e")
-    return name if inner == "e" else f"list_transform({name}, lambda e: {inner})"
-
-
-def _scalar_sql(kind: str, value: str) -> str:
-    if kind == "timestamp":
-        return (
-            f"case when epoch_us({value}) % 1000000 = 0 "
-            f"then strftime({value}, '%Y-%m-%dT%H:%M:%SZ') "
-            f"else strftime({value}, '%Y-%m-%dT%H:%M:%S.%fZ') end"
-        )
-    if kind == "date" or kind.startswith("decimal"):
-        return f"{value}::varchar"
-    return value

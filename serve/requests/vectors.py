@@ -28,6 +28,7 @@ from typing_extensions import TypedDict
 
 from materializer.config import format_time, parse_time
 from materializer.registry.types import element_type
+from materializer.registry.values import json_value
 from materializer.views.definition import ViewVersion
 from serve.errors import ApiError, quoted
 from serve.requests.as_of import AS_OF, read_body_time
@@ -176,13 +177,13 @@ def _read_decimal(precision: int, scale: int, value: object) -> str:
     elif isinstance(value, bool) or not isinstance(value, int):
         raise ValueError
     number = Decimal(value)
-    if not abs(number) < 10 ** (precision - scale):
+    if not number.copy_abs() < 10 ** (precision - scale):
         raise ValueError
     # The context's sum has no negative zero, which no stored decimal has.
     fitted = _EXACT.add(number.quantize(Decimal(1).scaleb(-scale), context=_EXACT), Decimal(0))
     if fitted != number:
         raise ValueError
-    return f"{fitted:f}"
+    return str(json_value(fitted))
 
 
 # With a constraint, a lone half of a surrogate pair is refused, which no store can hold.

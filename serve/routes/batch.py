@@ -18,12 +18,13 @@ from flask.typing import ResponseReturnValue
 from materializer.config import format_time
 from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable
 from materializer.registry import Contract, FeatureGroup
+from materializer.registry.values import json_value
 from serve.errors import translate
 from serve.openapi import schemas
 from serve.openapi.operations import all_groups, described, online_groups
 from serve.requests.as_of import TIME_CODES
 from serve.requests.batch import BatchRequest, read_batch, read_body
-from serve.responses import Answer, Freshness, value_as_json, with_deprecation
+from serve.responses import Answer, Freshness, with_deprecation
 from serve.routes.metrics import Metrics, metrics_of
 from serve.routes.online import BY_KEYS, UNKNOWN, require_online
 from serve.stores.stores import Stores, current_stores
@@ -124,7 +125,7 @@ def offline(group: str) -> ResponseReturnValue:
             rows.append(_missing(batch, translate(row).code))
             continue
         available_at, stale, _ = fresh[time].read(row[known.available_at])
-        values = [value_as_json(row.get(name)) for name in batch.features]
+        values = [json_value(row.get(name)) for name in batch.features]
         rows.append((values, available_at, stale, None))
     answer = {
         "group": known.name,

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from materializer.errors import StoreUnavailable
 from materializer.registry import FeatureGroup
+from materializer.registry.values import json_value
 from serve.openapi.operations import Operation, Schema, described
 from serve.openapi.schemas import (
     TEXT,
@@ -25,7 +26,6 @@ from serve.openapi.schemas import (
     or_null,
     path_name,
 )
-from serve.responses import value_as_json
 from serve.stores.stores import Stores, current_stores
 
 # Names of dbt and of the warehouse, which no reader of the stores can use.
@@ -84,8 +84,8 @@ def _entry(stores: Stores, group: FeatureGroup) -> dict[str, Any]:
         "published": {
             # Beyond 2**53, where many readers of JSON lose digits.
             "snapshot_id": str(state.snapshot_id),
-            "day": value_as_json(state.day),
-            "available_at": value_as_json(state.available_at),
+            "day": json_value(state.day),
+            "available_at": json_value(state.available_at),
         },
     }
 

@@ -19,6 +19,7 @@ from materializer.config import format_time, parse_time
 from materializer.errors import ContractMismatch, UnreadableValue
 from materializer.online import codec
 from materializer.registry import Column, Contract
+from materializer.registry.values import JSON
 
 USER = Column("user_id", "string")
 TYPES = {
@@ -76,7 +77,7 @@ def encode(rows: Sequence[Sequence[Any]]) -> list[Any]:
     return evaluate(codec.value_sql(CONTRACT), columns)
 
 
-def expected(value: Any) -> codec.JSON:
+def expected(value: Any) -> JSON:
     """Say how the format writes a value, apart from JSON's own rules."""
     match value:
         case datetime():
@@ -87,7 +88,7 @@ def expected(value: Any) -> codec.JSON:
         case date():
             return value.isoformat()
         case Decimal():
-            return str(value)
+            return f"{value:f}"
         case _:
             return value  # type: ignore[no-any-return]
 

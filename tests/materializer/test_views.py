@@ -17,10 +17,11 @@ from materializer.config import format_time, parse_time
 from materializer.offline.catalog import open_catalog
 from materializer.online import codec
 from materializer.online.state import ViewMeta
+from materializer.registry.values import json_value
 from materializer.views.definition import ViewVersion
 from materializer.views.vector import Vectors
 from materializer.views.versions import PublishedVersion, read_versions
-from serve.responses import as_time, value_as_json
+from serve.responses import as_time
 from tests.serve.support import Application
 from tests.support.server import Server
 from tests.support.store import Done, Store
@@ -362,9 +363,7 @@ def _assert_every_row_is_served(store: Store) -> None:
             vector = dict(zip(answer.body["columns"], answer.body["vector"], strict=True))
             expected = made[row["sender"], row["asked_at"]]
             assert vector == {
-                name: value_as_json(value)
-                for name, value in expected.items()
-                if name not in CARRIED
+                name: json_value(value) for name, value in expected.items() if name not in CARRIED
             }
 
 
