@@ -11,8 +11,9 @@
         (select coalesce(max("sequence"), 0) + 1 from {{ ledger }}) as "sequence",
         '{{ invocation_id }}' as build_id,
         '{{ model.unique_id }}' as model,
-        '{{ checksum }}' as model_checksum,
     {%- if by_day %}
+        -- A day that is only stamped again keeps the SQL that built it.
+        case when plan.rebuild then '{{ checksum }}' else previous.model_checksum end as model_checksum,
         plan.day,
         coalesce(counted."rows", 0) as "rows",
         coalesce(counted.content, '0:0') as content,
@@ -22,6 +23,7 @@
         plan.source_first_day,
         plan.window_days,
     {%- elif partition %}
+        '{{ checksum }}' as model_checksum,
         coalesce(stands.day, known.day) as day,
         coalesce(stands."rows", 0) as "rows",
         coalesce(stands.content, '0:0') as content,
@@ -35,6 +37,7 @@
         cast(null as date) as source_first_day,
         cast(null as integer) as window_days,
     {%- else %}
+        '{{ checksum }}' as model_checksum,
         cast(null as date) as day,
         counted."rows",
         counted.content,
@@ -55,6 +58,7 @@
             and day <= (select max(day) from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}')
         group by 1
     ) as counted on plan.day = counted.day
+    left join ({{ feature_store.current_ledger(model.unique_id) }}) as previous on plan.day = previous.day
     where plan.model = '{{ model.unique_id }}'
     {%- elif partition %}
     from (
@@ -70,10 +74,11 @@
 {#- A training set can be built again from its receipt alone, when its SQL is kept. -#}
 {% macro _record_sql(checksum) %}
     {%- set known = source('records', 'built_sql') -%}
+    {%- set checksum_and_model = "model_checksum = '" ~ checksum ~ "' and model = '" ~ model.unique_id ~ "'" -%}
     {%- do run_query(
-        "insert into " ~ known ~ " (model_checksum, model, sql) select '" ~ checksum ~ "', '" ~ model.unique_id
-        ~ "', '" ~ (model.get('compiled_code') or '') | replace("'", "''") ~ "' where not exists ("
-        ~ "select 1 from " ~ known ~ " where model_checksum = '" ~ checksum ~ "' and model = '" ~ model.unique_id ~ "')"
+        "delete from " ~ known ~ " where " ~ checksum_and_model ~ ";\n"
+        ~ "insert into " ~ known ~ " (model_checksum, model, sql, used) select '" ~ checksum ~ "', '" ~ model.unique_id
+        ~ "', '" ~ (model.get('compiled_code') or '') | replace("'", "''") ~ "', coalesce(max(used), 0) + 1 from " ~ known
     ) -%}
 {% endmacro %}
 

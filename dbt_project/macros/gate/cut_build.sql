@@ -20,11 +20,15 @@
         {%- endif -%}
     {%- endfor -%}
     {%- if plan in sql.text -%}
-        {#- A model built by day is asked for the newest days that the table says could be used. -#}
+        {#- A model built by day is built for the newest days that the table says could be used. Days that other SQL
+            built may rightly hold other rows; `gate_objections` says whether they passed the gate of their own. -#}
         {%- set newest -%}
             select day from (
                 select day, max({{ available_at }}) as usable_at from {{ relation }}
-                where {{ available_at }} <= {{ feature_store._literal(instant) }} group by day
+                where
+                    {{ available_at }} <= {{ feature_store._literal(instant) }}
+                    and day in ({{ feature_store._days_of_newest_sql(unique_id) }})
+                group by day
             ) as usable order by usable_at desc, day desc limit {{ days }}
         {%- endset -%}
         {%- do sql.given.append(
@@ -60,12 +64,7 @@
 {% endmacro %}
 
 {% macro _built_sql(unique_id) %}
-    {%- set found = run_query(
-        'select built.sql from ' ~ source('records', 'built_sql') ~ ' as built inner join '
-        ~ source('records', 'build_ledger') ~ ' as ledger on built.model = ledger.model and '
-        ~ "built.model_checksum = ledger.model_checksum where built.model = '" ~ unique_id
-        ~ "' order by ledger.\"sequence\" desc limit 1"
-    ).rows -%}
+    {%- set found = run_query("select sql from (" ~ feature_store.newest_sql() ~ ") as newest where model = '" ~ unique_id ~ "'").rows -%}
     {%- if not found -%}
         {{ exceptions.raise_compiler_error(
             'knows_no_future of ' ~ unique_id ~ ': its build is not recorded; give the model '

@@ -42,7 +42,7 @@
             'availability_lag_hours': 'integer', 'source_first_day': 'date', 'window_days': 'integer',
             'built_at': 'timestamp', 'content': 'varchar', 'vars': 'varchar',
         },
-        'built_sql': {'model_checksum': 'varchar', 'model': 'varchar', 'sql': 'varchar'},
+        'built_sql': {'model_checksum': 'varchar', 'model': 'varchar', 'sql': 'varchar', 'used': 'bigint'},
         'gate_tests': {'model': 'varchar', 'test': 'varchar', 'name': 'varchar', 'is_published': 'boolean'},
         'gate_verdicts': {
             'sequence': 'bigint', 'run_id': 'varchar', 'test': 'varchar', 'name': 'varchar', 'model': 'varchar',

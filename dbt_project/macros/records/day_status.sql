@@ -10,7 +10,6 @@ entries as (
 models as (
     select
         model,
-        max("sequence") as newest_sequence,
         min(source_first_day) as first_event_day,
         case when min(source_first_day) < min(day) then min(source_first_day) else min(day) end as first_day
     from {{ source('records', 'build_ledger') }}
@@ -19,9 +18,7 @@ models as (
 ),
 
 newest_sql as (
-    select distinct entries.model, entries.model_checksum
-    from entries
-    inner join models on entries.model = models.model and entries."sequence" = models.newest_sequence
+    {{ feature_store.newest_sql() }}
 ),
 
 -- What the newest build of days saw. Days that are only stamped again keep what their own build saw.
@@ -67,7 +64,7 @@ judged as (
         and entries.model_checksum <> newest_sql.model_checksum as has_older_sql
     from days
     inner join models on days.model = models.model
-    inner join newest_sql on days.model = newest_sql.model
+    left join newest_sql on days.model = newest_sql.model
     left join entries on days.model = entries.model and days.day = entries.day
     left join newest_plan on days.model = newest_plan.model
 )
