@@ -88,6 +88,9 @@ models:
           name: NAME_is_unique
           arguments: {entity: [user_id]}
           config: {tags: [gate]}
+      - feature_store.rows_are_known:
+          name: NAME_rows_are_known
+          config: {tags: [gate]}
       - feature_store.is_as_built:
           name: NAME_is_as_built
           config: {tags: [gate]}

@@ -27,7 +27,7 @@ from materializer.registry.meta import (
     registry_name,
 )
 from materializer.registry.model import Column, FeatureGroup, FeatureView, TrainingSet
-from materializer.registry.types import published_type
+from materializer.registry.types import element_type, published_type
 
 _KEY_TYPES: tuple[str, ...] = ("string", "int64", "date")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -101,6 +101,9 @@ def _column(column: Node, declaration: Declaration) -> Column:
     if kind is None:
         raise declaration.error(column["name"], f"type {declared!r} has no published form")
     meta = read_column_meta(column, declaration)
+    if meta.may_be_future and (element_type(kind) or kind) not in ("date", "timestamp"):
+        problem = f"is for dates and timestamps, and the column is {kind}"
+        raise declaration.error(f"{column['name']}.may_be_future", problem)
     return Column(
         name=column["name"],
         type=kind,
@@ -109,6 +112,7 @@ def _column(column: Node, declaration: Declaration) -> Column:
         unit=meta.unit,
         window_days=meta.window_days,
         null_means=meta.null_means,
+        may_be_future=meta.may_be_future,
     )
 
 

@@ -81,6 +81,7 @@ class ColumnMeta(Meta, extra="ignore"):
     unit: Text | None = None
     window_days: int | None = None
     null_means: Text | None = None
+    may_be_future: bool = False
 
 
 MetaType = TypeVar("MetaType", bound=Meta)

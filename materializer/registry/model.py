@@ -30,6 +30,7 @@ class Column:
         online: Pushed to the online store.
         unit: Unit of the value, e.g. `EUR`, or None where it has none.
         window_days: How many days of input one value looks at, its own included, or None.
+        may_be_future: A time that may be later than `available_at`, such as a due date.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Column:
     unit: str | None = None
     window_days: int | None = None
     null_means: str | None = None
+    may_be_future: bool = False
 
 
 @dataclass(frozen=True, slots=True)

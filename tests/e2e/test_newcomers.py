@@ -99,7 +99,7 @@ def test_the_group_that_feast_would_describe_is_built_published_and_told(
         ["day", "conv_rate", "daily_trips"],
         "success",
     )
-    assert len(group["gate"]) == 3
+    assert len(group["gate"]) == 4
 
 
 def test_the_requests_beside_those_of_feast_are_answered_as_shown(http: FeatureServer) -> None:

@@ -88,6 +88,7 @@ def test_the_group_is_shown_as_it_was_declared(followed: tuple[Store, list[Done]
         "unit": "events",
         "window_days": 7,
         "null_means": None,
+        "may_be_future": False,
         "warehouse_type": None,
     }
 

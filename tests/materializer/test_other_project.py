@@ -74,6 +74,7 @@ def test_nothing_of_the_package_is_a_group_or_a_training_set(store: Store) -> No
         "spending_is_as_built",
         "spending_is_unique",
         "spending_knows_no_future",
+        "spending_rows_are_known",
     ]
 
 

@@ -232,6 +232,7 @@ def test_each_gate_test_guards_the_models_it_refs(registry: Registry) -> None:
     events, labels = "model.feature_store.stg_events", "model.feature_store.stg_labels"
     assert guarded == {
         "features_daily_is_unique": {MODEL},
+        "features_daily_rows_are_known": {MODEL},
         "features_daily_is_as_built": {MODEL},
         "features_daily_events_are_well_formed": {MODEL, events},
         "features_daily_newest_day_has_events": {MODEL, events},
@@ -318,10 +319,8 @@ def _type(column: str, declared: str | None) -> Change:
     return lambda body: body["nodes"][MODEL]["columns"][column].update(data_type=declared)
 
 
-def _column(key: str, value: object) -> Change:
-    return lambda body: body["nodes"][MODEL]["columns"]["day"]["config"]["meta"].update(
-        {key: value}
-    )
+def _column(key: str, value: object, name: str = "day") -> Change:
+    return lambda body: body["nodes"][MODEL]["columns"][name]["config"]["meta"].update({key: value})
 
 
 def _kind(key: str, value: object) -> Change:
@@ -403,6 +402,14 @@ KNOWN = (
         (_column("online", "no"), "day.online: should be a valid boolean, not 'no'"),
         (_column("window_days", "7d"), "day.window_days: should be a valid integer, not '7d'"),
         (_column("unit", 7), "day.unit: should be a valid string, not 7"),
+        (
+            _column("may_be_futur", True),
+            "day.may_be_futur: unknown key; did you mean may_be_future?",
+        ),
+        (
+            _column("may_be_future", True, "event_count_7d"),
+            "event_count_7d.may_be_future: is for dates and timestamps, and the column is int64",
+        ),
         (_column("null_means", ""), "day.null_means: should have at least 1 character, not ''"),
     ],
 )

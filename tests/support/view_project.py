@@ -171,7 +171,12 @@ class ViewProject(Project):
                 "facts",
                 facts,
                 {"feature_group": group},
-                {"unique_snapshot": entity, "is_as_built": {}, "knows_no_future": entity | inputs},
+                {
+                    "unique_snapshot": entity,
+                    "rows_are_known": {},
+                    "is_as_built": {},
+                    "knows_no_future": entity | inputs,
+                },
                 "partition='day'",
             ),
             _model(

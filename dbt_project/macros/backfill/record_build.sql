@@ -5,7 +5,7 @@
     {%- if execute -%} {%- do feature_store._record_sql(checksum) -%} {%- endif %}
     insert into {{ ledger }} (
         "sequence", build_id, model, model_checksum, day, "rows", content, reason, fingerprint,
-        availability_lag_hours, source_first_day, window_days, built_at, vars
+        availability_lag_hours, source_first_day, window_days, built_at, vars, clock
     )
     select
         (select coalesce(max("sequence"), 0) + 1 from {{ ledger }}) as "sequence",
@@ -30,6 +30,7 @@
         case
             when known.day is null then 'new rows'
             when stands.day is null then 'rows gone'
+            when stands.content = known.content then 'rows are over'
             else 'rows changed'
         end as reason,
         cast(null as varchar) as fingerprint,
@@ -48,7 +49,8 @@
         cast(null as integer) as window_days,
     {%- endif %}
         {{ feature_store._literal(run_started_at) }} as built_at,
-        '{{ feature_store._vars() if execute }}' as vars
+        '{{ feature_store._vars() if execute }}' as vars,
+        {{ feature_store.clock_reading() }} as clock
     {%- if by_day %}
     from {{ source('records', 'build_plan') }} as plan
     left join (
@@ -62,13 +64,27 @@
     where plan.model = '{{ model.unique_id }}'
     {%- elif partition %}
     from (
-        select {{ partition }} as day, count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }} group by 1
+        select
+            {{ partition }} as day,
+            count(*) as "rows",
+            {{ feature_store.content_of_rows() }} as content,
+            {{ feature_store._usable_at() }} as usable_at
+        from {{ this }}
+        group by 1
     ) as stands
     full outer join ({{ feature_store.current_ledger(model.unique_id) }}) as known on stands.day = known.day
-    where coalesce(stands.content, '0:0') is distinct from known.content
+    -- A row that came out the same after the time from which it may be used is no longer one that is not over.
+    where coalesce(stands.content, '0:0') is distinct from known.content or stands.usable_at > known.clock
     {%- else %}
     from (select count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }}) as counted
     {%- endif %}
+{% endmacro %}
+
+{#- When the last of some rows of a feature group may be used. -#}
+{% macro _usable_at() %}
+    {%- set group = model.config.meta.get('feature_group') -%}
+    {%- if group is not mapping -%} {{ return('cast(null as timestamp)') }} {%- endif -%}
+    {{ return('max(' ~ feature_store.quoted(group.get('available_at') or 'available_at') ~ ')') }}
 {% endmacro %}
 
 {#- A training set can be built again from its receipt alone, when its SQL is kept. -#}

@@ -9,6 +9,7 @@
             {%- set entity = '[' ~ (group.get('entity') or []) | join(', ') ~ ']' -%}
             {%- do wanted.update({
                 'unique_snapshot': ['is_unique', '{entity: ' ~ entity ~ '}'],
+                'rows_are_known': ['rows_are_known', none],
                 'is_as_built': ['is_as_built', none],
                 'knows_no_future': ['knows_no_future', '{entity: ' ~ entity ~ ', inputs: {'
                     ~ feature_store._inputs_to_name(node) | join(', ') ~ '}}'],

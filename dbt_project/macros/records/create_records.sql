@@ -40,7 +40,7 @@
             'sequence': 'bigint', 'build_id': 'varchar', 'model': 'varchar', 'model_checksum': 'varchar',
             'day': 'date', 'rows': 'bigint', 'reason': 'varchar', 'fingerprint': 'varchar',
             'availability_lag_hours': 'integer', 'source_first_day': 'date', 'window_days': 'integer',
-            'built_at': 'timestamp', 'content': 'varchar', 'vars': 'varchar',
+            'built_at': 'timestamp', 'content': 'varchar', 'vars': 'varchar', 'clock': 'timestamp',
         },
         'built_sql': {'model_checksum': 'varchar', 'model': 'varchar', 'sql': 'varchar', 'used': 'bigint'},
         'gate_tests': {'model': 'varchar', 'test': 'varchar', 'name': 'varchar', 'is_published': 'boolean'},

@@ -1,7 +1,7 @@
 {% macro current_ledger(unique_id=none) -%}
     select
         model, day, "sequence", model_checksum, "rows", content, reason, fingerprint,
-        availability_lag_hours, source_first_day, window_days, built_at
+        availability_lag_hours, source_first_day, window_days, built_at, clock
     from (
         select
             *,

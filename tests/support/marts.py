@@ -1,0 +1,167 @@
+"""
+A dbt project of somebody else, over tables that something else loads, with this one as its package.
+
+The models are the test's own: each is a feature group with the gate that the package asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import yaml
+
+from tests.support.dbt import ROOT, Project
+
+_PROJECT = """\
+name: marts
+config-version: 2
+profile: marts
+model-paths: [models]
+packages-install-path: .packages
+flags: {send_anonymous_usage_stats: false}
+models: {feature_store: {+enabled: false}}
+seeds: {feature_store: {+enabled: false}}
+data_tests: {feature_store: {+enabled: false}}
+unit_tests: {feature_store: {+enabled: false}}
+on-run-start: ["{{ feature_store.create_records() }}"]
+on-run-end: ["{{ feature_store.record_verdicts(results) }}"]
+"""
+_PROFILE = """\
+marts:
+  target: duckdb
+  outputs:
+    duckdb:
+      type: duckdb
+      path: "{{ env_var('FEATURE_STORE_HOME') }}/warehouse.duckdb"
+      schema: feature_store
+      settings: {TimeZone: UTC}
+      module_paths: [.packages/feature_store/dbt_project/plugins]
+      plugins: [{module: feature_store_home}]
+"""
+
+
+@dataclass
+class Marts(Project):
+    """
+    The project, with a source `raw` for each of the tables.
+
+    Attributes:
+        tables: Columns of each table that is loaded, with their types.
+    """
+
+    shares_parsing = False
+
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Write it, without models, and make the tables, without rows."""
+        (self.folder / "models").mkdir(parents=True)
+        self.home.mkdir()
+        (self.folder / "dbt_project.yml").write_text(_PROJECT)
+        (self.folder / "profiles.yml").write_text(_PROFILE)
+        (self.folder / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
+        named = [{"name": name} for name in self.tables]
+        self.declare("sources", {"sources": [{"name": "raw", "tables": named}]})
+        self.sql("create schema raw")
+        for name, columns in self.tables.items():
+            self.sql(f"create table raw.{name} ({columns})")
+
+    def sql(self, statement: str) -> None:
+        """Change the warehouse, as what loads it does."""
+        with duckdb.connect(str(self.warehouse)) as connection:
+            connection.execute(statement)
+
+    def load(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        """Add rows to a table."""
+        with duckdb.connect(str(self.warehouse)) as connection:
+            marks = ", ".join("?" for _ in rows[0])
+            connection.executemany(f"insert into raw.{table} values ({marks})", rows)
+
+    def declare(self, file: str, document: Mapping[str, Any]) -> None:
+        """Write a YAML file of the models' folder."""
+        text = yaml.safe_dump({**document}, sort_keys=False)
+        (self.folder / "models" / f"{file}.yml").write_text(text)
+
+    def model(self, name: str, sql: str) -> None:
+        """Write a model that is nothing but SQL."""
+        (self.folder / "models" / f"{name}.sql").write_text(sql)
+
+    def group(
+        self,
+        name: str,
+        sql: str,
+        columns: Mapping[str, Any],
+        inputs: Mapping[str, str | None],
+        **config: Any,
+    ) -> None:
+        """
+        Write a feature group with its gate; its key is the first column.
+
+        Args:
+            name: Its name.
+            sql: Its SQL.
+            columns: The type of each column, or a mapping of everything but its name.
+            inputs: What `knows_no_future` is given.
+            config: More of its config; `meta` is that of the feature group.
+        """
+        entity = [next(iter(columns))]
+        meta = {"feature_group": {"entity": entity, **config.pop("meta", {})}}
+        tests: dict[str, dict[str, Any]] = {
+            "unique_snapshot": {"entity": entity},
+            "rows_are_known": {},
+            "is_as_built": {},
+            "knows_no_future": {"entity": entity, "inputs": dict(inputs)},
+        }
+        listed = [
+            {
+                f"feature_store.{test}": {
+                    "name": f"{name}_{test}",
+                    "arguments": arguments,
+                    "config": {"tags": ["gate"]},
+                }
+            }
+            for test, arguments in tests.items()
+        ]
+        self.model(name, sql)
+        self.declare(
+            name,
+            {
+                "models": [
+                    {
+                        "name": name,
+                        "config": {
+                            "materialized": "table",
+                            "contract": {"enforced": True},
+                            "post_hook": "{{ feature_store.record_build(partition='day') }}",
+                            "meta": meta,
+                            **config,
+                        },
+                        "columns": [
+                            {
+                                "name": column,
+                                **(kind if isinstance(kind, dict) else {"data_type": kind}),
+                            }
+                            for column, kind in columns.items()
+                        ],
+                        "data_tests": listed,
+                    }
+                ]
+            },
+        )
+
+
+def problems(output: str, test: str) -> list[str]:
+    """List the lines that the end of a run prints below the name of a test that failed."""
+    lines = [line.split("  ", 1)[-1] for line in output.splitlines()]
+    start = next((n for n, line in enumerate(lines) if line.startswith(f"FAIL {test} (")), None)
+    if start is None:
+        return []
+    told = []
+    for line in lines[start + 1 :]:
+        if not line.startswith("  "):
+            break
+        told.append(line.strip())
+    return told
