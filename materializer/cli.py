@@ -238,8 +238,15 @@ def training_set(call: Call, labels: Path, out: Path, force: bool, **request: An
 
 @program.command("verify-training")
 @click.argument("receipt", type=click.Path(path_type=Path))
+@click.option(
+    "--time-limit",
+    type=float,
+    default=3600.0,
+    metavar="SECONDS",
+    help="How long its SQL may run (default: 3600).",
+)
 @common
-def verify_training(call: Call, receipt: Path) -> int:
+def verify_training(call: Call, receipt: Path, time_limit: float) -> int:
     """
     Build a training set again from its receipt.
 
@@ -259,7 +266,7 @@ def verify_training(call: Call, receipt: Path) -> int:
     """
     from materializer.training.verify import verify_training
 
-    return verify_training(call.settings, receipt, call.console)
+    return verify_training(call.settings, receipt, call.console, time_limit=time_limit)
 
 
 @program.command()

@@ -81,6 +81,13 @@ class CannotRebuild(FeatureStoreError):
         )
 
 
+class RebuildTooLarge(FeatureStoreError):
+    """A rebuild takes longer, or more disk, than it may."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name} was not rebuilt: {detail}")
+
+
 class BadRegistry(FeatureStoreError):
     """A model's meta or contract cannot make a feature group."""
 
@@ -162,6 +169,16 @@ class OfflineStoreUnavailable(StoreUnavailable):
         super().__init__(f"offline store {address} is unavailable: {detail}")
 
 
+class CommitFailed(OfflineStoreUnavailable):
+    """A commit was refused, or its reply was lost: it may have landed, or may yet land."""
+
+    def __init__(self, table: str, error: Exception) -> None:
+        super().__init__(
+            table,
+            f"{first_line(error)}; run the command again, which starts from what is there then",
+        )
+
+
 class OnlineStoreUnavailable(StoreUnavailable):
     """The Redis server cannot be reached, or the connection was lost."""
 
@@ -210,6 +227,13 @@ class Expired(LookupMiss):
         super().__init__(
             f"{group}: the newest row of {_short(key)} at {as_of} is older than {ttl_days} days"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error of a library says, or else its name."""
+    # SQLAlchemy's text has the statement and a link; the database's own message is enough.
+    cause = getattr(error, "orig", None) or error
+    return (str(cause) or type(cause).__name__).strip().split("\n", 1)[0]
 
 
 def _short(key: Sequence[str]) -> str:

@@ -1,20 +1,27 @@
 """
 SQL as text, and private DuckDB engines that run it.
 
-Responsible for quoting, and for opening an engine in memory: in UTC, with a memory limit, with a
-temporary folder to spill to, and without a progress bar. Does not open the warehouse, which dbt
-owns.
+Responsible for quoting, for opening an engine in memory (in UTC, with a memory limit, with a
+temporary folder to spill to, and without a progress bar), and for telling whether a query only
+reads. Does not open the warehouse, which dbt owns.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+
+# What DuckDB's parser calls the parts of a query that only read. A CTE may also insert, or copy.
+_READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+# The others read files, change settings, or run text as SQL.
+_ROW_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each"}
 
 
 def quoted(name: str) -> str:
@@ -64,3 +71,49 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("set TimeZone = 'UTC'")
     # DuckDB would draw its own bar on standard output, where results go.
     connection.execute("set enable_progress_bar = false")
+
+
+def require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """
+    Check, by DuckDB's own parser, that a query is one `select` that changes nothing.
+
+    Raises:
+        ValueError: It is not; the text says why.
+        duckdb.ParserException: It is no SQL.
+    """
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        raise ValueError("it is more than one statement" if statements else "it is empty")
+    [(text,)] = connection.execute("select json_serialize_sql(?::varchar)", [query]).fetchall()
+    tree = json.loads(text)
+    if tree["error"]:
+        raise ValueError("it is not a select")
+    for part in _parts(tree["statements"]):
+        kind = str(part.get("type"))
+        if kind.endswith("_NODE") and kind not in _READING_NODES:
+            raise ValueError("it does more than select")
+        if kind == "TABLE_FUNCTION":
+            function = part["function"]["function_name"].lower()
+            if function not in _ROW_FUNCTIONS:
+                raise ValueError(f"it calls the table function {function}")
+
+
+def _parts(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict):
+        yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for branch in tree:
+            yield from _parts(branch)
+
+
+@contextmanager
+def interrupt_after(connection: duckdb.DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    """Interrupt what a connection runs when the time is over; it raises `InterruptException`."""
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

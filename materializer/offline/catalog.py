@@ -24,7 +24,8 @@ from sqlalchemy import URL, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from materializer.config import Settings
-from materializer.errors import FeatureStoreError, OfflineStoreUnavailable, UsageError
+from materializer.errors import FeatureStoreError, OfflineStoreUnavailable, UsageError, first_line
+from materializer.offline.commits import look_before_failing
 
 NAMESPACE = "feature_store"
 
@@ -77,7 +78,7 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
     """
     if name := _named_catalog(os.environ if environ is None else environ):
         with translate_errors(name):
-            return load_catalog(name)
+            return look_before_failing(load_catalog(name))
     root = settings.home / "iceberg"
     for sign in "#?":
         if sign in str(root):
@@ -87,7 +88,8 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
     uri = database.render_as_string(hide_password=False)
     with translate_errors(str(root)):
         (root / "data").mkdir(parents=True, exist_ok=True)
-        return SqlCatalog("local", uri=uri, warehouse=f"file://{root.as_posix()}/data")
+        catalog = SqlCatalog("local", uri=uri, warehouse=f"file://{root.as_posix()}/data")
+    return look_before_failing(catalog)
 
 
 def _named_catalog(environ: Mapping[str, str]) -> str | None:
@@ -120,10 +122,7 @@ def translate_errors(address: str) -> Iterator[None]:
     except FeatureStoreError:
         raise
     except _FAILURES as error:
-        # SQLAlchemy's text has the statement and a link; the database's own message is enough.
-        cause = getattr(error, "orig", None) or error
-        problem = (str(cause) or type(cause).__name__).split("\n", 1)[0]
-        raise OfflineStoreUnavailable(address, problem) from error
+        raise OfflineStoreUnavailable(address, first_line(error)) from error
 
 
 def find_table(catalog: Catalog, name: str) -> Table | None:

@@ -19,7 +19,8 @@ from materializer.days import DayRange
 from materializer.errors import ReceiptUnreadable
 from materializer.registry import Column
 
-_HEX_DIGITS = 16
+# Nobody can make another receipt with the tag of one that the store knows.
+_HEX_DIGITS = 32
 
 # Some JSON readers parse every number as a double, which cannot hold a snapshot id.
 SnapshotId = Annotated[int, PlainSerializer(str, when_used="json")]
@@ -35,6 +36,8 @@ BuiltDays = Annotated[
     BeforeValidator(lambda days: DayRange.from_text(days) if isinstance(days, str) else days),
     PlainSerializer(str),
 ]
+# The file is next to the receipt.
+FileName = Annotated[str, Field(pattern=r"^[^/]*[^/.][^/]*$")]
 
 
 class InputTable(BaseModel, frozen=True, extra="forbid"):
@@ -86,7 +89,7 @@ class Receipt(BaseModel, frozen=True, extra="forbid"):
     hash: Hash
     checksum: Checksum
     snapshot_id: SnapshotId | None = None
-    parquet: str
+    parquet: FileName
     parquet_sha256: str
     store_id: str
     duckdb: str

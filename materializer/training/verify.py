@@ -2,16 +2,19 @@
 `materializer verify-training`: is a training set still what its receipt says?
 
 Responsible for the verdict: the SQL of the receipt runs again over the snapshots and the label file
-that it names, and either the same rows come out, or the first input that differs is named. The SQL
-can reach no other file, no network and no setting, because a receipt may come from a stranger. Does
-not write.
+that it names, and either the same rows come out, or the first input that differs is named. A
+receipt may come from a stranger. So nothing of it runs before the store vouches for it, by a tag;
+its SQL must be one query that only reads; it can reach no other file, no network and no setting;
+and its time and disk are bounded. Does not write.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -20,7 +23,14 @@ from pyiceberg.table import Table
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.errors import DONE, FAILED, CannotRebuild, UsageError
+from materializer.errors import (
+    DONE,
+    FAILED,
+    CannotRebuild,
+    RebuildTooLarge,
+    UsageError,
+    first_line,
+)
 from materializer.offline.catalog import (
     find_table,
     open_catalog,
@@ -30,7 +40,14 @@ from materializer.offline.catalog import (
 )
 from materializer.offline.read import Parquet, data_files
 from materializer.registry import Column
-from materializer.sql import literal, open_engine, parquet_rows, quoted_list
+from materializer.sql import (
+    interrupt_after,
+    literal,
+    open_engine,
+    parquet_rows,
+    quoted_list,
+    require_select,
+)
 from materializer.training.files import sha256_of
 from materializer.training.join import JOIN_MEMORY
 from materializer.training.labels import open_labels
@@ -43,9 +60,13 @@ _PART = re.compile(r'"((?:[^"]|"")*)"')
 Difference = tuple[str, str]
 
 
-def verify_training(settings: Settings, path: Path, console: Console) -> int:
+def verify_training(
+    settings: Settings, path: Path, console: Console, *, time_limit: float = 3600
+) -> int:
     """
     Rebuild a training set from its receipt, and report whether it is identical.
+
+    Its SQL may run for *time_limit* seconds.
 
     Returns:
         0 when it is identical, 1 when it differs.
@@ -54,14 +75,15 @@ def verify_training(settings: Settings, path: Path, console: Console) -> int:
         ReceiptUnreadable: There is no such receipt.
         UsageError: It is the receipt of another store.
         LabelsUnusable: Its label file is gone, or cannot be read.
-        CannotRebuild: The SQL reads more than its inputs.
+        CannotRebuild: The SQL does more than read its inputs.
+        RebuildTooLarge: It takes too long, or too much disk.
         OfflineStoreUnavailable: The store cannot be read.
     """
     started = time.perf_counter()
     receipt = read_receipt(path)
     catalog = open_catalog(settings)
     _require_store(receipt, catalog)
-    what, why = next(_differences(receipt, path, catalog), (None, None))
+    what, why = next(_differences(receipt, path, catalog, time_limit), (None, None))
     seconds = time.perf_counter() - started
     if what is None:
         console.print(
@@ -94,10 +116,14 @@ def _require_store(receipt: Receipt, catalog: Catalog) -> None:
         )
 
 
-def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Difference]:
+def _differences(
+    receipt: Receipt, path: Path, catalog: Catalog, time_limit: float
+) -> Iterator[Difference]:
     """Yield what differs, in a fixed order; the work is done only as far as it is consumed."""
     if part := receipt.changed_part():
         yield part, "the receipt does not say what was written"
+    if not receipt.snapshots:
+        yield "inputs", "it names no published table, so nothing vouches for it"
     tables = {name: find_table(catalog, table_name(name)) for name in receipt.snapshots}
     for name, snapshot_id in receipt.snapshots.items():
         table = tables[name]
@@ -115,7 +141,7 @@ def _differences(receipt: Receipt, path: Path, catalog: Catalog) -> Iterator[Dif
     with open_engine(JOIN_MEMORY) as (connection, folder):
         rebuild = Rebuild(connection, folder, receipt, parquet if intact else None)
         rebuild.load(tables)
-        yield from rebuild.differences()
+        yield from rebuild.differences(time_limit)
     if parquet.is_file() and not intact:
         yield receipt.parquet, "the file next to the receipt is another one"
 
@@ -151,15 +177,21 @@ class Rebuild:
                 self._load_table(source, source.relation, table)
         if receipt.ledger_relation is not None:
             self._load_built_days(receipt.ledger_relation)
+        free = shutil.disk_usage(self._folder).free
+        self._connection.execute(f"set max_temp_directory_size = '{free // 2} bytes'")
         allowed = ", ".join(map(literal, self._paths))
         self._connection.execute(f"set allowed_paths = [{allowed}]")
         self._connection.execute("set enable_external_access = false")
         self._connection.execute("set lock_configuration = true")
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self, time_limit: float) -> Iterator[Difference]:
         """Run the SQL and compare its rows; if they differ, compare the inputs."""
+        with self._limits(time_limit):
+            self._select(self._receipt.sql).create(_REBUILT)
+            yield from self._differences()
+
+    def _differences(self) -> Iterator[Difference]:
         receipt = self._receipt
-        self._run()
         if self._checksum(_REBUILT, receipt.columns, receipt.hash) == receipt.checksum:
             return
         if self._comparable(receipt.hash):
@@ -177,16 +209,28 @@ class Rebuild:
         """Return the checksum of the rows of an input, in the form that it has in the receipt."""
         return self._checksum(str(source.relation), source.columns, source.hash)
 
-    def _run(self) -> None:
-        # The SQL may end in a comment.
-        query = f"create table {_REBUILT} as (\n{self._receipt.sql}\n)"
+    def _select(self, query: str) -> duckdb.DuckDBPyRelation:
+        """Return the rows of a query that has text of the receipt in it."""
         try:
-            with translate_errors("data files"):
-                if len(self._connection.extract_statements(query)) != 1:
-                    raise CannotRebuild(self._receipt.tag, "it is more than one statement")
-                self._connection.execute(query)
-        except (duckdb.ProgrammingError, duckdb.PermissionException) as error:
-            raise CannotRebuild(self._receipt.tag, str(error).split("\n", 1)[0]) from error
+            require_select(self._connection, query)
+        except ValueError as error:
+            raise CannotRebuild(self._receipt.tag, str(error)) from None
+        return self._connection.sql(query)
+
+    @contextmanager
+    def _limits(self, seconds: float) -> Iterator[None]:
+        tag = self._receipt.tag
+        try:
+            with interrupt_after(self._connection, seconds), translate_errors("data files"):
+                yield
+        except duckdb.InterruptException:
+            raise RebuildTooLarge(
+                tag, f"it takes longer than {seconds:g} s; --time-limit gives it more"
+            ) from None
+        except duckdb.OutOfMemoryException as error:
+            raise RebuildTooLarge(tag, first_line(error)) from error
+        except (duckdb.ProgrammingError, duckdb.DataError, duckdb.PermissionException) as error:
+            raise CannotRebuild(tag, first_line(error)) from error
 
     def _changed_inputs(self) -> Iterator[Difference]:
         """List why other rows came out: the inputs that differ, or else the engine."""
@@ -217,16 +261,17 @@ class Rebuild:
     def _checksum(self, relation: str, columns: Sequence[Column], form: Hash) -> str:
         aggregate = md5_checksum if form == "md5" else ledger_checksum
         query = f"select {aggregate(columns)} from {relation}"
-        return str(self._connection.execute(query).fetchall()[0][0])
+        return str(self._select(query).fetchall()[0][0])
 
     def _equals_file(self, written: str) -> bool:
         names = quoted_list(column.name for column in self._receipt.columns)
         file, rebuilt = (f"select {names} from {r}" for r in (parquet_rows(written), _REBUILT))
         query = f"({file} except all {rebuilt}) union all ({rebuilt} except all {file}) limit 1"
-        return not self._connection.execute(query).fetchall()
+        return not self._select(query).fetchall()
 
     def _load_table(self, source: InputTable, relation: str, table: Table) -> None:
-        parquet = Parquet(table, source.columns, self._folder / source.name, source.snapshot_id)
+        copies = self._folder / str(len(self._paths))
+        parquet = Parquet(table, source.columns, copies, source.snapshot_id)
         with translate_errors(table_name(source.name)):
             files = [file.file_path for file in data_files(table, source.snapshot_id)]
             self._paths += map(parquet.local, files)

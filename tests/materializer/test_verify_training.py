@@ -20,6 +20,7 @@ from materializer.days import DayRange
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.read import data_files
 from materializer.offline.write import tag_snapshots
+from materializer.registry import Column
 from materializer.sql import open_engine
 from materializer.training.join import JOIN_MEMORY
 from materializer.training.receipt import Receipt, read_receipt
@@ -350,7 +351,14 @@ def test_sql_that_is_more_than_a_query_of_the_inputs_is_not_run(
             "Table with name stg_events does not exist!",
         ),
         (f"from '{secret}'", f'Cannot access file "{secret}"'),
-        ("select 1); create table more as (select 1", "it is more than one statement"),
+        ("select 1; select 2", "it is more than one statement"),
+        ("select 1); create table more as (select 1", "Parser Error"),
+        ("", "it is empty"),
+        (f"copy (select 1) to '{secret}'", "it is not a select"),
+        (f"with a as (copy (select 1) to '{secret}') from a", "it does more than select"),
+        ("with a as (delete from labels returning *) from a", "it does more than select"),
+        ("from query('select 1')", "it calls the table function query"),
+        ("from enable_logging()", "it calls the table function enable_logging"),
     ]:
         forged = forge(once, changed_by(receipt, sql=sql), tmp_path / "receipt.json")
 
@@ -362,6 +370,42 @@ def test_sql_that_is_more_than_a_query_of_the_inputs_is_not_run(
             "labels, its feature groups and the built days, nothing else ("
         )
         assert why in done.err
+        assert secret.read_text() == "user_id\nann\n"
+
+
+def test_a_receipt_that_no_table_vouches_for_runs_nothing(once: Store, tmp_path: Path) -> None:
+    receipt = read_receipt(newest(once))
+    parquet = tmp_path / receipt.parquet
+    parquet.write_bytes(newest(once).with_name(receipt.parquet).read_bytes())
+    before = parquet.read_bytes()
+    copy = f"with a as (copy (select 1) to '{parquet}' (use_tmp_file false)) from a"
+    nothing = changed_by(receipt, training_set=None, snapshot_id=None, inputs=(), sql=copy)
+
+    for forged in (nothing.sealed(), changed_by(receipt, sql=copy).sealed()):
+        done = verify(once, write(forged, tmp_path / "receipt.json")).assert_code(1)
+
+        assert ": differs: " in done.out
+        assert parquet.read_bytes() == before
+
+
+def test_text_of_a_receipt_is_never_a_statement_of_its_own(once: Store, tmp_path: Path) -> None:
+    receipt = read_receipt(newest(once))
+    first, *others = receipt.columns
+    end = "varchar) as varchar)) as varchar)))))) from work.rebuilt"
+    sly = Column(first.name, f"{end}; create table more (a integer); --")
+    forged = forge(once, changed_by(receipt, columns=(sly, *others)), tmp_path / "receipt.json")
+
+    assert "it is more than one statement" in verify(once, forged).assert_code(1).err
+
+
+def test_a_rebuild_is_bounded_in_time(once: Store, tmp_path: Path) -> None:
+    endless = "select sum(a.range * b.range) from range(1000000000) a, range(1000000000) b"
+    receipt = changed_by(read_receipt(newest(once)), sql=endless)
+    forged = forge(once, receipt, tmp_path / "receipt.json")
+
+    done = once.do("verify-training", str(forged), "--time-limit", "0.5").assert_code(1)
+
+    assert "was not rebuilt: it takes longer than 0.5 s; --time-limit" in done.err
 
 
 # Expired snapshots
@@ -496,6 +540,7 @@ def test_a_file_that_is_not_a_receipt_ends_with_2(
     [
         ({"note": "mine"}, "it is not a receipt (note: Extra inputs are not permitted)"),
         ({"checksum": "many"}, "it is not a receipt (checksum: String should match pattern"),
+        ({"parquet": "../labels.csv"}, "it is not a receipt (parquet: String should match"),
         ({"rows": 5}, "it contradicts itself: rows and checksum count differently"),
     ],
 )
