@@ -23,6 +23,7 @@ from materializer.cli_options import (
     key_column,
     names,
     removals_option,
+    take_over_option,
     wait_option,
 )
 from materializer.errors import DONE, EXIT_CODES, USAGE, UsageError
@@ -55,8 +56,11 @@ def program() -> None:
 @group_option
 @wait_option
 @removals_option
+@take_over_option
 @common
-def publish(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) -> int:
+def publish(
+    call: Call, groups: Sequence[str], wait: float, allow_removals: bool, take_over: bool
+) -> int:
     """Copy what passed the gate to the offline store."""
     from materializer.publish import publish
 
@@ -68,6 +72,7 @@ def publish(call: Call, groups: Sequence[str], wait: float, allow_removals: bool
             call.console,
             wait=wait,
             allow_removals=allow_removals,
+            take_over=take_over,
             project_dir=call.project_dir,
         )
     return finish(outcomes, call.console)
@@ -76,7 +81,7 @@ def publish(call: Call, groups: Sequence[str], wait: float, allow_removals: bool
 @program.command()
 @group_option
 @click.option("--all", "everything", is_flag=True, help="Push every entity, changed or not.")
-@click.option("--take-over", is_flag=True, help="Overwrite the rows of another store.")
+@take_over_option
 @click.option("--allow-older", is_flag=True, help="Overwrite newer rows.")
 @common
 def push(
@@ -97,9 +102,13 @@ def push(
 @group_option
 @wait_option
 @removals_option
+@take_over_option
 @common
-def run(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) -> int:
+def run(
+    call: Call, groups: Sequence[str], wait: float, allow_removals: bool, take_over: bool
+) -> int:
     """Publish, then push: what cron calls."""
+    from materializer.online.push import PushOptions
     from materializer.publish import publish
     from materializer.push import push
 
@@ -111,10 +120,12 @@ def run(call: Call, groups: Sequence[str], wait: float, allow_removals: bool) ->
             call.console,
             wait=wait,
             allow_removals=allow_removals,
+            take_over=take_over,
             project_dir=call.project_dir,
         )
         # A refused publish leaves the last good rows, and those are pushed all the same.
-        outcomes += push(settings, registry, call.console, skip_unpublished=True)
+        options = PushOptions(take_over=take_over)
+        outcomes += push(settings, registry, call.console, options=options, skip_unpublished=True)
     return finish(outcomes, call.console)
 
 

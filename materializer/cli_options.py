@@ -154,6 +154,11 @@ wait_option = click.option(
     metavar="SECONDS",
     help="How long to wait for a build that holds the warehouse (default: 60).",
 )
+take_over_option = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Replace what another warehouse published, or another store pushed.",
+)
 removals_option = click.option(
     "--allow-removals",
     is_flag=True,

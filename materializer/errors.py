@@ -145,6 +145,17 @@ class RemovalsRefused(Refused):
         self.losses = tuple(losses)
 
 
+class OtherWarehouse(Refused):
+    """What is published under a name comes from another warehouse."""
+
+    def __init__(self, *, model: str, published: str, file: Path, own: str) -> None:
+        super().__init__(
+            f"{model}: not published: the published one is from warehouse {published}, and {file} "
+            f"is warehouse {own}, of another target or built anew; publish from the other, give "
+            "this one a FEATURE_STORE_HOME of its own, or replace what is published: --take-over"
+        )
+
+
 class TrainingSetRefused(Refused):
     """A training set made on demand is not what its labels and groups give."""
 

@@ -34,10 +34,13 @@ def publish(
     *,
     wait: float,
     allow_removals: bool,
+    take_over: bool,
     project_dir: Path,
 ) -> list[Outcome]:
     """
     Publish groups, training sets and feature views. Call it under the run lock.
+
+    With *take_over*, also those that another warehouse published.
 
     Waits up to *wait* seconds for a build that holds the warehouse. The commit of *project_dir*
     goes into the receipts.
@@ -53,9 +56,11 @@ def publish(
     refused: set[str] = set()
     outcomes: list[Outcome] = []
     with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
-        work = Publishing(registry, warehouse, catalog, settings, console, project_dir, refused)
+        work = Publishing(
+            registry, warehouse, catalog, settings, console, project_dir, refused, take_over
+        )
         for name, step in _steps(work, allow_removals):
-            outcome = attempt("publish", name, console, step)
+            outcome = attempt("publish", name, console, partial(_publish_own, name, step, work))
             outcomes.append(outcome)
             if outcome.code != DONE:
                 refused.add(name)
@@ -69,6 +74,11 @@ def _steps(work: Publishing, allow_removals: bool) -> Iterator[tuple[str, Callab
         yield training_set.name, partial(publish_training_set, training_set, work)
     for view in work.registry.views.values():
         yield view.name, partial(publish_view, view, work)
+
+
+def _publish_own(name: str, step: Callable[[], Outcome], work: Publishing) -> Outcome:
+    work.require_own(name)
+    return step()
 
 
 def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) -> Outcome:
@@ -104,13 +114,10 @@ def unpublished(
     days: Sequence[BuiltDay], last: LastPublish | None, warehouse_id: str
 ) -> list[BuiltDay]:
     """Return the built days that are not published: all of them when the warehouse is a new one."""
-    if last is None or last.warehouse_id != warehouse_id:
-        return list(days)
-    # The numbers of a ledger that was deleted start over; then the times decide.
     return [
         day
         for day in days
-        if day.sequence > last.ledger_sequence or day.built_at > last.published_at
+        if last is None or not last.holds(warehouse_id, day.sequence, day.built_at)
     ]
 
 

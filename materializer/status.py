@@ -31,6 +31,7 @@ from materializer.online.state import Meta
 from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.training.files import TrainingFiles
+from materializer.training.publish import other_warehouse
 from materializer.warehouse.gate import objections
 from materializer.warehouse.reader import Build, BuiltDay, Warehouse, open_warehouse
 
@@ -77,10 +78,13 @@ def status(
     now = settings.now()
     group_documents = [
         _group_document(group, builds[group.unique_id], catalog, online, now, max_age)
+        | _warehouse(group, builds[group.unique_id], catalog, settings)
         for group in groups
     ]
     table_documents = [
-        _table_document(table, builds[table.unique_id], catalog, settings) for table in tables
+        _table_document(table, builds[table.unique_id], catalog, settings)
+        | _warehouse(table, builds[table.unique_id], catalog, settings)
+        for table in tables
     ]
     for document in group_documents:
         _print(console, document["group"], _group_lines(document))
@@ -148,6 +152,29 @@ def _read_builds(model: str, registry: Registry, warehouse: Warehouse) -> Builds
         sample_share=warehouse.sample_share(model),
         warehouse_id=warehouse.warehouse_id(),
     )
+
+
+def _warehouse(
+    model: FeatureGroup | TrainingSet | FeatureView,
+    builds: Builds,
+    catalog: Catalog | str,
+    settings: Settings,
+) -> Document:
+    """Return the id of this warehouse, and of another one that published the model."""
+    own, files = builds.warehouse_id, TrainingFiles(settings.home / "training", model.name)
+    if not own:
+        return {"warehouse": None, "other_warehouse": None}
+    other = _read_or_explain(catalog, lambda store: other_warehouse(own, store, files))
+    return {"warehouse": own, "other_warehouse": other}
+
+
+def _warehouse_lines(document: Document) -> Iterator[Line]:
+    if other := document["other_warehouse"]:
+        own = document["warehouse"]
+        yield (
+            "warehouse",
+            f"published from another, {other}; this is {own}: see publish --take-over",
+        )
 
 
 # Groups
@@ -266,6 +293,7 @@ def _group_lines(document: Document) -> Iterator[Line]:
     if document["last_build"] is not None:
         yield from _build_lines(document)
     yield "published", _stage_text(document["published"])
+    yield from _warehouse_lines(document)
     if waiting := document["waiting_days"]:
         days = "day is" if waiting == 1 else "days are"
         yield "waiting", f"{waiting:,} built {days} not published"
@@ -334,11 +362,7 @@ def _published(table: TrainingSet | FeatureView, builds: Builds, catalog: Catalo
         return "nothing yet"
     text = f"{last.rows:,} rows, at {format_time(last.published_at.replace(microsecond=0))}"
     built = builds.table
-    if built is not None and (
-        last.warehouse_id != builds.warehouse_id
-        or built.sequence != last.ledger_sequence
-        or built.built_at > last.published_at
-    ):
+    if built and not last.holds(builds.warehouse_id, built.sequence, built.built_at):
         return f"{text}; the newest build is not published"
     return text
 
@@ -358,5 +382,6 @@ def _table_lines(document: Document) -> Iterator[Line]:
         note = f", on {100 * share:g} % of the label rows" if share < 1 else ""
         yield _gate_line(document["gate"], note)
     yield "published", document["published"]
+    yield from _warehouse_lines(document)
     if document["receipt"] is not None:
         yield "receipt", document["receipt"]

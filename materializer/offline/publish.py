@@ -114,6 +114,15 @@ class LastPublish:
     published_at: datetime
     visible: bool
 
+    def holds(self, warehouse_id: str, sequence: int, built_at: datetime) -> bool:
+        """Return whether a build of a warehouse is published."""
+        return (
+            self.warehouse_id == warehouse_id
+            and self.ledger_sequence >= sequence
+            # The numbers of a ledger that was deleted start over; then the times decide.
+            and self.published_at >= built_at
+        )
+
 
 def last_published(catalog: Catalog, group: str) -> LastPublish | None:
     """Return the last publish of a group or another model, from metadata alone; None without."""

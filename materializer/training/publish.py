@@ -22,7 +22,7 @@ from pyiceberg.catalog import Catalog
 from materializer.config import Settings, format_time
 from materializer.console import Console
 from materializer.days import day_ranges
-from materializer.errors import DONE, NotPublished
+from materializer.errors import DONE, NotPublished, OtherWarehouse
 from materializer.offline.catalog import LEDGER_SEQUENCE, WAREHOUSE_ID, ensure_store
 from materializer.offline.publish import last_published, publish_table
 from materializer.offline.write import tag_snapshots
@@ -46,6 +46,7 @@ class Publishing:
     Attributes:
         project_dir: The project; its commit goes into the receipts.
         refused: Models that this publish refused; what was built on one is refused too.
+        take_over: Replace what another warehouse published.
     """
 
     registry: Registry
@@ -55,10 +56,19 @@ class Publishing:
     console: Console
     project_dir: Path
     refused: Collection[str]
+    take_over: bool
 
     def files(self, name: str) -> TrainingFiles:
         """Return the files of a training set or a feature view."""
         return TrainingFiles(self.settings.home / "training", name)
+
+    def require_own(self, name: str) -> None:
+        """Raise `OtherWarehouse` for what another one published, in this catalog or this home."""
+        own = self.warehouse.warehouse_id()
+        other = other_warehouse(own, self.catalog, self.files(name))
+        if other is not None and not self.take_over:
+            file = self.settings.warehouse
+            raise OtherWarehouse(model=name, published=other, file=file, own=own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,13 @@ class DerivedTable:
     built_on: Mapping[str, str]
     publish_inputs: Inputs
     parameter_version: str | None = None
+
+
+def other_warehouse(own: str, catalog: Catalog, files: TrainingFiles) -> str | None:
+    """Return the warehouse that published the table or the files of a model, unless it is *own*."""
+    published = (last_published(catalog, files.name), files.read())
+    others = (last.warehouse_id for last in published if last and last.warehouse_id != own)
+    return next(others, None)
 
 
 def publish_training_set(training_set: TrainingSet, work: Publishing) -> Outcome:
@@ -236,10 +253,7 @@ def _is_published(
     if last is None or receipt is None or not files.parquet.is_file():
         return False
     return (
-        last.warehouse_id == work.warehouse.warehouse_id()
-        and last.ledger_sequence == build.sequence
-        # After the ledger was deleted its numbers start over; then the times decide.
-        and last.published_at >= build.built_at
+        last.holds(work.warehouse.warehouse_id(), build.sequence, build.built_at)
         # A kill can leave older files.
         and receipt.snapshot_id == last.snapshot_id
         and receipt.parameter_version == table.parameter_version
