@@ -25,7 +25,7 @@ EXIT_CODES: dict[int, str] = {
     DONE: "done",
     FAILED: "failed",
     USAGE: "usage: the call is wrong",
-    REFUSED: "refused: the gate is red, or data would be removed",
+    REFUSED: "refused: the gate is red, or data would be removed or replaced",
     UNAVAILABLE: "a store is unavailable",
     LOCKED: "another run holds the lock",
 }

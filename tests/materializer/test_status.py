@@ -85,6 +85,8 @@ def test_a_store_that_has_come_all_the_way(published: Store) -> None:
         f"  receipt    {_receipt(published)['tag']}\n"
     )
     assert done.err == ""
+    ((own,),) = published.project.query("select warehouse_id from feature_store.warehouse")
+    warehouse = {"warehouse": own, "other_warehouse": None}
     assert _group(published) == {
         "group": "features_daily",
         "gate": [],
@@ -100,6 +102,7 @@ def test_a_store_that_has_come_all_the_way(published: Store) -> None:
         "published": FRESH,
         "pushed": FRESH,
         "too_old": False,
+        **warehouse,
     }
     assert _training(published) == {
         "training_set": "training_data",
@@ -110,6 +113,7 @@ def test_a_store_that_has_come_all_the_way(published: Store) -> None:
         "published": f"4 rows, at {_seconds(training[1])}",
         "receipt": _receipt(published)["tag"],
         "problem": None,
+        **warehouse,
     }
 
 
