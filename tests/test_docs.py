@@ -130,6 +130,9 @@ def test_the_table_of_dbt_vars_is_what_the_project_reads() -> None:
 
     assert set(defaults) == used
     assert {name: defaults[name] for name in declared} == {k: str(v) for k, v in declared.items()}
+    # What a project that has this one as a package gets.
+    of_macros = dict(re.findall(r"_days\('(\w+)', var\('\w+', none\), (\d+)\)", source))
+    assert of_macros == {name: defaults[name] for name in declared}
 
 
 def test_the_table_of_the_profile_is_that_of_the_file() -> None:

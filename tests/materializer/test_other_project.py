@@ -11,23 +11,9 @@ import pytest
 
 from materializer.registry.manifest import read_manifest
 from tests.support import pages
-from tests.support.dbt import ROOT, Project
 from tests.support.server import SERVERS, Server
+from tests.support.shop import STEPS, Shop
 from tests.support.store import Done, Store
-
-STEPS = pages.section("how-to/other-project.md", "As a package")
-
-
-class Shop(Project):
-    """A project that has nothing of this one but its package."""
-
-    shares_parsing = False
-
-    def __post_init__(self) -> None:
-        """Write what the page shows, beside the package."""
-        self.folder.mkdir(parents=True)
-        (self.folder.parent / "dbt-feature-store").symlink_to(ROOT)
-        pages.write(STEPS, self.folder)
 
 
 @pytest.fixture(scope="module")

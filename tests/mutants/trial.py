@@ -62,13 +62,14 @@ class Said:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what builds and tests need; the sample is linked, for no mutant changes it."""
+    """Copy what builds and tests need; sample and docs are linked, for no mutant changes them."""
     folder.mkdir(parents=True)
     for name in _FOLDERS:
         shutil.copytree(ROOT / name, folder / name)
     for name in _FILES:
         shutil.copy2(ROOT / name, folder / name)
-    (folder / "seeds").symlink_to(ROOT / "seeds")
+    for name in ("docs", "seeds"):
+        (folder / name).symlink_to(ROOT / name)
     return folder
 
 

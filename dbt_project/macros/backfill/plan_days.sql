@@ -1,6 +1,8 @@
 {#- A pre-hook inside the model's own transaction, so that plan, data and ledger change together or not at
     all. -#}
 {% macro plan_days(events, window_days, files=none) %}
+    {#- dbt looks for a strategy among the macros of the project that is run, not of its packages. -#}
+    {%- do context.update(get_incremental_replace_days_sql=feature_store.get_incremental_replace_days_sql) -%}
     {%- set reach = window_days - 1 -%}
     {%- set range = feature_store.requested_range() -%}
     {%- set whole = not is_incremental() -%}
@@ -51,7 +53,7 @@
     {%- if not range and not whole %}
         where
             built.day is null
-            or wanted.day > {{ feature_store.add_days(last_day, -(var('healing_horizon_days') | int)) }}
+            or wanted.day > {{ feature_store.add_days(last_day, -feature_store.healing_horizon_days()) }}
         {%- if late %}
             or built.availability_lag_hours <> {{ lag }}
         {%- endif %}
@@ -78,7 +80,7 @@
             {{ feature_store.known_day('ts', 'ingested_at') }} as known_day,
         {%- endif %}
             count(*) as events,
-            sum({{ feature_store.row_hash(['user_id', 'event_type', 'ts']) }}) as hashes
+            sum({{ feature_store.fingerprint_of_event(columns) }}) as hashes
         from {{ events }}
         where
             ts >= (select cast({{ feature_store.add_days('min(day)', -reach) }} as timestamp) from compared)
