@@ -7,6 +7,8 @@ no engine before a command needs one, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -300,4 +302,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.UsageError as error:
         error.show()
         return USAGE
+    except BrokenPipeError:
+        # Of `--help | head`; Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     return int(code or DONE)

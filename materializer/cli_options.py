@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +20,7 @@ import click
 
 from materializer.config import Settings
 from materializer.console import Console
-from materializer.errors import FAILED, INTERRUPTED, FeatureStoreError, UnknownGroup
+from materializer.errors import INTERRUPTED, UnknownGroup, as_ours
 from materializer.registry import Registry
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -120,22 +119,18 @@ def common(function: Callable[..., int]) -> Callable[..., int]:
     def command(
         project_dir: Path, target: str | None, as_json: bool, debug: bool, **arguments: Any
     ) -> int:
-        console = Console(as_json=as_json)
+        console = Console(as_json=as_json, debug=debug)
         problem: BaseException
         try:
             call = Call(Settings.from_env(), console, project_dir, target)
             return function(call, **arguments)
-        except FeatureStoreError as error:
-            problem, message, code = error, str(error), error.exit_code
         except KeyboardInterrupt as interrupt:
             problem, code = interrupt, INTERRUPTED
             message = "interrupted; finished steps are kept, run it again to go on"
         except Exception as error:  # noqa: BLE001 - the last resort: one line, not a traceback
-            problem, code = error, FAILED
-            detail = " ".join(str(error).split())
-            message = f"{type(error).__name__}: {detail} (--debug shows where)"
-        if debug:
-            traceback.print_exception(problem)
+            problem, ours = error, as_ours(error)
+            message, code = str(ours), ours.exit_code
+        console.traceback(problem)
         console.error(f"materializer: {message}")
         console.result({"error": message, "exit_code": code})
         return code

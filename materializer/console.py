@@ -9,7 +9,9 @@ that a pipe gets the result alone.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -20,8 +22,11 @@ if TYPE_CHECKING:
 class Console:
     """The output of one command; with *as_json* only errors and one JSON document at the end."""
 
-    def __init__(self, *, as_json: bool = False, out: TextIO | None = None) -> None:
+    def __init__(
+        self, *, as_json: bool = False, debug: bool = False, out: TextIO | None = None
+    ) -> None:
         self.as_json = as_json
+        self._debug = debug
         self._out = out or sys.stdout
         self._err = sys.stderr
         self._bar: tqdm[NoReturn] | None = None
@@ -39,6 +44,11 @@ class Console:
     def error(self, line: str) -> None:
         """Print a line about an error."""
         self._write(self._err, line)
+
+    def traceback(self, error: BaseException) -> None:
+        """Print where an error came from, with `--debug`."""
+        if self._debug:
+            self._write(self._err, "".join(traceback.format_exception(error)).rstrip())
 
     def result(self, document: Mapping[str, object]) -> None:
         """Print the JSON document, if the result is JSON."""
@@ -61,8 +71,18 @@ class Console:
 
     def _write(self, stream: TextIO, line: str) -> None:
         self._close_bar()
-        stream.write(line + "\n")
-        stream.flush()
+        # A program that was started without the stream has none.
+        if stream is None:
+            return
+        try:
+            stream.write(line + "\n")
+            stream.flush()
+        except OSError as error:
+            # What is still in its buffer would raise again at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            # Whoever read it has enough, as in `status | head`; the work goes on.
+            if not isinstance(error, BrokenPipeError):
+                raise
 
     def _close_bar(self) -> None:
         if self._bar is not None:

@@ -186,7 +186,7 @@ class CommitFailed(OfflineStoreUnavailable):
     def __init__(self, table: str, error: Exception) -> None:
         super().__init__(
             table,
-            f"{first_line(error)}; run the command again, which starts from what is there then",
+            f"{explain(error)}; run the command again, which starts from what is there then",
         )
 
 
@@ -240,11 +240,42 @@ class Expired(LookupMiss):
         )
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error of a library says, or else its name."""
+class DiskFailed(StoreUnavailable):
+    """A file or folder cannot be read or written."""
+
+
+# What the operating system says -> what to do. Libraries pass its text on, not always its number.
+_REMEDIES = {
+    "No space left on device": "free some space, and run the command again",
+    "Disk quota exceeded": "free some space, and run the command again",
+    "File too large": "raise the limit on the size of a file: ulimit -f",
+    "Too many open files": "raise the limit on open files: ulimit -n",
+    "Permission denied": "give the user that runs this access to it",
+    "Operation not permitted": "give the user that runs this access to it",
+    "Read-only file system": "set FEATURE_STORE_HOME to a folder that can be written, or TMPDIR",
+    "Input/output error": "check the disk",
+}
+
+
+def explain(error: BaseException) -> str:
+    """Return what an error of a library or of the system says, in one line, and what to do."""
     # SQLAlchemy's text has the statement and a link; the database's own message is enough.
     cause = getattr(error, "orig", None) or error
-    return (str(cause) or type(cause).__name__).strip().split("\n", 1)[0]
+    text = str(cause).strip() or type(cause).__name__
+    line = text.split("\n", 1)[0]
+    remedy = next((todo for said, todo in _REMEDIES.items() if said in text), None)
+    return line if remedy is None else f"{line}; {remedy}"
+
+
+def as_ours(error: Exception) -> FeatureStoreError:
+    """Return the error of this project that stands for any error: the last rim before a user."""
+    if isinstance(error, FeatureStoreError):
+        return error
+    text = explain(error)
+    if isinstance(error, OSError) or text.endswith(tuple(_REMEDIES.values())):
+        return DiskFailed(text)
+    detail = " ".join(str(error).split())
+    return FeatureStoreError(f"{type(error).__name__}: {detail} (--debug shows where)")
 
 
 def _short(key: Sequence[str]) -> str:

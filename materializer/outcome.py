@@ -20,7 +20,7 @@ from materializer.errors import (
     REFUSED,
     UNAVAILABLE,
     USAGE,
-    FeatureStoreError,
+    as_ours,
 )
 
 _T = TypeVar("_T")
@@ -53,12 +53,16 @@ class Outcome:
 
 
 def attempt(step: str, model: str, console: Console, work: Callable[[], _T]) -> _T | Outcome:
-    """Return the result of a step; print an error of this project, and return it as outcome."""
+    """Return the result of a step; print its error, and return that as outcome."""
     try:
         return work()
-    except FeatureStoreError as error:
-        console.error(str(error))
-        return Outcome(step, model, error.exit_code, str(error))
+    except Exception as error:  # noqa: BLE001 - the other models must not wait for this one
+        ours = as_ours(error)
+        # Errors of this project name the model.
+        text = str(ours) if ours is error else f"{model}: {ours}"
+        console.traceback(error)
+        console.error(text)
+        return Outcome(step, model, ours.exit_code, text)
 
 
 def finish(outcomes: Sequence[Outcome], console: Console) -> int:

@@ -130,7 +130,9 @@ def read_target(project_dir: Path, target: str | None) -> Target | None:
 
 def _profiles_file(project_dir: Path) -> Path | None:
     named = os.environ.get("DBT_PROFILES_DIR")
-    folders = [Path(named)] if named else [project_dir, Path.home() / ".dbt"]
+    # Without a home, as in a container, `~` stays as it is; `Path.home()` would raise.
+    home = Path(os.path.expanduser("~/.dbt"))  # noqa: PTH111
+    folders = [Path(named)] if named else [project_dir, home]
     return next((f / _PROFILES for f in folders if (f / _PROFILES).is_file()), None)
 
 

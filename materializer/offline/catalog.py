@@ -24,7 +24,7 @@ from sqlalchemy import URL, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from materializer.config import Settings
-from materializer.errors import FeatureStoreError, OfflineStoreUnavailable, UsageError, first_line
+from materializer.errors import FeatureStoreError, OfflineStoreUnavailable, UsageError, explain
 from materializer.offline.commits import look_before_failing
 
 NAMESPACE = "feature_store"
@@ -122,7 +122,7 @@ def translate_errors(address: str) -> Iterator[None]:
     except FeatureStoreError:
         raise
     except _FAILURES as error:
-        raise OfflineStoreUnavailable(address, first_line(error)) from error
+        raise OfflineStoreUnavailable(address, explain(error)) from error
 
 
 def find_table(catalog: Catalog, name: str) -> Table | None:

@@ -19,7 +19,13 @@ from typing import TypeAlias
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
-from materializer.errors import LookupMiss, NotPublished, OfflineStoreUnavailable, UnknownEntity
+from materializer.errors import (
+    LookupMiss,
+    NotPublished,
+    OfflineStoreUnavailable,
+    UnknownEntity,
+    explain,
+)
 from materializer.offline.catalog import (
     metadata_location,
     published_groups,
@@ -138,8 +144,9 @@ class OfflineReader:
             # Old spans are deleted once there are newer ones.
             with translate_errors(table_name(group)):
                 return self._find(self._index(group, refresh=True), requests)
-        except (OSError, pa.ArrowException) as error:
-            raise OfflineStoreUnavailable(table_name(group), str(error)) from error
+        except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+            # The last three: a file that is damaged, or a value that Python cannot hold.
+            raise OfflineStoreUnavailable(table_name(group), explain(error)) from error
 
     def _find(
         self, index: LookupIndex, requests: Sequence[LookupRequest]

@@ -46,10 +46,10 @@ from materializer.offline.removals import check_removals
 from materializer.offline.schema import (
     check_columns,
     check_group,
-    check_rows,
     conform,
     iceberg_schema,
 )
+from materializer.offline.values import check_rows
 from materializer.offline.write import (
     SORTER_MEMORY,
     commit,

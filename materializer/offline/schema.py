@@ -1,23 +1,21 @@
 """
-The types of a contract in Iceberg and in Arrow, and the checks of rows and tables against it.
+The types of a contract in Iceberg and in Arrow, and the check of tables against it.
 
 Does not change the columns of a published table: readers, old snapshots and other engines need
-them.
+them. Does not look at values; see `values`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
 from pyiceberg.types import IcebergType, IntegerType, ListType, NestedField
 
-from materializer.errors import ContractMismatch
+from materializer.errors import ContractMismatch, explain
 from materializer.offline.catalog import FIRST_DAY, LAST_DAY, REGISTRY
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
@@ -26,6 +24,7 @@ from materializer.registry.types import element_type
 _ELEMENTS = 100_000
 
 _FIXED = "published columns are fixed: give the model a new name, or drop its Iceberg tables"
+_FOREIGN = "drop them with the program that added them, or declare them in the model"
 
 # Iceberg's other names are those of a contract. `int` comes from rows, `float` from other engines.
 _CONTRACT: Mapping[str, str] = {"long": "int64", "int": "int64", "float": "double"}
@@ -103,42 +102,16 @@ def conform(group: str, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema
         try:
             yield batch.select(schema.names).cast(schema)
         except pa.ArrowInvalid as error:
-            raise ContractMismatch(group=group, problem=str(error).split("\n", 1)[0]) from error
+            name = next(field.name for field in schema if not _fits(batch, field))
+            raise ContractMismatch(group=group, problem=f"{name}: {explain(error)}") from error
 
 
-def check_rows(
-    group: FeatureGroup, day: date, batches: Iterable[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of one day; raise for a null key, another day, and what JSON cannot hold."""
-    for batch in batches:
-        for name in group.entity:
-            if batch.column(name).null_count:
-                raise ContractMismatch(group=group.name, problem=f"{day}: {name} is null")
-        same = pc.all(pc.equal(batch.column(group.partition), day), skip_nulls=False)
-        if not same.as_py():
-            problem = f"the rows of {day} hold another {group.partition}"
-            raise ContractMismatch(group=group.name, problem=problem)
-        _check_finite(group, batch)
-        yield batch
-
-
-def _check_finite(group: FeatureGroup, batch: pa.RecordBatch) -> None:
-    for column in group.columns:
-        if column.type not in ("double", "array<double>"):
-            continue
-        values = batch.column(column.name)
-        numbers, rows = values, None
-        if column.type != "double":
-            numbers, rows = pc.list_flatten(values), pc.list_parent_indices(values)
-        bad = pc.indices_nonzero(pc.fill_null(pc.invert(pc.is_finite(numbers)), False))
-        if len(bad):
-            row = bad[0].as_py() if rows is None else rows[bad[0].as_py()].as_py()
-            key = ", ".join(str(batch.column(name)[row]) for name in group.entity)
-            problem = (
-                f"column {column.name} of {key} is NaN or infinite, which JSON cannot hold; "
-                "make it null in the model"
-            )
-            raise ContractMismatch(group=group.name, problem=problem)
+def _fits(batch: pa.RecordBatch, field: pa.Field) -> bool:
+    try:
+        batch.column(field.name).cast(field.type)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def check_group(group: FeatureGroup, table: Table) -> None:
@@ -149,6 +122,11 @@ def check_group(group: FeatureGroup, table: Table) -> None:
         if old != now:
             problem = f"{name} was published as {old}, and is {now} now; {_FIXED}"
             raise ContractMismatch(group=group.name, problem=problem)
+    known = {column.name for column in (*before.columns, *group.columns)}
+    foreign = [field.name for field in table.schema().fields if field.name not in known]
+    if foreign:
+        problem = f"its table has columns that no publish made: {', '.join(foreign)}; {_FOREIGN}"
+        raise ContractMismatch(group=group.name, problem=problem)
     check_columns(group.name, table, group.columns)
 
 

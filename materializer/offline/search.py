@@ -96,7 +96,10 @@ def index_snapshot(snapshot: GroupSnapshot) -> LookupIndex:
 
 
 def _time(microseconds: int | None, unknown: datetime) -> datetime:
-    return unknown if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+    try:
+        return unknown if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return unknown
 
 
 def typed_key(group: FeatureGroup, key: Sequence[str]) -> Key | None:
@@ -137,7 +140,8 @@ def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
     for day in index.candidates(spans, moment):
         _check_ttl(group, key, day.last_available, moment)
         rows = yield day.paths
-        usable = [row for row in rows if row[column] <= moment]
+        # Another engine may have written a row without its time; nothing says when it may be used.
+        usable = [row for row in rows if row[column] is not None and row[column] <= moment]
         if usable:
             row = max(usable, key=itemgetter(column))
             _check_ttl(group, key, row[column], moment)

@@ -29,7 +29,7 @@ from materializer.errors import (
     CannotRebuild,
     RebuildTooLarge,
     UsageError,
-    first_line,
+    explain,
 )
 from materializer.offline.catalog import (
     find_table,
@@ -228,9 +228,9 @@ class Rebuild:
                 tag, f"it takes longer than {seconds:g} s; --time-limit gives it more"
             ) from None
         except duckdb.OutOfMemoryException as error:
-            raise RebuildTooLarge(tag, first_line(error)) from error
+            raise RebuildTooLarge(tag, explain(error)) from error
         except (duckdb.ProgrammingError, duckdb.DataError, duckdb.PermissionException) as error:
-            raise CannotRebuild(tag, first_line(error)) from error
+            raise CannotRebuild(tag, explain(error)) from error
 
     def _changed_inputs(self) -> Iterator[Difference]:
         """List why other rows came out: the inputs that differ, or else the engine."""

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from materializer.errors import EXIT_CODES
+from materializer.console import Console
+from materializer.errors import EXIT_CODES, UNAVAILABLE
+from materializer.outcome import Outcome, attempt
 from tests.support.dbt import Project, python
 from tests.support.store import Store, finish
 
@@ -303,3 +305,34 @@ def test_what_a_stopped_server_held_is_there_when_it_is_next_needed(store: Store
 
 def test_stop_needs_no_project(empty: Store) -> None:
     assert empty.do("stop", "--json").assert_code(0).document == {"stopped": False}
+
+
+def test_a_reader_that_has_enough_is_no_error(empty: Store) -> None:
+    for command in (["--help"], ["status"], ["groups"]):
+        process = empty.start(*command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        done = finish(process)
+        assert "Traceback" not in done.err
+        assert "BrokenPipe" not in done.err
+        assert "Exception ignored" not in done.err
+
+
+def test_output_that_cannot_be_written_is_one_line(published: Store) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = finish(published.start("status", stdout=full))
+
+    assert done.code == UNAVAILABLE
+    assert done.err.startswith("materializer: [Errno 28] No space left on device; free some space")
+    assert done.err.count("\n") == 1
+
+
+def test_an_error_that_nobody_expected_keeps_no_other_model_from_its_step() -> None:
+    console = Console()
+
+    outcome = attempt("publish", "users", console, lambda: 1 // 0)
+
+    assert isinstance(outcome, Outcome)
+    assert (outcome.code, outcome.model) == (1, "users")
+    assert outcome.status.startswith("users: ZeroDivisionError: ")

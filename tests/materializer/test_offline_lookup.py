@@ -30,7 +30,7 @@ from materializer.errors import (
     UnknownGroup,
 )
 from materializer.offline import write
-from materializer.offline.catalog import spans_name
+from materializer.offline.catalog import spans_name, table_name
 from materializer.offline.lookup import OfflineReader
 from materializer.offline.publish import publish_table
 from materializer.registry import Column, FeatureGroup
@@ -45,6 +45,7 @@ from tests.materializer.offline_fixtures import (
     row_of,
     store,
     table_of,
+    update,
 )
 from tests.support.group import make_group
 from tests.support.profile import examples
@@ -380,6 +381,18 @@ def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
 
     with pytest.raises(OfflineStoreUnavailable):
         OfflineReader(store(tmp_path)).lookup(GROUP.name, ("a",), LATE)
+
+
+def test_a_row_without_its_time_answers_nothing(catalog: Catalog) -> None:
+    publish(catalog, {day_of(0): {"a": 1}})
+    row = table_of([row_of("b", day_of(1), 2)])
+    without = row.set_column(5, "available_at", pa.array([None], pa.timestamp("us")))
+    catalog.load_table(table_name(GROUP.name)).append(without)
+    update(catalog)
+    reader = OfflineReader(catalog)
+
+    assert found(reader, "a", LATE) == row_of("a", day_of(0), 1)
+    assert found(reader, "b", LATE) is NotYetAvailable
 
 
 # What is not opened in vain
