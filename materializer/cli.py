@@ -19,6 +19,7 @@ import click
 from materializer.cli_options import (
     Call,
     age,
+    character,
     common,
     file_option,
     group_option,
@@ -221,6 +222,18 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
     help="Take these columns of the groups; a name may be GROUP.COLUMN (default: all but keys).",
 )
 @click.option("--prefix", is_flag=True, help="Name each column of a group GROUP__COLUMN.")
+@click.option(
+    "--delimiter",
+    type=character,
+    metavar="CHARACTER",
+    help="What separates the fields of a CSV file (default: a comma, in a .tsv a tab).",
+)
+@click.option(
+    "--quote",
+    type=character,
+    metavar="CHARACTER",
+    help='What encloses a field of a CSV file that has a delimiter in it (default: ").',
+)
 @click.option("--force", is_flag=True, help="Overwrite an existing output.")
 @common
 def training_set(call: Call, labels: Path, out: Path, force: bool, **request: Any) -> int:

@@ -98,6 +98,13 @@ def key_column(text: str) -> tuple[str, str]:
     return key, column
 
 
+def character(text: str) -> str:
+    """Read one character, or none."""
+    if len(text) > 1:
+        raise click.BadParameter(f"{text!r} is more than one character")
+    return text
+
+
 def common(function: Callable[..., int]) -> Callable[..., int]:
     """Add the common options to a command, and turn its errors into a line and an exit code."""
 

@@ -122,7 +122,7 @@ def test_the_table_of_environment_variables_is_what_the_code_reads() -> None:
 def test_the_table_of_dbt_vars_is_what_the_project_reads() -> None:
     source = read([*SQL, ROOT / "dbt_project.yml", ROOT / "profiles.yml"])
     used = set(re.findall(r"(?<!env_)\bvar\(\s*'(\w+)'", source))
-    used |= set(re.findall(r"input_relation\(\s*'(\w+)'", source))
+    used |= set(re.findall(r"read_input\(\s*'(\w+)'", source))
     declared = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
 
     rows = table("reference/settings.md", "var", "meaning", "default")

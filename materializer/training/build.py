@@ -112,7 +112,8 @@ def _write(
 ) -> Receipt:
     """Write the set to *fresh*, check it, and return its receipt."""
     with open_engine(JOIN_MEMORY) as (connection, folder):
-        file, labels_sha256 = open_labels(connection, labels), sha256_of(labels)
+        file = open_labels(connection, labels, request.delimiter, request.quote)
+        labels_sha256 = sha256_of(labels)
         joins = resolve_groups(request, open_snapshots(catalog, request.groups), file)
         join = PointInTimeJoin(connection, folder, file, request.time, joins)
         times = join.read_labels()
@@ -146,6 +147,7 @@ def _write(
             sha256=labels_sha256,
             relation=join.labels_relation,
             time=request.time,
+            dialect=file.dialect,
         ),
         inputs=tuple(map(_input, joins)),
         columns=columns,

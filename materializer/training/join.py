@@ -57,6 +57,7 @@ class PointInTimeJoin:
         time: str,
         joins: Sequence[GroupJoin],
     ) -> None:
+        self._connection = connection
         self._run = connection.execute
         self._run("create schema work; create schema matches")
         self._folder = folder
@@ -88,6 +89,8 @@ class PointInTimeJoin:
             self._run(f"create table {SPINE} as select {', '.join(columns)} from ({rows})")
         except duckdb.Error as error:
             raise LabelsUnusable(self._labels.path, " ".join(str(error).split())) from error
+        [(count,)] = self._run(f"select count(*) from {SPINE}").fetchall()
+        self._labels.require_whole(self._connection, count)
         self._refuse_unreadable()
         # Without labels, bounds that no row is within.
         first = f"coalesce(epoch_us(min(label_time)), {_FOREVER})"

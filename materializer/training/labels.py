@@ -1,9 +1,9 @@
 """
 A file of labels: which columns it has, and how its times and keys are read.
 
-Responsible for the SQL that reads a label file (Parquet as it is, CSV as text, since a guessed type
-would turn the id 007 into 7) and for what a key or a time may be written as. Does not guess: what
-can be read in two ways, such as a floating-point id, is an error.
+Responsible for the SQL that reads a label file (Parquet as it is, CSV as text) and for what a key
+or a time may be written as. Does not guess: what can be read in two ways, such as a floating-point
+id, is an error.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from materializer.errors import LabelsUnusable
-from materializer.sql import literal, numbered_parquet_rows, parquet_rows, quoted
+from materializer.sql import numbered_parquet_rows, parquet_rows, quoted
+from materializer.training.csv_file import Dialect, count_lines, csv_rows
 
 _PARQUET = re.compile(r"\.(parquet|parq|pq)$")
 _CSV = re.compile(r"\.(csv|tsv)(\.gz|\.zst)?$")
-_INTEGER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)")
+_INTEGER = re.compile(r"U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|DECIMAL\(\d+,0\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +33,33 @@ class LabelFile:
 
     Attributes:
         path: Absolute.
+        relation: SQL of the relation of its rows.
         types: DuckDB's type of each column, by its name, in the order of the file.
+        dialect: How a CSV file is written, None of a Parquet file.
     """
 
     path: Path
+    relation: str
     types: Mapping[str, str]
-
-    def sql(self) -> str:
-        """Return the relation of its rows."""
-        return _scan(self.path)
+    dialect: Dialect | None
 
     def numbered_sql(self, number: str) -> str:
         """Return the query of its rows with their numbers, from 0 in the order of the file."""
-        if _PARQUET.search(self.path.name):
+        if self.dialect is None:
             return numbered_parquet_rows(self.path, number)
-        return f"select *, row_number() over () - 1 as {number} from {self.sql()}"
+        return f"select *, row_number() over () - 1 as {number} from {self.relation}"
+
+    def require_whole(self, connection: duckdb.DuckDBPyConnection, rows: int) -> None:
+        """Refuse a CSV file of which another number of rows was read than it has lines."""
+        if self.dialect is None:
+            return
+        there = count_lines(connection, self.path, self.dialect)
+        if there != rows:
+            raise LabelsUnusable(
+                self.path,
+                f"{rows:,} rows were read and its lines make {there:,}; "
+                "look for lines that are not of the format",
+            )
 
     def column_type(self, name: str, option: str) -> str:
         """Return the type of a column; *option*, for the error, is the one that names a column."""
@@ -104,22 +117,42 @@ class LabelFile:
         )
 
 
-def open_labels(connection: duckdb.DuckDBPyConnection, path: Path) -> LabelFile:
-    """Read the columns of a label file; no two of them may differ in case alone."""
+def open_labels(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    delimiter: str | None = None,
+    quote: str | None = None,
+) -> LabelFile:
+    """
+    Read the columns of a label file; no two of them may differ in case alone.
+
+    The fields of a CSV file are separated by *delimiter*, else by tabs in a `.tsv` and by commas in
+    a `.csv`; *quote* is `"` unless given.
+    """
     if not path.is_file():
         raise LabelsUnusable(path, "there is no such file")
     if is_pattern(path):
         raise LabelsUnusable(path, "its path holds *, ? or [, which DuckDB takes for a pattern")
+    absolute, dialect = path.resolve(), _dialect(path, delimiter, quote)
     try:
-        names = pq.read_schema(path).names if _PARQUET.search(path.name) else None
-        types = column_types(connection, _scan(path))
+        names = pq.read_schema(path).names if dialect is None else None
+        rows = csv_rows(connection, absolute, dialect) if dialect else parquet_rows(absolute)
+        types = column_types(connection, rows)
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise LabelsUnusable(path, " ".join(str(error).split())) from error
     # DuckDB renames the second of them, so it would not come out as it went in.
     if names is not None and names != list(types):
         twice = next(name for name in names if name not in types or names.count(name) > 1)
         raise LabelsUnusable(path, f"column {twice} differs from another one in case alone")
-    return LabelFile(path.resolve(), types)
+    return LabelFile(absolute, rows, types, dialect)
+
+
+def _dialect(path: Path, delimiter: str | None, quote: str | None) -> Dialect | None:
+    if _PARQUET.search(path.name):
+        return None
+    if not (csv := _CSV.search(path.name)):
+        raise LabelsUnusable(path, "it is neither Parquet (.parquet) nor CSV (.csv)")
+    return Dialect(delimiter or ("\t" if csv[1] == "tsv" else ","), '"' if quote is None else quote)
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
@@ -131,12 +164,3 @@ def column_types(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[s
 def is_pattern(path: Path) -> bool:
     """Return whether DuckDB would look for files that match a path."""
     return re.search(r"[*?\[]", str(path.resolve())) is not None
-
-
-def _scan(path: Path) -> str:
-    if _PARQUET.search(path.name):
-        return parquet_rows(path.resolve())
-    if _CSV.search(path.name):
-        text = literal(str(path.resolve()))
-        return f"read_csv({text}, header = true, all_varchar = true, nullstr = '')"
-    raise LabelsUnusable(path, "it is neither Parquet (.parquet) nor CSV (.csv)")

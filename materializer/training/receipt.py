@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, Validat
 from materializer.days import DayRange
 from materializer.errors import ReceiptUnreadable
 from materializer.registry import Column
+from materializer.training.csv_file import Dialect
 
 # Nobody can make another receipt with the tag of one that the store knows.
 _HEX_DIGITS = 32
@@ -66,12 +67,20 @@ class InputTable(BaseModel, frozen=True, extra="forbid"):
 
 
 class InputFile(BaseModel, frozen=True, extra="forbid"):
-    """The label file of a set made on demand: its absolute path, and its column of times."""
+    """
+    The label file of a set made on demand.
+
+    Attributes:
+        path: Absolute.
+        time: The column of times.
+        dialect: How a CSV file is written, None of a Parquet file.
+    """
 
     path: str
     sha256: str
     relation: str
     time: str
+    dialect: Dialect | None = None
 
 
 class Receipt(BaseModel, frozen=True, extra="forbid"):

@@ -29,6 +29,8 @@ class TrainingSetRequest:
         on: `<key>` or `<group>.<key>` -> the label column that has it.
         columns: `<column>` or `<group>.<column>` to take, None for all.
         prefix: Put `<group>__` before the name of each column of a group.
+        delimiter: Between the fields of a CSV file of labels, None for what its ending says.
+        quote: Around a field that has a delimiter in it, empty for none, None for the usual one.
     """
 
     groups: tuple[str, ...]
@@ -36,6 +38,8 @@ class TrainingSetRequest:
     on: Mapping[str, str]
     columns: tuple[str, ...] | None
     prefix: bool
+    delimiter: str | None = None
+    quote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,8 +168,9 @@ class Rebuild:
         receipt = self._receipt
         self._connection.execute("create schema work")
         if file := receipt.label_file:
-            labels = open_labels(self._connection, Path(file.path))
-            self._create("view", file.relation, f"select * from {labels.sql()}")
+            written = (file.dialect.delimiter, file.dialect.quote) if file.dialect else ()
+            labels = open_labels(self._connection, Path(file.path), *written)
+            self._create("view", file.relation, f"select * from {labels.relation}")
             self._paths.append(file.path)
         for source in receipt.inputs:
             table = tables[source.name]

@@ -57,7 +57,13 @@ def test_a_file_of_another_kind_is_refused(project: Project) -> None:
     path.write_text("not a table")
     run = project.build(events_path="events.xlsx")
     assert run.code != 0
-    assert "is neither Parquet (.parquet) nor CSV (.csv)" in run.output
+    assert "events_path: events.xlsx is neither Parquet (.parquet) nor CSV (.csv" in run.output
+
+
+def test_a_misspelt_option_is_refused_while_dbt_parses(project: Project) -> None:
+    run = project.dbt("parse", events_path={"path": "events.csv", "delim": ";"})
+    assert run.code != 0
+    assert "events_path: delim is unknown; write a path" in run.output
 
 
 @pytest.mark.parametrize(

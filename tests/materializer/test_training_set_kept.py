@@ -374,6 +374,7 @@ def test_the_receipt_says_what_the_set_is_made_of(store: SetStore, labels: Path)
         "sha256": sha256_of(labels),
         "relation": '"labels"',
         "time": "as_of_ts",
+        "dialect": None,
     }
     assert {column.name: column.type for column in receipt.columns} == {
         "user_id": "VARCHAR",

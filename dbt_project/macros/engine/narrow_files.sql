@@ -7,15 +7,14 @@
 
 {% macro duckdb__note_files(files, columns) %}
     {%- set input = feature_store.input_files(files) if files and execute else none -%}
-    {%- if input is none or not modules.re.search('\\.(parquet|parq|pq)$', input.files[0]) -%} {{ return(none) }} {%- endif -%}
+    {%- if input is none or not feature_store.is_narrowed(input) -%} {{ return(none) }} {%- endif -%}
     {%- set ranges = source('records', 'input_files') -%}
     {%- set mine = "model = '" ~ model.unique_id ~ "'" -%}
-    {#- The clock of files may tick in seconds: what was read that soon after a change is read again. -#}
     {%- set look %}
         create or replace temp table found_files as
         select
             filename as file, size, cast(last_modified as timestamp) as modified, row_number() over () as place
-        from read_blob({{ feature_store._list_of(input.paths) }})
+        from read_blob({{ feature_store._list_of(input.files) }})
         -- Read in parallel and stored in their order, hundreds of files would take three times as long.
         order by place;
 
@@ -23,7 +22,7 @@
         where
             {{ mine }}
             and (
-                modified > seen_at - interval 10 second
+                {{ feature_store.is_young('known') }}
                 or not exists (
                     select 1 from found_files as found
                     where found.file = known.file and found.size = known.size and found.modified = known.modified
@@ -48,13 +47,14 @@
     {%- if found[0] -%}
         {%- do run_query(feature_store._read_ranges(ranges)) -%}
     {%- endif -%}
-    {{ return(feature_store._narrow_to(input.paths)) }}
+    {{ return(feature_store.narrow_name(input)) }}
 {% endmacro %}
 
 {#- A Parquet footer has the smallest and the largest value of each row group. A file without them in one row
     group, or with another type than a time, has no range and is always opened. -#}
 {% macro _read_ranges(ranges) %}
-    insert into {{ ranges }} (model, file, size, modified, first_ts, last_ts, seen_at)
+    {%- set unread = "list_transform(getvariable('unread_files'), lambda file: regexp_replace(file, '([*?\[])', '[\1]', 'g'))" %}
+    insert into {{ ranges }} (model, file, size, modified, first_ts, last_ts, form, seen_at)
     select
         '{{ model.unique_id }}' as model,
         found.file,
@@ -62,6 +62,7 @@
         found.modified,
         case when ranges_in_footer.is_whole then ranges_in_footer.first_ts end as first_ts,
         case when ranges_in_footer.is_whole then ranges_in_footer.last_ts end as last_ts,
+        forms.form,
         cast(now() as timestamp) as seen_at
     from (select distinct file, size, modified from found_files) as found
     left join (
@@ -74,19 +75,33 @@
             ) as is_whole,
             min(try_cast(stats_min_value as timestamp)) as first_ts,
             max(try_cast(stats_max_value as timestamp)) as last_ts
-        from parquet_metadata(getvariable('unread_files'))
+        from parquet_metadata({{ unread }})
         where lower(path_in_schema) = 'ts'
         group by 1
     ) as ranges_in_footer on found.file = ranges_in_footer.file
+    left join ({{ feature_store._forms_in_footers(unread) }}) as forms on found.file = forms.file
     where found.file in (select unnest(getvariable('unread_files')))
 {% endmacro %}
 
+{#- The clock of files may tick in seconds: what was read that soon after a change is read again. -#}
+{% macro is_young(known) %}{{ return(known ~ '.modified > ' ~ known ~ '.seen_at - interval 10 second') }}{% endmacro %}
+
+{#- Whether every file of an input has a footer. -#}
+{% macro is_narrowed(input) %}
+    {%- set formats = [] -%}
+    {%- for file in input.files -%} {%- do formats.append(feature_store._format_of(file)) -%} {%- endfor -%}
+    {{ return(formats | unique | list == ['parquet']) }}
+{% endmacro %}
+
+{#- The variable that narrows a view over these files. A view over others does not hear of it. -#}
+{% macro narrow_name(input) %}{{ return('narrow_' ~ local_md5((input.patterns or input.files) | join('\n'))) }}{% endmacro %}
+
 {% macro narrow_files(noted, first, last) %}{{ return(adapter.dispatch('narrow_files', 'feature_store')(noted, first, last)) }}{% endmacro %}
 
-{#- The first file is always opened: the columns come from it. -#}
+{#- The first file is always opened: there must be one. -#}
 {% macro duckdb__narrow_files(noted, first, last) %}
     set variable {{ noted }} = (
-        select list(found.file order by found.place)
+        select list(regexp_replace(found.file, '([*?\[])', '[\1]', 'g') order by found.place)
         from found_files as found
         left join {{ source('records', 'input_files') }} as known
             on found.file = known.file and known.model = '{{ model.unique_id }}'

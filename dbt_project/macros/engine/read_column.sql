@@ -5,7 +5,7 @@
     {%- set whole = ['TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT', 'UTINYINT', 'USMALLINT', 'UINTEGER', 'UBIGINT', 'UHUGEINT'] -%}
     {%- if kind == 'text' -%}
         {%- if type == 'VARCHAR' -%} {{ return(column) }}
-        {%- elif type in whole or type == 'UUID' or type.startswith('ENUM') -%}
+        {%- elif type in whole or type == 'UUID' or type.startswith('ENUM') or modules.re.match('DECIMAL\\(\\d+,0\\)', type) -%}
             {{ return('cast(' ~ column ~ ' as varchar)') }}
         {%- endif -%}
     {%- elif kind == 'time' -%}

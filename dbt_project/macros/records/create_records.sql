@@ -51,7 +51,7 @@
         },
         'input_files': {
             'model': 'varchar', 'file': 'varchar', 'size': 'bigint', 'modified': 'timestamp',
-            'first_ts': 'timestamp', 'last_ts': 'timestamp', 'seen_at': 'timestamp',
+            'first_ts': 'timestamp', 'last_ts': 'timestamp', 'form': 'varchar', 'seen_at': 'timestamp',
         },
         'warehouse': {'warehouse_id': 'varchar', 'created_at': 'timestamp'},
     }) }}

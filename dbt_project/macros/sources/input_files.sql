@@ -1,34 +1,38 @@
-{#- The files are looked up now, so that a missing one is an error before anything is built. A killed writer
-    leaves `tmp_*` files behind. -#}
+{#- The files of an input, which are looked up now, so that a missing one is an error before anything is built. -#}
 {% macro input_files(var_name) %}
     {%- set given = var(var_name, none) -%}
     {%- if given is none -%} {{ return(none) }} {%- endif -%}
-    {%- set paths = [given] if given is string else given -%}
+    {%- set options = given if given is mapping else {'path': given} -%}
+    {%- set unknown = options.keys() | reject('in', ['path', 'delimiter', 'quote']) | list -%}
+    {%- if unknown or not options.get('path') -%}
+        {{ exceptions.raise_compiler_error(
+            var_name ~ ': ' ~ (unknown | join(', ') ~ ' is unknown' if unknown else 'path is missing')
+            ~ '; write a path, a list of paths, or {path: ..., delimiter: ";", quote: "\'"}'
+        ) }}
+    {%- endif -%}
+    {%- set paths = [options['path']] if options['path'] is string else options['path'] -%}
     {%- set files = [] -%}
-    {%- set skipped = [] -%}
-    {%- if execute -%}
-        {%- for path in paths -%}
-            {%- set found = feature_store._files(path) -%}
-            {%- if not found -%}
-                {{ exceptions.raise_compiler_error(
-                    var_name ~ ": no file matches " ~ path
-                    ~ "; give a Parquet or CSV file, a list or a glob, e.g. --vars '{"
-                    ~ var_name ~ ": \"data/*.parquet\"}'"
-                ) }}
-            {%- endif -%}
-            {%- for file in found -%}
-                {%- if file.split('/')[-1].startswith('tmp_') -%}
-                    {%- do skipped.append(file) -%}
-                {%- else -%}
-                    {%- do files.append(file) -%}
-                {%- endif -%}
-            {%- endfor -%}
-        {%- endfor -%}
-        {%- if not files -%}
+    {%- set hidden = [] -%}
+    {%- set patterns = [] -%}
+    {%- for path in paths if execute -%}
+        {%- set found = feature_store.list_files(path) -%}
+        {%- if not found['files'] -%}
             {{ exceptions.raise_compiler_error(
-                var_name ~ ": only unfinished files (tmp_*) match " ~ paths | join(', ')
+                var_name ~ ': no file matches ' ~ path
+                ~ (' but those that are hidden or unfinished, such as ' ~ found['hidden'][0] if found['hidden'])
+                ~ "; write a file, a folder, a glob or a list of them, e.g. --vars '{" ~ var_name ~ ': "data/*.parquet"}\''
             ) }}
         {%- endif -%}
-    {%- endif -%}
-    {{ return({'paths': files if skipped else paths, 'files': files}) }}
+        {%- do files.extend(found['files']) -%}
+        {%- do hidden.extend(found['hidden']) -%}
+        {%- do patterns.append(found['pattern']) -%}
+    {%- endfor -%}
+    {%- set once = feature_store.each_file_once(files) -%}
+    {{ return({
+        'var_name': var_name,
+        'files': once,
+        'patterns': patterns if once == files and not hidden else none,
+        'delimiter': options.get('delimiter'),
+        'quote': options.get('quote', '"'),
+    }) }}
 {% endmacro %}

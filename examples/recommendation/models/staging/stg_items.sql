@@ -1,7 +1,16 @@
 -- One row per change of an item: the sample in seeds/, or the files of `items_path`.
-{%- set is_sample = var('items_path', none) is none -%}
-{%- set input = feature_store.input_relation('items_path', ref('items') if is_sample else none) -%}
-{%- set read = feature_store.input_columns(input, 'items' if is_sample else 'items_path', {
+{%- set sample = ref('items') if var('items_path', none) is none else none %}
+
+select
+    try_cast(item_id as bigint) as item_id,
+    category,
+    cast(price as decimal(10, 2)) as price,
+    cast(is_new as boolean) as is_new,
+    restocked_at,
+    cast(string_split(tags, '|') as varchar []) as tags,
+    cast(string_split(embedding, '|') as double []) as embedding,
+    changed_at
+from {{ feature_store.read_input('items_path', sample, {
     'item_id': 'text',
     'category': 'text',
     'price': 'text',
@@ -10,15 +19,4 @@
     'tags': 'text',
     'embedding': 'text',
     'changed_at': 'time',
-}) %}
-
-select
-    try_cast({{ read['item_id'] }} as bigint) as item_id,
-    {{ read['category'] }} as category,
-    cast({{ read['price'] }} as decimal(10, 2)) as price,
-    cast({{ read['is_new'] }} as boolean) as is_new,
-    {{ read['restocked_at'] }} as restocked_at,
-    cast(string_split({{ read['tags'] }}, '|') as varchar []) as tags,
-    cast(string_split({{ read['embedding'] }}, '|') as double []) as embedding,
-    {{ read['changed_at'] }} as changed_at
-from {{ input }}
+}) }} as input
