@@ -29,7 +29,7 @@ from materializer.registry import Column
 from materializer.sql import numbered_parquet_rows, open_engine, parquet_rows, quoted_list
 from materializer.training.files import sha256_of, show_set
 from materializer.training.join import JOIN_MEMORY, SPINE, LabelTimes, PointInTimeJoin
-from materializer.training.labels import column_types, is_pattern, open_labels
+from materializer.training.labels import LabelFile, column_types, is_pattern, open_labels
 from materializer.training.receipt import InputFile, InputTable, Receipt
 from materializer.training.request import GroupJoin, TrainingSetRequest, resolve_groups
 from materializer.warehouse.checksum import ledger_checksum
@@ -142,17 +142,17 @@ def _write(
         duckdb=duckdb.__version__,
         version=version("dbt-feature-store"),
         written_at=format_time(settings.now()),
-        label_file=InputFile(
-            path=str(file.path),
-            sha256=labels_sha256,
-            relation=join.labels_relation,
-            time=request.time,
-            dialect=file.dialect,
-        ),
+        label_file=_label_file(file, labels_sha256, join.labels_relation, request.time),
         inputs=tuple(map(_input, joins)),
         columns=columns,
         sql=join.plain_sql(),
     ).sealed()
+
+
+def _label_file(file: LabelFile, sha256: str, relation: str, time: str) -> InputFile:
+    return InputFile(
+        path=str(file.path), sha256=sha256, relation=relation, time=time, dialect=file.dialect
+    )
 
 
 def _input(join: GroupJoin) -> InputTable:
