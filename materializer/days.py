@@ -7,9 +7,11 @@ a day in between, whose events may be gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from operator import attrgetter
 
 _DAY = timedelta(days=1)
 
@@ -37,6 +39,16 @@ class DayRange:
     def command(self) -> str:
         """The dbt command that builds the days."""
         return f"dbt build --vars '{{start_date: {self.first}, end_date: {self.last}}}'"
+
+
+def built_since(runs: Sequence[DayRange], day: date) -> int:
+    """
+    Return how many days were built since a day without a gap; 0 when it was not built itself.
+
+    *runs* are the built days, in order.
+    """
+    number = bisect_right(runs, day, key=attrgetter("first")) - 1
+    return max(0, (runs[number].last - day).days) if number >= 0 else 0
 
 
 def day_ranges(days: Iterable[date]) -> list[DayRange]:

@@ -232,11 +232,12 @@ class NotYetAvailable(LookupMiss):
 
 
 class Expired(LookupMiss):
-    """The newest row that was available is older than the group's `ttl_days`."""
+    """The newest row does not hold any more, by the group's `fresh_hours` or `ttl_days`."""
 
-    def __init__(self, group: str, key: Sequence[str], as_of: str, ttl_days: int) -> None:
+    def __init__(self, group: str, key: Sequence[str], as_of: str) -> None:
         super().__init__(
-            f"{group}: the newest row of {_short(key)} at {as_of} is older than {ttl_days} days"
+            f"{group}: the newest row of {_short(key)} does not hold any more at {as_of}; see "
+            "fresh_hours and ttl_days of the group"
         )
 
 

@@ -18,6 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from materializer.errors import (
     Expired,
     FeatureStoreError,
+    LookupMiss,
     NotMaterialized,
     NotPublished,
     NotYetAvailable,
@@ -35,7 +36,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unauthorized": (401, "the bearer token of FEATURE_SERVER_TOKEN is missing or wrong"),
     "unknown_entity": (404, "no such id in this store"),
     "not_yet_available": (404, "the id is known, but its first row is available later than as_of"),
-    "expired": (404, "the newest row at as_of is older than the group's ttl_days (offline only)"),
+    "expired": (404, "the newest row does not hold any more, by fresh_hours or ttl_days"),
     "unknown_group": (404, "no such group was published, or none that answers this route"),
     "unknown_view": (404, "no such feature view was pushed"),
     "unknown_route": (404, "no such route"),
@@ -56,6 +57,10 @@ _KINDS: tuple[tuple[type[FeatureStoreError], str], ...] = (
     (NotMaterialized, "not_materialized"),
     (StoreUnavailable, "store_unavailable"),
 )
+# Why there is no row, and the code of that.
+MISSES: dict[type[LookupMiss], str] = {
+    kind: code for kind, code in _KINDS if issubclass(kind, LookupMiss)
+}
 # What any route may answer.
 ANYWHERE = "internal_error"
 _logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import orjson
 from flask import Flask
 
-from materializer.errors import UnknownEntity
+from materializer.errors import LookupMiss
 from materializer.registry import FeatureGroup
 from serve import errors
 from serve.auth import has_token
@@ -123,7 +123,7 @@ class FastPath:
     def _row(self, rule: str, group: FeatureGroup, lookup: LookupRequest) -> FastAnswer:
         try:
             answer, headers = online.find_row(self._stores, self._metrics, group, lookup)
-        except UnknownEntity as miss:
+        except LookupMiss as miss:
             error = errors.translate(miss)
             return "GET", rule, HTTPStatus(error.status), errors.body(error), {}
         return "GET", rule, HTTPStatus.OK, answer, headers

@@ -18,13 +18,16 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from materializer.config import format_time, parse_time
-from materializer.errors import UnreadableValue
+from materializer.errors import LookupMiss, UnreadableValue
 from materializer.registry import FeatureGroup
+from materializer.registry.validity import why_no_row
 from materializer.registry.values import json_value
 
 Source: TypeAlias = Literal["online", "offline"]
 # A JSON document, and the headers that only this answer has.
 Answer: TypeAlias = "tuple[dict[str, Any], dict[str, str]]"
+# Since when a row is true, whether it is stale, and why it is none.
+RowFacts: TypeAlias = "tuple[str, bool, type[LookupMiss] | None]"
 
 
 class CompactJson(DefaultJSONProvider):
@@ -52,36 +55,41 @@ class CompactJson(DefaultJSONProvider):
 
 class Freshness:
     """
-    Since when the rows of a group are true, and whether they are too old.
+    Since when the rows of a group are true, whether they are stale, and whether they hold.
 
     Rows come from a few pushes and have a few times between them: each is worked out once.
 
     Args:
         group: The group.
         as_of: The time that the answer is for [aware].
+
+    Attributes:
+        as_of: That time as text.
     """
 
     def __init__(self, group: FeatureGroup, as_of: datetime) -> None:
+        self.as_of = format_time(as_of)
         self._group = group
         self._as_of = as_of
-        self._known: dict[object, tuple[str, bool, bool]] = {}
+        self._known: dict[object, RowFacts] = {}
 
-    def read(self, available_at: object) -> tuple[str, bool, bool]:
+    def read(self, available_at: object, built_since: int = 0) -> RowFacts:
         """
-        Return since when a row is true, whether it is stale, and whether it is past its `ttl_days`.
+        Return since when a row is true, whether it is stale, and why it is none, None if it is one.
 
         Args:
             available_at: The row's value in the column that the group names `available_at`.
+            built_since: See `registry.validity`.
 
         Raises:
             UnreadableValue: It is not a time.
         """
         try:
-            return self._known[available_at]
+            return self._known[available_at, built_since]
         except (KeyError, TypeError):
-            return self._work_out(available_at)
+            return self._work_out(available_at, built_since)
 
-    def _work_out(self, available_at: object) -> tuple[str, bool, bool]:
+    def _work_out(self, available_at: object, built_since: int) -> RowFacts:
         group = self._group
         if not isinstance(available_at, (str, datetime)):
             raise UnreadableValue(f"{group.available_at} of a row is {available_at!r}")
@@ -92,9 +100,9 @@ class Freshness:
         facts = (
             format_time(time),
             is_stale(group, time, self._as_of),
-            group.is_expired(time, self._as_of),
+            why_no_row(group, time, self._as_of, built_since),
         )
-        self._known[available_at] = facts
+        self._known[available_at, built_since] = facts
         return facts
 
 

@@ -87,7 +87,7 @@ def read_online(
             raise NotMaterialized(group.name)
         fresh = Freshness(group, now)
         rows = {
-            key: _online_row(stores, group, fresh, key, value)
+            key: _online_row(stores, group, fresh, key, value, pushed)
             for key, value in zip(distinct, values, strict=True)
         }
         joined.append(JoinedRows(join, [rows[key] for key in keys]))
@@ -132,15 +132,21 @@ def _join_keys(
 
 
 def _online_row(
-    stores: Stores, group: FeatureGroup, fresh: Freshness, key: Key, raw: bytes | None
+    stores: Stores,
+    group: FeatureGroup,
+    fresh: Freshness,
+    key: Key,
+    raw: bytes | None,
+    meta: bytes | None,
 ) -> Row:
     if raw is None:
         return Row(None, UnknownEntity(group.name, key))
-    values = stores.online.decode(raw)
-    available_at, stale, expired = fresh.read(values.get(group.available_at))
-    if expired:
-        return Row(None, UnknownEntity(group.name, key))
-    return Row(values, None, available_at, stale)
+    row = stores.online.decode(raw, group, meta)
+    time = row.values.get(group.available_at)
+    available_at, stale, miss = fresh.read(time, row.built_since)
+    if miss is not None:
+        return Row(None, miss(group.name, key, fresh.as_of))
+    return Row(row.values, None, available_at, stale)
 
 
 def _offline_row(

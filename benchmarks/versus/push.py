@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import redis
@@ -72,7 +73,7 @@ def newest_rows(home: Path, out: Path) -> Path:
 def require_right(client: redis.Redis, newest: Path) -> None:
     """End unless the server holds what the file holds."""
     for user, row in expected(newest, CHECKED).items():
-        found = read_row(GROUP, client, [user]) or {}
+        found = read_row(GROUP, client, [user], datetime.now(UTC))
         if tuple(found.get(name) for name in FEATURES) != row:
             sys.exit(f"{user} has {found} online, not {row}")
 

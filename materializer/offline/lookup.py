@@ -2,7 +2,7 @@
 Lookups: the newest row of an entity that was available at a time.
 
 Responsible for noticing new commits, and for answers from one consistent state, also during a
-publish. Does not decide which row answers; see `search`.
+publish. Does not decide which row answers, see `search`, or whether it holds, see `holding`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from math import inf
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 
+from materializer.config import format_time
 from materializer.errors import (
     LookupMiss,
     NotPublished,
@@ -33,6 +34,7 @@ from materializer.offline.catalog import (
     table_name,
     translate_errors,
 )
+from materializer.offline.holding import why_none_holds
 from materializer.offline.rows import FOOTER_BYTES, Key, RowFinder
 from materializer.offline.search import LookupIndex, Row, Search, index_snapshot, search, typed_key
 from materializer.offline.snapshot import open_snapshot
@@ -120,7 +122,7 @@ class OfflineReader:
         Raises:
             UnknownEntity: The entity never had a row.
             NotYetAvailable: Its first row became available later.
-            Expired: That row's `available_at` is `ttl_days` or more before *as_of*.
+            Expired: That row does not hold any more, see `materializer.registry.validity`.
             UnknownGroup, NotPublished, OfflineStoreUnavailable: See `open_snapshot`.
         """
         [answer] = self.lookup_many(group, [(key, as_of)])
@@ -161,6 +163,7 @@ class OfflineReader:
                 keys[number] = parts
                 searches[number] = search(index, tuple(key), as_of)
                 next(searches[number])
+        found: dict[int, Row] = {}
         # Files -> the searches that need them next; all need the spans first.
         waiting = {index.spans: list(searches)} if searches else {}
         while waiting:
@@ -171,12 +174,16 @@ class OfflineReader:
                 try:
                     more = tuple(searches[number].send(rows.get(keys[number], [])))
                 except StopIteration as end:
-                    answers[number] = end.value
+                    answers[number] = found[number] = end.value
                 except LookupMiss as miss:
                     answers[number] = miss
                 else:
                     waiting.setdefault(more, []).append(number)
-        return answers
+        times = {number: requests[number][1] for number in found}
+        for number, miss_type in why_none_holds(snapshot, found, times).items():
+            key, as_of = requests[number]
+            answers[number] = miss_type(group.name, key, format_time(as_of))
+        return [_aware(answer) if isinstance(answer, dict) else answer for answer in answers]
 
     def _index(self, name: str, *, refresh: bool = False) -> LookupIndex:
         index = self._indexes.get(name)
@@ -200,3 +207,11 @@ class OfflineReader:
         self._due[name] = self._clock() + self._refresh_seconds
         self._indexes[name] = index
         return index
+
+
+def _aware(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _aware(element) for name, element in value.items()}
+    if isinstance(value, list):
+        return [_aware(element) for element in value]
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value

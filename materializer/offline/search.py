@@ -1,9 +1,9 @@
 """
 Which row of an entity answers a lookup: where to look, and when to stop.
 
-Responsible for the decision: a search yields the files it needs, is sent the entity's rows in them,
-and returns the row or raises why there is none. Does not read files: its caller does, and may read
-a file once for many searches.
+Responsible for the newest row that was known at a time: a search yields the files it needs, is sent
+the entity's rows in them, and returns the row or raises why there is none. Does not read files: its
+caller does, and may read a file once for many searches.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
-from operator import attrgetter, itemgetter
+from itertools import accumulate, groupby
+from operator import attrgetter
 from typing import Any, TypeAlias
 
 from materializer.config import format_time
@@ -39,12 +39,16 @@ class IndexedDay:
         usable_from: The earliest `available_at` of this and every later day [UTC, naive];
             `datetime.min` when unknown.
         last_available: Its latest `available_at` [UTC, naive]; `datetime.max` when unknown.
+        reach: The latest `available_at` of this and every earlier day, likewise.
+        ends: From when on no row of this or an earlier day holds; `datetime.max` for never.
     """
 
     day: date
     paths: tuple[str, ...]
     usable_from: datetime
     last_available: datetime
+    reach: datetime
+    ends: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +83,22 @@ class LookupIndex:
 
 def index_snapshot(snapshot: GroupSnapshot) -> LookupIndex:
     """Index a published state for lookups."""
-    days: list[IndexedDay] = []
-    usable_from = datetime.max
-    for day, day_files in groupby(reversed(snapshot.files), lambda file: file.day):
-        files = list(day_files)
-        usable_from = min(usable_from, *(_time(file.first, datetime.min) for file in files))
-        days.append(
-            IndexedDay(
-                day=day,
-                paths=tuple(file.path for file in files),
-                usable_from=usable_from,
-                last_available=max(_time(file.last, datetime.max) for file in files),
-            )
+    files_by_day = [(day, list(files)) for day, files in groupby(snapshot.files, attrgetter("day"))]
+    usable_from = list(
+        accumulate(
+            (min(_time(f.first, datetime.min) for f in files) for _, files in files_by_day[::-1]),
+            min,
         )
-    return LookupIndex(snapshot, snapshot.span_files, tuple(reversed(days)))
+    )[::-1]
+    days: list[IndexedDay] = []
+    reach = ends = datetime.min
+    for (day, files), first in zip(files_by_day, usable_from, strict=True):
+        last = max(_time(file.last, datetime.max) for file in files)
+        reach = max(reach, last)
+        ends = max(ends, *(_time(snapshot.ends(file), datetime.max) for file in files))
+        paths = tuple(file.path for file in files)
+        days.append(IndexedDay(day, paths, first, last, reach, ends))
+    return LookupIndex(snapshot, snapshot.span_files, tuple(days))
 
 
 def _time(microseconds: int | None, unknown: datetime) -> datetime:
@@ -125,7 +131,9 @@ def _part(type_: str, text: str) -> KeyPart:
 
 def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
     """
-    Return the row that `OfflineReader.lookup` returns, or raise what it raises.
+    Return the newest row that was known, with naive times, or raise why none can hold.
+
+    Whether the row holds is not decided yet, unless none can.
 
     Yields:
         Files of one schema. The search is sent the entity's rows in them, in any order.
@@ -135,29 +143,19 @@ def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
     spans = yield index.spans
     if not spans:
         raise UnknownEntity(group.name, key)
-    # The first day has the answer, unless its rows become available at different times.
     column = group.available_at
+    newest: Row | None = None
     for day in index.candidates(spans, moment):
-        _check_ttl(group, key, day.last_available, moment)
-        rows = yield day.paths
-        # Another engine may have written a row without its time; nothing says when it may be used.
-        usable = [row for row in rows if row[column] is not None and row[column] <= moment]
-        if usable:
-            row = max(usable, key=itemgetter(column))
-            _check_ttl(group, key, row[column], moment)
-            return {name: _aware(value) for name, value in row.items()}
-    raise NotYetAvailable(group.name, key, format_time(as_of))
-
-
-def _check_ttl(
-    group: FeatureGroup, key: Sequence[str], available_at: datetime, moment: datetime
-) -> None:
-    if group.is_expired(available_at, moment):
-        at = format_time(moment.replace(tzinfo=UTC))
-        raise Expired(group.name, key, at, group.ttl_days or 0)
-
-
-def _aware(value: object) -> object:
-    if isinstance(value, list):
-        return [_aware(element) for element in value]
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+        # Mostly after the first day: rows of an older one are seldom known later.
+        if newest is not None and day.reach <= newest[column]:
+            break
+        if newest is None and day.ends <= moment:
+            raise Expired(group.name, key, format_time(as_of))
+        for row in (yield day.paths):
+            # Another engine may have written a row without its time.
+            is_known = row[column] is not None and row[column] <= moment
+            if is_known and (newest is None or row[column] > newest[column]):
+                newest = row
+    if newest is None:
+        raise NotYetAvailable(group.name, key, format_time(as_of))
+    return newest

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from typing import cast
 
@@ -20,7 +20,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.types import TimestampType
 
-from materializer.days import DayRange
+from materializer.days import DayRange, built_since
 from materializer.errors import NotPublished, UnknownGroup
 from materializer.offline.catalog import (
     BUILT_DAYS,
@@ -36,6 +36,9 @@ from materializer.offline.catalog import (
 )
 from materializer.offline.read import data_files, partition_day
 from materializer.registry import FeatureGroup
+from materializer.registry.validity import lifetime
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,23 @@ class GroupSnapshot:
         with translate_errors(self.table.catalog.name):
             return tuple(file.file_path for file in data_files(self.spans))
 
-    @property
+    @cached_property
     def built_days(self) -> tuple[DayRange, ...]:
         """The days that were built, as ranges; none for a group without a closing row."""
         snapshot = self.table.snapshot_by_id(self.snapshot_id)
         text = publish_summary(self.table, snapshot).get(BUILT_DAYS, "")
         return tuple(DayRange.from_text(days) for days in text.split(", ") if days)
+
+    def built_since(self, day: date) -> int:
+        """Return how many days were built since a day; they count for a closing row of that day."""
+        return built_since(self.built_days, day) if self.group.has_closing_rows else 0
+
+    def ends(self, file: SnapshotFile) -> int | None:
+        """Return when no row of a file holds any more [microseconds since 1970]; None for never."""
+        holds_for = lifetime(self.group, self.built_since(file.day))
+        if holds_for is None or file.last is None:
+            return None
+        return file.last + holds_for // _MICROSECOND
 
     def files_at(self, snapshot_id: int) -> tuple[SnapshotFile, ...] | None:
         """List the data files of another snapshot, or None when it cannot be read any more."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
@@ -115,9 +116,13 @@ def key_sql(prefix: str, entity: Sequence[Column]) -> str:
     return " || ':' || ".join([literal(prefix), *parts])
 
 
-def value_sql(contract: Contract) -> str:
+def value_sql(contract: Contract, closing_row: str | None = None) -> str:
     """Return the DuckDB expression of a row's value, as text, never null."""
-    elements = [literal(contract.id), *(json_sql(c.type, quoted(c.name)) for c in contract.columns)]
+    contract_id = literal(contract.id)
+    if closing_row is not None:
+        closing_id = literal(replace(contract, closing=True).id)
+        contract_id = f"case when {closing_row} then {closing_id} else {contract_id} end"
+    elements = [contract_id, *(json_sql(c.type, quoted(c.name)) for c in contract.columns)]
     return f"json_array({', '.join(elements)})::varchar"
 
 

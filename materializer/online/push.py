@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import cast
@@ -20,6 +20,7 @@ from typing import cast
 import redis
 
 from materializer.config import micros
+from materializer.days import DayRange
 from materializer.errors import PushRefused, UnreadableValue
 from materializer.offline.catalog import store_id
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
@@ -178,7 +179,20 @@ def _new_meta(selection: Selection, now: datetime) -> Meta:
         pushed_at=now,
         key_prefix=group.key_prefix,
         ttl_days=group.ttl_days,
+        fresh_hours=group.fresh_hours,
+        closing_row=group.closing_row if group.has_closing_rows else None,
+        built_days=tuple(str(days) for days in _runs_that_count(selection)),
     )
+
+
+def _runs_that_count(selection: Selection) -> list[DayRange]:
+    """List the runs of built days in which a closing row may hold now or later."""
+    snapshot = selection.snapshot
+    if not snapshot.group.has_closing_rows:
+        return []
+    ends = [(file.day, snapshot.ends(file)) for file in snapshot.files]
+    days = [day for day, end in ends if end is None or end > selection.until]
+    return [run for run in snapshot.built_days if any(run.first <= day <= run.last for day in days)]
 
 
 def _refuse_loss(
@@ -213,7 +227,7 @@ def _changed(known: Meta | None, new: Meta, selection: Selection) -> list[Snapsh
     if known is None or known.unfinished:
         return None
     # A change of any of these changes every key or value.
-    common = ("store_id", "contract", "key_prefix", "ttl_days")
+    common = ("store_id", "contract", "key_prefix", "ttl_days", "closing_row")
     if any(getattr(known, name) != getattr(new, name) for name in common):
         return None
     base = selection.snapshot.files_at(int(known.snapshot_id))
@@ -233,6 +247,8 @@ def _write(
     group = selection.snapshot.group
     was_empty = client.dbsize() == 0
     write_contract(client, group.contract)
+    if group.has_closing_rows:
+        write_contract(client, replace(group.contract, closing=True))
     if known is not None:
         unfinished = known.model_copy(update={"unfinished": True})
         unfinished.write(client, codec.meta_key(group.name))

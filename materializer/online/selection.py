@@ -22,6 +22,7 @@ from materializer.offline.read import Parquet
 from materializer.offline.schema import span_columns
 from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
+from materializer.registry.validity import removal_sql, removed_until
 from materializer.sql import literal, open_engine, quoted, quoted_list
 
 # Python, PyIceberg and Arrow take about 150 MB more, the engine itself and the chunks on their way
@@ -84,8 +85,8 @@ class Selection:
         group = snapshot.group
         self.snapshot = snapshot
         self.until = until
-        # Rows available at this time or before have expired.
-        self.after = group.expired_until(until)
+        # Rows available at this time or before are removed, if any are.
+        self.after = removed_until(group, until)
         self._engine = engine
         self._rows = rows
         self._spans = spans
@@ -126,11 +127,12 @@ class Selection:
     def commands(self, wave: Sequence[SnapshotFile]) -> pa.RecordBatchReader:
         """Encode as `SET` the newest usable row, in a wave, of each entity still looked for."""
         group = self.snapshot.group
-        expiry = group.expiry_sql(self._time)
+        expiry = removal_sql(group, self._time)
         expires = "null" if expiry is None else f"epoch_ms({expiry})::varchar"
+        closing_row = group.closing_row if group.has_closing_rows else None
+        value = codec.value_sql(group.contract, closing_row)
         encoded = (
-            f"select {self._key} as k, {codec.value_sql(group.contract)} as v, {expires} as e "
-            f"from ({self._newest(wave)})"
+            f"select {self._key} as k, {value} as v, {expires} as e from ({self._newest(wave)})"
         )
         options = [] if expiry is None else ["'PXAT'", "e"]
         command = codec.command_sql("SET", "k", "v", *options)

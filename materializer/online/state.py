@@ -8,11 +8,13 @@ rows. Does not guess: an unknown text is an error, not an empty store.
 from __future__ import annotations
 
 from datetime import date
+from functools import cached_property
 from typing import Annotated, Self, cast
 
 import redis
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from materializer.days import DayRange, built_since
 from materializer.errors import FeatureStoreError, UnreadableValue
 from materializer.online import codec
 from materializer.online.connection import translate_errors
@@ -68,6 +70,9 @@ class Meta(_State):
         pushed_at: Clock of the last push [UTC].
         key_prefix: Prefix of the group's keys.
         ttl_days: The group's `ttl_days` at that push.
+        fresh_hours: Likewise.
+        closing_row: Likewise; None unless rows may hold longer by it.
+        built_days: The runs of built days in which a closing row may hold, as texts of `DayRange`.
         unfinished: A push began after this was written and did not end: rows may be newer.
     """
 
@@ -79,7 +84,20 @@ class Meta(_State):
     pushed_at: AwareDatetime
     key_prefix: str
     ttl_days: int | None
+    fresh_hours: int | None = None
+    closing_row: str | None = None
+    built_days: tuple[str, ...] = ()
     unfinished: bool = False
+
+    def built_since(self, contract: Contract, day: object) -> int:
+        """Return how many days were built since the day of a closing row; 0 for any other row."""
+        if not contract.closing or not isinstance(day, str):
+            return 0
+        return built_since(self._runs, date.fromisoformat(day))
+
+    @cached_property
+    def _runs(self) -> tuple[DayRange, ...]:
+        return tuple(map(DayRange.from_text, self.built_days))
 
 
 class ViewMeta(_State):

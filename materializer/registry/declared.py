@@ -47,6 +47,7 @@ def read_group(node: Node, graph: Mapping[str, Node]) -> FeatureGroup:
     meta = read_meta(GroupMeta, FEATURE_GROUP, node, declaration)
     columns = _columns(node, declaration)
     _check_columns(meta, columns, declaration)
+    _check_closing_row(meta, columns, declaration)
     key_prefix = meta.key_prefix or f"{_DEFAULT_PREFIX}:{name}"
     _check_prefix(key_prefix, declaration)
     deprecation = node.get("deprecation_date")
@@ -132,6 +133,20 @@ def _check_columns(meta: GroupMeta, columns: Sequence[Column], declaration: Decl
             raise declaration.error(key, problem)
         if meta.entity.count(name) > 1:
             raise declaration.error(key, f"{name!r} is named twice")
+
+
+def _check_closing_row(
+    meta: GroupMeta, columns: Sequence[Column], declaration: Declaration
+) -> None:
+    """Check that readers of both stores can say how long a closing row holds."""
+    if meta.closing_row is None:
+        return
+    # With less a row would not hold until the next, and a closing row would hold in between.
+    if meta.fresh_hours is None or meta.fresh_hours < 24:
+        raise declaration.error("closing_row", "needs fresh_hours of 24 or more")
+    if meta.online and meta.partition not in [c.name for c in columns if c.online]:
+        problem = f"needs {meta.partition}, the partition, online"
+        raise declaration.error("closing_row", problem)
 
 
 def _check_prefix(prefix: str, declaration: Declaration) -> None:

@@ -12,12 +12,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 _ID_LENGTH = 6
-_DAY_US = 24 * 3600 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,21 @@ class Contract:
 
     Attributes:
         columns: The columns of the value, after its first element; name and type alone.
+        closing: The rows that name it meet the group's `closing_row`, all others do not.
     """
 
     group: str
     entity: tuple[str, ...]
     columns: tuple[Column, ...]
+    closing: bool = False
 
     @property
     def text(self) -> str:
         """The canonical JSON that is stored under the contract's key."""
         columns = [{"name": c.name, "type": c.type} for c in self.columns]
-        body = {"group": self.group, "entity": self.entity, "columns": columns}
+        body: dict[str, Any] = {"group": self.group, "entity": self.entity, "columns": columns}
+        if self.closing:
+            body["closing"] = True
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
     @property
@@ -80,7 +82,7 @@ class Contract:
         """Read what `text` wrote."""
         body = json.loads(text)
         columns = tuple(Column(c["name"], c["type"]) for c in body["columns"])
-        return cls(body["group"], tuple(body["entity"]), columns)
+        return cls(body["group"], tuple(body["entity"]), columns, body.get("closing", False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +119,14 @@ class FeatureGroup:
         availability_lag_hours: Hours between the end of the day and `available_at`.
         partition: Column with the day, by which the Iceberg table is partitioned.
         key_prefix: Prefix of every online key, without the last colon.
-        ttl_days: Days a row stays usable after `available_at`, or None for ever.
+        ttl_days: Days after `available_at` at which a row is removed, or None for never.
         max_age_hours: Age [h] beyond which lookups say stale, or None.
         columns: Every column, in contract order.
         latest_version: The version that dbt takes by default, or None.
         deprecation_date: ISO time [UTC] from which it should not be used any more, or None.
         lineage: Where its rows come from, ordered by kind and name.
-        fresh_hours: How long a row is true in a training set [h], or None: until the next one.
-        closing_row: SQL condition of a row that stays true while every day since was built, or
+        fresh_hours: How long a row holds after `available_at` [h], or None: until the next one.
+        closing_row: SQL condition of a row that holds longer, while every day since was built, or
             None.
     """
 
@@ -167,19 +169,10 @@ class FeatureGroup:
         by_name = {column.name: column for column in self.columns}
         return tuple(by_name[name] for name in self.entity)
 
-    def is_expired(self, available_at: datetime, now: datetime) -> bool:
-        """Return whether a row may not be used any more: from `ttl_days` after `available_at`."""
-        return self.ttl_days is not None and now - available_at >= timedelta(days=self.ttl_days)
-
-    def expired_until(self, now: int) -> int | None:
-        """Return up to which `available_at` rows are expired [microseconds since 1970]; or None."""
-        return None if self.ttl_days is None else now - self.ttl_days * _DAY_US
-
-    def expiry_sql(self, available_at: str) -> str | None:
-        """Return the SQL of the time from which a row may not be used any more; None for never."""
-        if self.ttl_days is None:
-            return None
-        return f"{available_at} + {24 * self.ttl_days} * interval 1 hour"
+    @property
+    def has_closing_rows(self) -> bool:
+        """Whether some rows hold longer than `fresh_hours`; see `registry.validity`."""
+        return self.closing_row is not None and self.fresh_hours is not None
 
     @property
     def summary(self) -> str:

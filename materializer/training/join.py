@@ -19,13 +19,13 @@ import duckdb
 from materializer.errors import LabelsUnusable, TrainingSetRefused
 from materializer.offline.read import Parquet
 from materializer.offline.snapshot import SnapshotFile
+from materializer.registry.validity import removed_until
 from materializer.sql import literal, quoted
 from materializer.training.labels import LabelFile
 from materializer.training.request import GroupJoin, unused_name
 
 # A join spills to disk beyond this.
 JOIN_MEMORY = "2GB"
-_HOUR_US = 3600 * 1_000_000
 # If there are so many times more rows than labels, the rows of other entities are left out first,
 # because an ASOF join sorts all its input.
 _FEW = 8
@@ -293,12 +293,9 @@ def may_matter(file: SnapshotFile, join: GroupJoin, times: LabelTimes) -> bool:
     """Return whether a label may see a row of a file, by the file's bounds."""
     if file.first is not None and file.first > times.last:
         return False
-    if file.last is None:
-        return True
-    group = join.group
-    expired = group.expired_until(times.first)
-    if expired is not None and file.last <= expired:
-        return False
-    # If the newest row of a file is no longer true, all are; but a closing row may still be.
-    fresh_hours = None if join.closing else group.fresh_hours
-    return not fresh_hours or file.last + fresh_hours * _HOUR_US > times.first
+    if join.group.has_closing_rows:
+        # A row that ended hides older ones, of which a closing row may hold longer.
+        removed = removed_until(join.group, times.first)
+        return removed is None or file.last is None or file.last > removed
+    ends = join.snapshot.ends(file)
+    return ends is None or ends > times.first

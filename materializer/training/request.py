@@ -2,8 +2,8 @@
 The request of a training set on demand, resolved against what is published.
 
 Responsible for which label column each key of a group is compared with, which columns come out
-under which names, and for the rule of what a label sees of a group, as SQL. Does not allow two
-columns to share a name: adding a group never renames a column.
+under which names, and for the SQL of what a label sees of a group. Does not allow two columns to
+share a name: adding a group never renames a column.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from materializer.errors import UsageError
 from materializer.offline.snapshot import GroupSnapshot
 from materializer.registry import FeatureGroup
+from materializer.registry.validity import built_since_sql, holds_sql
 from materializer.sql import quoted
 from materializer.training.labels import LabelFile
 
@@ -66,18 +67,14 @@ class GroupJoin:
         """The relation of the group's rows."""
         return quoted(self.group.name)
 
-    @property
-    def closing(self) -> str | None:
-        """SQL condition of a row that stays true while every day since was built, or None."""
-        return self.group.closing_row if self.group.fresh_hours else None
-
     def rows_sql(self) -> str:
         """Return the query of the rows that the join looks at."""
-        day = [self.group.partition] if self.closing else []
+        has_closing_rows = self.group.has_closing_rows
+        day = [self.group.partition] if has_closing_rows else []
         names = dict.fromkeys([*self.on, *self.columns, self.group.available_at, *day])
         columns = [quoted(name) for name in names]
-        if self.closing:
-            columns.append(f"{self.closing} as {self._is_closing}")
+        if has_closing_rows:
+            columns.append(f"{self.group.closing_row} as {self._is_closing}")
         return f"select {', '.join(columns)} from {self.relation}"
 
     def join_sql(self, kind: str, rows_sql: str, rows: str, condition: str) -> str:
@@ -88,27 +85,19 @@ class GroupJoin:
         *rows* their alias.
         """
         join = f"{kind} ({rows_sql}) as {rows}\n    on {condition}"
-        if not self.closing:
+        if not self.group.has_closing_rows:
             return join
         day, runs = f"{rows}.{quoted(self.group.partition)}", f"{rows}_built"
         days = f"{day} between {runs}.first_day and {runs}.last_day"
         return f"{join}\nleft join ({self._runs_sql()}) as {runs}\n    on {days}"
 
     def holds_sql(self, time: str, rows: str) -> str | None:
-        """Return whether a row of `join_sql` is true at a time; None when it always is."""
-        group = self.group
-        start = f"{rows}.{quoted(group.available_at)}"
-        conditions = []
-        if group.fresh_hours:
-            fresh = f"{time} < {start} + {group.fresh_hours} * interval 1 hour"
-            if self.closing:
-                days = f"{rows}_built.last_day - {rows}.{quoted(group.partition)}"
-                until = f"{start} + 24 * (1 + cast({days} as integer)) * interval 1 hour"
-                fresh = f"({fresh} or ({rows}.{self._is_closing} and {time} < {until}))"
-            conditions.append(fresh)
-        if expiry := group.expiry_sql(start):
-            conditions.append(f"{time} < {expiry}")
-        return " and ".join(conditions) or None
+        """Return whether a row of `join_sql` holds at a time; None when it always does."""
+        available_at, day = quoted(self.group.available_at), quoted(self.group.partition)
+        built_since = built_since_sql(
+            f"{rows}.{self._is_closing}", f"{rows}.{day}", f"{rows}_built.last_day"
+        )
+        return holds_sql(self.group, time, f"{rows}.{available_at}", built_since)
 
     @property
     def _is_closing(self) -> str:

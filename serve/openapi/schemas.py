@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
-from materializer.errors import LookupMiss, UnknownEntity
+from materializer.errors import LookupMiss
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
 from materializer.views.definition import ViewVersion
@@ -149,7 +149,7 @@ def lookup(group: FeatureGroup, *, source: Source, by_id: bool = False) -> Opera
 
 def batch(group: FeatureGroup, *, source: Source) -> Operation:
     """Describe a batch; every list of its answer is as long as the keys of the request."""
-    misses = codes_of(UnknownEntity if source == "online" else LookupMiss)
+    misses = codes_of(LookupMiss)
     answer: dict[str, Schema] = {
         "group": {"const": group.name},
         "source": {"const": source},

@@ -16,22 +16,23 @@ from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from materializer.config import format_time
-from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable
+from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable, UnknownEntity
 from materializer.registry import Contract, FeatureGroup
 from materializer.registry.values import json_value
-from serve.errors import translate
+from serve.errors import MISSES, translate
 from serve.openapi import schemas
 from serve.openapi.operations import all_groups, described, online_groups
 from serve.requests.as_of import TIME_CODES
 from serve.requests.batch import BatchRequest, read_batch, read_body
 from serve.responses import Answer, Freshness, with_deprecation
 from serve.routes.metrics import Metrics, metrics_of
-from serve.routes.online import BY_KEYS, UNKNOWN, require_online
+from serve.routes.online import BY_KEYS, require_online
 from serve.stores.stores import Stores, current_stores
 
 # A row of the answer: the values of the requested features, since when they are true, whether the
 # row is stale, and the code of why there is none.
 _Row: TypeAlias = "tuple[Sequence[Any], str | None, bool | None, str | None]"
+_Layout: TypeAlias = "tuple[Contract, int, int, Callable[[Sequence[Any]], Sequence[Any]]]"
 
 blueprint = Blueprint("batch", __name__)
 
@@ -58,27 +59,27 @@ def find_rows(stores: Stores, metrics: Metrics, group: FeatureGroup, batch: Batc
         ApiError: `bad_request`, `not_materialized`, `store_unavailable`.
         StoreUnavailable: The store cannot be reached, or the group was never pushed.
     """
-    stored, contracts, is_pushed = stores.online.rows(group, batch.keys)
+    stored, contracts, meta = stores.online.rows(group, batch.keys)
     now = stores.settings.now()
-    if not is_pushed and not any(stored):
+    if meta is None and not any(stored):
         require_online(group)
         raise NotMaterialized(group.name)
     fresh = Freshness(group, now)
-    unknown = _missing(batch, UNKNOWN)
+    missing = {kind: _missing(batch, code) for kind, code in MISSES.items()}
+    layouts = {
+        contract_id: _layout(contract, group, batch.features)
+        for contract_id, contract in contracts.items()
+    }
     rows: list[_Row] = []
-    contract_id = None
     for row in stored:
         if row is None:
-            rows.append(unknown)
+            rows.append(missing[UnknownEntity])
             continue
-        if row[0] != contract_id:  # seldom: one push writes all rows by one contract
-            contract_id = row[0]
-            columns = (group.available_at, *batch.features)
-            time_index, *indexes = _indexes(contracts[contract_id], columns)
-            pick = _picker(indexes)
+        contract, time_index, day_index, pick = layouts[row[0]]
         row.append(None)
-        available_at, stale, expired = fresh.read(row[time_index])
-        rows.append(unknown if expired else (pick(row), available_at, stale, None))
+        days = stores.online.built_since(contract, row[day_index], meta) if contract.closing else 0
+        available_at, stale, miss = fresh.read(row[time_index], days)
+        rows.append((pick(row), available_at, stale, None) if miss is None else missing[miss])
     answer = {
         "group": group.name,
         "source": "online",
@@ -87,6 +88,13 @@ def find_rows(stores: Stores, metrics: Metrics, group: FeatureGroup, batch: Batc
     }
     metrics.missed(group.name, "online", answer["missing"])
     return with_deprecation(group, answer)
+
+
+def _layout(contract: Contract, group: FeatureGroup, features: Sequence[str]) -> _Layout:
+    """Return where a row of a contract has its time and its day, and what takes its features."""
+    columns = (group.available_at, group.partition, *features)
+    time_index, day_index, *indexes = _indexes(contract, columns)
+    return contract, time_index, day_index, _picker(indexes)
 
 
 def _indexes(contract: Contract, columns: Sequence[str]) -> list[int]:

@@ -12,9 +12,10 @@ from functools import partial
 from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
-from materializer.errors import NotMaterialized, StoreUnavailable, UnknownEntity
+from materializer.errors import LookupMiss, NotMaterialized, StoreUnavailable, UnknownEntity
 from materializer.registry import FeatureGroup
-from serve.errors import ApiError, codes_of
+from materializer.registry.validity import require_row
+from serve.errors import ApiError, translate
 from serve.openapi import schemas
 from serve.openapi.operations import described, online_groups, short_online_groups
 from serve.requests.query import LookupRequest, read_id, read_query
@@ -25,8 +26,6 @@ from serve.stores.stores import Stores, current_stores
 # The rules of the routes.
 BY_ID = "/features/online/<id:user_id>"
 BY_KEYS = "/feature-groups/<group>/online"
-# The code of a row that is not there.
-[UNKNOWN] = codes_of(UnknownEntity)
 
 blueprint = Blueprint("online", __name__)
 
@@ -35,7 +34,7 @@ blueprint = Blueprint("online", __name__)
 @described(
     partial(schemas.lookup, source="online", by_id=True),
     for_each=short_online_groups,
-    raises=("bad_request", "unknown_group", UnknownEntity, StoreUnavailable),
+    raises=("bad_request", "unknown_group", LookupMiss, StoreUnavailable),
 )
 def lookup(user_id: str) -> ResponseReturnValue:
     """Answer the newest row of one entity."""
@@ -48,7 +47,7 @@ def lookup(user_id: str) -> ResponseReturnValue:
 @described(
     partial(schemas.lookup, source="online"),
     for_each=online_groups,
-    raises=("bad_request", "unknown_group", UnknownEntity, StoreUnavailable),
+    raises=("bad_request", "unknown_group", LookupMiss, StoreUnavailable),
 )
 def lookup_in_group(group: str) -> ResponseReturnValue:
     """Answer the newest row of one entity of any group, by its key columns."""
@@ -66,7 +65,8 @@ def find_row(
 
     Raises:
         ApiError: `bad_request`, `not_materialized`, `store_unavailable`.
-        UnknownEntity: There is no such key, or its row is past its `ttl_days`.
+        UnknownEntity: There is no such key.
+        Expired, NotYetAvailable: There is, and its row does not hold, or not yet.
         StoreUnavailable: The store cannot be reached, or the group was never pushed.
     """
     if lookup.as_of:
@@ -79,11 +79,16 @@ def find_row(
     if row is None and not stores.online.is_pushed(group.name):
         require_online(group)
         raise NotMaterialized(group.name)
-    if row is None or group.is_expired(as_time(row[group.available_at]), now):
-        metrics.missed(group.name, "online", [UNKNOWN])
-        raise UnknownEntity(group.name, lookup.key)
+    try:
+        if row is None:
+            raise UnknownEntity(group.name, lookup.key)
+        available_at = as_time(row.values[group.available_at])
+        require_row(group, lookup.key, available_at, now, row.built_since)
+    except LookupMiss as miss:
+        metrics.missed(group.name, "online", [translate(miss).code])
+        raise
     return lookup_answer(
-        group, lookup.key, row, as_of=now, source="online", features=lookup.features
+        group, lookup.key, row.values, as_of=now, source="online", features=lookup.features
     )
 
 

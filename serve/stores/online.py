@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -28,8 +29,25 @@ from serve.stores.connections import Connections
 ONLINE_TIMEOUT = 1.0
 CONNECT_TIMEOUT = 2.0
 
+# So many states of groups are kept decoded.
+_MOST_METAS = 100
+
 Row: TypeAlias = "dict[str, Any]"
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineRow:
+    """
+    One row.
+
+    Attributes:
+        values: JSON values by column, in contract order.
+        built_since: Of a closing row, how many days were built since its own; else 0.
+    """
+
+    values: Row
+    built_since: int
 
 
 class OnlineStore:
@@ -47,30 +65,35 @@ class OnlineStore:
         self._connecting = Deadline(CONNECT_TIMEOUT, most=1, failure=self._unavailable)
         self._connections: Connections | None = None
         self._contracts: dict[str, Contract] = {}
+        self._metas: dict[bytes, Meta] = {}
 
-    def row(self, group: FeatureGroup, key: Sequence[str]) -> Row | None:
+    def row(self, group: FeatureGroup, key: Sequence[str]) -> OnlineRow | None:
         """
         Read one entity's row, in one round trip once its contract is known.
 
         Returns:
-            Column name -> JSON value in contract order, or None when there is no such key.
+            None when there is no such key.
 
         Raises:
             ApiError: `not_materialized`: the contract of the value is gone.
         """
-        raw = self._get(codec.key(group.key_prefix, key))
-        return None if raw is None else self.decode(raw)
+        name, meta = codec.key(group.key_prefix, key), None
+        if group.has_closing_rows:
+            raw, meta = self.read([name, codec.meta_key(group.name)])
+        else:
+            raw = self._get(name)
+        return None if raw is None else self.decode(raw, group, meta)
 
     def rows(
         self, group: FeatureGroup, keys: Sequence[Sequence[str]]
-    ) -> tuple[list[list[Any] | None], Mapping[str, Contract], bool]:
+    ) -> tuple[list[list[Any] | None], Mapping[str, Contract], bytes | None]:
         """
         Read the rows of many keys, in one round trip once their contract is known.
 
         Returns:
             For each key, in their order, the id of the row's contract and then its values, or None
-            when there is no such key; the contracts by id; and whether a push of the group ever
-            ended.
+            when there is no such key; the contracts by id; and the state of the group as it is
+            stored, None when no push of it ever ended.
 
         Raises:
             ApiError: `not_materialized`: the contract of a value is gone.
@@ -84,16 +107,24 @@ class OnlineStore:
         for contract_id, size in {(row[0], len(row)) for row in rows if row is not None}:
             contracts[contract_id] = self._contract(contract_id)
             codec.check_length(contracts[contract_id], size - 1)
-        return rows, contracts, meta is not None
+        return rows, contracts, meta
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
         """Read the values of many keys, in one round trip."""
         return cast("list[bytes | None]", self._execute("MGET", *keys))
 
-    def decode(self, raw: bytes) -> Row:
-        """Decode one row of any group; see `row`."""
+    def decode(self, raw: bytes, group: FeatureGroup, meta: bytes | None) -> OnlineRow:
+        """Decode one row of a group whose state is *meta*; see `row`."""
         contract_id, values = codec.decode_value(raw)
-        return codec.row(self._contract(contract_id), values)
+        contract = self._contract(contract_id)
+        row = codec.row(contract, values)
+        return OnlineRow(row, self.built_since(contract, row.get(group.partition), meta))
+
+    def built_since(self, contract: Contract, day: object, meta: bytes | None) -> int:
+        """Return how many days were built since the *day* of a closing row; 0 for another row."""
+        if not contract.closing or meta is None:
+            return 0
+        return self._meta(meta).built_since(contract, day)
 
     def is_pushed(self, *groups: str) -> bool:
         """Return whether a push of any of these groups ever ended."""
@@ -113,6 +144,15 @@ class OnlineStore:
         connections, self._connections = self._connections, None
         if connections is not None:
             connections.close()
+
+    def _meta(self, raw: bytes) -> Meta:
+        # It changes with a push, and is read with every row.
+        meta = self._metas.get(raw)
+        if meta is None:
+            if len(self._metas) >= _MOST_METAS:
+                self._metas.clear()
+            meta = self._metas[raw] = Meta.from_json(raw)
+        return meta
 
     def _contract(self, contract_id: str) -> Contract:
         contract = self._contracts.get(contract_id)

@@ -33,7 +33,7 @@ def test_get_prints_one_row(published: Store) -> None:
 def test_get_of_an_unknown_user_ends_with_1(published: Store) -> None:
     done = published.do("get", "nobody").assert_code(1)
 
-    assert (done.out, done.err) == ("", "features_daily: no row for {'user_id': 'nobody'}\n")
+    assert (done.out, done.err) == ("", "features_daily: no entity 'nobody'\n")
     assert published.do("get", "nobody", "--json").assert_code(1).document["row"] is None
 
 

@@ -83,7 +83,7 @@ def test_ids_of_any_text_are_found_again(
     offline.publish({"2024-01-01": rows("2024-01-01", **{user: n for n, user in enumerate(ids)})})
     assert go().rows == len(ids)
     for number, user in enumerate(ids):
-        row = read_row(group, client, [user])
+        row = read_row(group, client, [user], FAR)
         assert row == {
             "day": "2024-01-01",
             "clicks": number,
@@ -101,7 +101,7 @@ def test_a_key_may_have_several_parts(
     offline.publish({"2024-01-01": [{**rows("2024-01-01", ann=n)[0], "shop": n} for n in (1, 2)]})
     offline.push(client)
     assert set(client.keys("features:ann*")) == {b"features:ann:1", b"features:ann:2"}
-    assert read_row(wide, client, ["ann", "2"]) == {
+    assert read_row(wide, client, ["ann", "2"], FAR) == {
         "day": "2024-01-01",
         "clicks": 2,
         "available_at": "2024-01-02T00:00:00Z",

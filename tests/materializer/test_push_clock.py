@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from materializer.errors import NotMaterialized, NotPublished
+from materializer.errors import NotMaterialized, NotPublished, UnknownEntity
 from materializer.get import read_row
 from materializer.online.push import PushReport
 from materializer.registry import FeatureGroup
-from tests.support.offline import Offline, at, rows
+from tests.support.offline import FAR, Offline, at, rows
 from tests.support.server import clicks
 
 Push = Callable[..., PushReport]
@@ -131,7 +131,8 @@ def test_get_tells_an_unknown_entity_from_a_group_that_was_never_pushed(
     offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
 ) -> None:
     with pytest.raises(NotMaterialized):
-        read_row(group, client, ["ann"])
+        read_row(group, client, ["ann"], FAR)
     offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     go()
-    assert read_row(group, client, ["nobody"]) is None
+    with pytest.raises(UnknownEntity):
+        read_row(group, client, ["nobody"], FAR)

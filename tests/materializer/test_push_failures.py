@@ -27,7 +27,7 @@ from materializer.online import codec
 from materializer.online.connection import connect
 from materializer.online.push import PushReport
 from materializer.online.state import Meta
-from tests.support.offline import Offline, rows
+from tests.support.offline import FAR, Offline, rows
 from tests.support.server import Server, clicks
 
 Push = Callable[..., PushReport]
@@ -193,7 +193,7 @@ def test_everything_repairs_what_was_lost_and_removes_what_nobody_knows(
     assert go().up_to_date
     report = go(everything=True)
     assert (report.full, report.rows, report.deleted) == (True, 2, 1)
-    assert read_row(offline.group, client, ["bob"]) is not None
+    assert read_row(offline.group, client, ["bob"], FAR)["clicks"] == 1
     assert client.exists("features:orphan") == 0
     assert client.exists("features:hash", *foreign) == 1 + len(foreign)
 

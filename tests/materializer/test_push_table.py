@@ -22,7 +22,7 @@ from materializer.get import read_row
 from materializer.online import codec
 from materializer.online.push import PushReport
 from materializer.registry import Column, FeatureGroup
-from tests.support.offline import Offline, rows
+from tests.support.offline import FAR, Offline, rows
 
 Push = Callable[..., PushReport]
 
@@ -51,7 +51,7 @@ def test_a_changed_contract_rewrites_every_row(
     offline.declare(wider)
     report = go()
     assert (report.full, report.rows) == (True, 2)
-    assert read_row(wider, client, ["ann"]) == {
+    assert read_row(wider, client, ["ann"], FAR) == {
         "day": "2024-01-01",
         "clicks": 1,
         "available_at": "2024-01-02T00:00:00Z",
@@ -170,14 +170,14 @@ def test_files_of_older_schemas_are_read_right(
     (new,) = rows("2024-01-02", bob=0)
     offline.publish({"2024-01-02": [{**new, "taps": 2, "clicks": "c", "ratio": 0.5}]})
     go()
-    assert read_row(offline.group, client, ["ann"]) == {
+    assert read_row(offline.group, client, ["ann"], FAR) == {
         "day": "2024-01-01",
         "taps": 1,
         "available_at": "2024-01-02T00:00:00Z",
         "clicks": None,
         "ratio": None,
     }
-    assert (read_row(offline.group, client, ["bob"]) or {})["ratio"] == 0.5
+    assert read_row(offline.group, client, ["bob"], FAR)["ratio"] == 0.5
 
 
 def test_every_type_gets_there(offline: Offline, client: redis.Redis, go: Push) -> None:
@@ -195,7 +195,7 @@ def test_every_type_gets_there(offline: Offline, client: redis.Redis, go: Push) 
         {"2024-01-01": [{**row, "price": Decimal("1.50"), "flag": False, "ratio": 1e-7}]}
     )
     go()
-    assert read_row(offline.group, client, ["ann"]) == {
+    assert read_row(offline.group, client, ["ann"], FAR) == {
         "day": "2024-01-01",
         "clicks": 2**63 - 1,
         "available_at": "2024-01-02T00:00:00Z",
@@ -226,5 +226,5 @@ def test_the_home_may_have_any_name(
     offline = Offline(tmp_path / name, group)
     offline.publish({"2024-01-07": rows("2024-01-07", ann=1)})
     assert offline.push(client).rows == 1
-    assert (read_row(group, client, ["ann"]) or {})["day"] == "2024-01-07"
+    assert read_row(group, client, ["ann"], FAR)["day"] == "2024-01-07"
     offline.close()

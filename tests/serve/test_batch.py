@@ -46,7 +46,7 @@ def test_online_keeps_order_and_duplicates_and_marks_the_missing(http: FeatureSe
         ("rows", [row, [None] * 3, row, row, [None] * 3]),
         ("available_at", [at, None, at, at, None]),
         ("stale", [False, None, False, False, None]),
-        ("missing", [None, "unknown_entity", None, None, "unknown_entity"]),
+        ("missing", [None, "unknown_entity", None, None, "expired"]),
     ]
 
 

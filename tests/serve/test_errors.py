@@ -134,7 +134,7 @@ def test_nothing_published_then_nothing_pushed_then_ready(store: Store) -> None:
         assert http.get("/ready").code == "not_materialized"
 
 
-def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(store: Store) -> None:
+def test_a_row_past_its_ttl_is_expired(store: Store) -> None:
     short = make_group(ttl_days=2)
     store.publish([*days_of("old", last=date(2024, 1, 5)), *days_of("new")], short)
     store.push(short, now="2024-01-07T12:00:00Z")
@@ -148,7 +148,7 @@ def test_a_row_past_its_ttl_is_expired_offline_and_unknown_online(store: Store) 
 
     assert last.status == 200
     assert (over.status, over.code) == (404, "expired")
-    assert online == (200, "unknown_entity")
+    assert online == (200, "expired")
 
 
 def test_a_project_without_the_routes_group_is_reported(store: Store) -> None:

@@ -121,7 +121,7 @@ def test_a_wrong_query_is_answered_with_what_to_send(
         ("pairs/offline?user_id=user1&item_id=01&as_of=2024-01-08", "unknown_entity"),
         ("pairs/offline?user_id=user1&item_id=1&as_of=2024-01-05", "not_yet_available"),
         ("pairs/offline?user_id=old&item_id=1&as_of=2024-01-06T06:00:00Z", "expired"),
-        ("pairs/online?user_id=old&item_id=1", "unknown_entity"),
+        ("pairs/online?user_id=old&item_id=1", "expired"),
         ("pairs/offline?user_id=user1&item_id=1", "missing_as_of"),
         ("pairs/offline?user_id=user1&item_id=1&as_of=soon", "bad_as_of"),
         ("pairs/offline?user_id=user1&item_id=1&as_of=2025-01-01", "as_of_in_future"),

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -15,18 +16,21 @@ from hypothesis import strategies as st
 
 from materializer.config import format_time, parse_time
 from materializer.errors import (
+    Expired,
     NotMaterialized,
+    NotYetAvailable,
     OfflineStoreUnavailable,
     OnlineStoreUnavailable,
     UnknownEntity,
 )
+from materializer.registry.validity import why_no_row
 from serve.errors import ApiError
 from serve.requests.as_of import read_query_time
 from serve.responses import CompactJson, is_stale
 from serve.stores.breaker import Breaker, Deadline
 from serve.stores.directory import Directory
 from tests.serve.support import until
-from tests.support.group import GROUP
+from tests.support.group import GROUP, make_group
 
 AVAILABLE = datetime(2024, 1, 8, tzinfo=UTC)
 FAR = datetime(9999, 12, 31, tzinfo=UTC)
@@ -96,13 +100,26 @@ def test_a_row_is_stale_after_max_age_and_not_at_it() -> None:
     assert not is_stale(replace(GROUP, max_age_hours=None), AVAILABLE, FAR)
 
 
-def test_a_row_is_usable_before_its_ttl_ends_and_not_at_it() -> None:
-    group = replace(GROUP, ttl_days=2)
-    border = AVAILABLE + timedelta(days=2)
+@pytest.mark.parametrize(
+    ("rules", "built_since", "hours"),
+    [
+        ({"ttl_days": 2}, 0, 48),
+        ({"fresh_hours": 30}, 0, 30),
+        ({"fresh_hours": 30}, 3, 30 + 72),
+        ({"fresh_hours": 30, "ttl_days": 2}, 3, 48),
+    ],
+)
+def test_a_row_holds_before_its_end_and_not_at_it(
+    rules: dict[str, Any], built_since: int, hours: int
+) -> None:
+    group = make_group(**rules)
+    end = AVAILABLE + timedelta(hours=hours)
 
-    assert not group.is_expired(AVAILABLE, border - MICROSECOND)
-    assert group.is_expired(AVAILABLE, border)
-    assert not GROUP.is_expired(AVAILABLE, FAR)
+    assert why_no_row(group, AVAILABLE, AVAILABLE - MICROSECOND, built_since) is NotYetAvailable
+    assert why_no_row(group, AVAILABLE, AVAILABLE, built_since) is None
+    assert why_no_row(group, AVAILABLE, end - MICROSECOND, built_since) is None
+    assert why_no_row(group, AVAILABLE, end, built_since) is Expired
+    assert why_no_row(GROUP, AVAILABLE, FAR, built_since) is None
 
 
 def test_the_default_group_is_the_single_key_one_with_the_short_prefix() -> None:

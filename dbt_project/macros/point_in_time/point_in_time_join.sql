@@ -34,7 +34,7 @@ spine as (
         select
             day,
             {{ feature_store.add_days('day', '-cast(row_number() over (order by day) as integer)') }} as run
-        from {{ feature_store.built_days(group.name) }} as built
+        from {{ feature_store._built_days_of(group.unique_id) }} as built
     ) as numbered
     group by run
 ),
@@ -52,8 +52,8 @@ spine as (
 {{ group.alias }}_joined as (
     select
         {{ feature_store._qualified('seen', carried + group.columns.values() | list) }}
-        {%- if group.is_true %},
-        {{ group.is_true }} as {{ group.alias }}_holds
+        {%- if group.holds %},
+        {{ group.holds }} as {{ group.alias }}_holds
         {%- endif %}
     from {{ group.alias }}_seen as seen
     {%- if group.runs %}
@@ -61,16 +61,16 @@ spine as (
         on seen.{{ group.seen[group.partition] }} between built.first_day and built.last_day
     {%- endif %}
 ),
-{% do carried.extend(group.columns.values() | list + ([group.alias ~ '_holds'] if group.is_true else [])) %}
+{% do carried.extend(group.columns.values() | list + ([group.alias ~ '_holds'] if group.holds else [])) %}
 {%- set so_far.name = group.alias ~ '_joined' -%}
 {%- endfor %}
--- A row that is not true any more is null, never stale.
+-- Where the newest row does not hold any more there is none: never it, and never an older one.
 final as (
     select
         {{ columns | join(',\n        ') }}
         {%- for group in joined %}
         {%- for name in group.columns.values() %},
-        {{ 'case when ' ~ group.alias ~ '_holds then ' ~ name ~ ' end as ' ~ name if group.is_true else name }}
+        {{ 'case when ' ~ group.alias ~ '_holds then ' ~ name ~ ' end as ' ~ name if group.holds else name }}
         {%- endfor %}
         {%- endfor %}
     from {{ so_far.name }}
@@ -180,15 +180,15 @@ from final
     {%- endif -%}
     {%- set name = group['group'] -%}
     {%- set relation = ref(name, v=group['version']) if group.get('version') else ref(name) -%}
-    {%- set meta = feature_store.feature_group_meta(name) -%}
+    {%- set meta = feature_store.feature_group_meta(name, group.get('version')) -%}
     {%- set alias = 'group_' ~ number -%}
     {%- set prefix = group.get('prefix', '') -%}
     {%- set available_at = meta.get('available_at', 'available_at') -%}
     {%- set partition = meta.get('partition', 'day') -%}
-    {%- set closing = meta.get('closing_row') -%}
+    {%- set closing = meta.get('closing_row') if meta.get('fresh_hours') else none -%}
     {%- set columns = {} -%}
     {%- for column in group['columns'] -%} {%- do columns.update({column: prefix ~ column}) -%} {%- endfor -%}
-    {#- Next to its columns, whether the row is still true. -#}
+    {#- Next to its columns, what decides whether the row still holds. -#}
     {%- set seen = dict(columns) -%}
     {%- for column in [available_at] + ([partition] if closing else []) if column not in seen -%}
         {%- do seen.update({column: alias ~ '_' ~ column}) -%}
@@ -199,28 +199,12 @@ from final
         {%- do seen.update({'is_closing': alias ~ '_is_closing'}) -%}
     {%- endif -%}
     {{ return({
-        'name': name, 'relation': relation, 'alias': alias, 'columns': columns, 'selected': selected, 'seen': seen,
+        'unique_id': feature_store._group_id(name, group.get('version')), 'relation': relation, 'alias': alias, 'columns': columns, 'selected': selected, 'seen': seen,
         'on': group['on'], 'available_at': available_at, 'partition': partition,
         'runs': alias ~ '_built' if closing,
-        'is_true': feature_store._is_true(meta, 'seen.' ~ time, seen, available_at, partition),
+        'holds': feature_store.row_holds(
+            meta, 'seen.' ~ time, 'seen.' ~ seen[available_at], 'seen.' ~ seen.get(partition, partition),
+            'seen.' ~ seen.get('is_closing', 'is_closing'), 'built.last_day'
+        ),
     }) }}
-{% endmacro %}
-
-{#- SQL of whether a row that was found may still be used, none when it always may. -#}
-{% macro _is_true(meta, time, seen, available_at, partition) %}
-    {%- set conditions = [] -%}
-    {%- set start = 'seen.' ~ seen[available_at] -%}
-    {%- if meta.get('fresh_hours') -%}
-        {%- set fresh = time ~ ' < ' ~ feature_store.add_hours(start, meta['fresh_hours']) -%}
-        {%- if meta.get('closing_row') -%}
-            {#- A closing row is true for as long as every day since was built: a change would have made a row. -#}
-            {%- set until = feature_store.add_hours(start, '24 * (1 + ' ~ feature_store.days_between('seen.' ~ seen[partition], 'built.last_day') ~ ')') -%}
-            {%- set fresh = '(' ~ fresh ~ ' or (seen.' ~ seen['is_closing'] ~ ' and ' ~ time ~ ' < ' ~ until ~ '))' -%}
-        {%- endif -%}
-        {%- do conditions.append(fresh) -%}
-    {%- endif -%}
-    {%- if meta.get('ttl_days') -%}
-        {%- do conditions.append(time ~ ' < ' ~ feature_store.add_hours(start, 24 * meta['ttl_days'])) -%}
-    {%- endif -%}
-    {{ return(conditions | join(' and ') if conditions else none) }}
 {% endmacro %}

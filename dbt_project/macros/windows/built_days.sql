@@ -1,8 +1,10 @@
-{% macro built_days(model_name) %}
+{% macro built_days(model_name) %}{{ return(feature_store._built_days_of(feature_store.model_id(model_name))) }}{% endmacro %}
+
+{% macro _built_days_of(unique_id) %}
     (
         select distinct day
         from {{ source('records', 'build_ledger') }}
-        where model = '{{ feature_store.model_id(model_name) }}' and day is not null
+        where model = '{{ unique_id }}' and day is not null
     )
 {%- endmacro %}
 
