@@ -238,9 +238,9 @@ def test_a_missing_row_under_impute_leaves_nothing_null(http: Application) -> No
     [
         (3, None, "unknown_entity", "devices: no entity '3'"),
         # Its row is past the group's ttl_days, and still in Redis.
-        (2, None, "expired", "devices: the newest row of '2' does not hold any more at 2024-01-08T"),
+        (2, None, "expired", "devices: the newest row of '2' does not hold any more at"),
         (3, NOW, "unknown_entity", "devices: no entity '3'"),
-        (2, NOW, "expired", "devices: the newest row of '2' does not hold any more at 2024-01-08T"),
+        (2, NOW, "expired", "devices: the newest row of '2' does not hold any more at"),
         (1, "2024-01-01", "not_yet_available", "devices: '1' has no row that was available at"),
     ],
 )
