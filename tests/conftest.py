@@ -4,11 +4,8 @@ What the tests share: real servers, a real offline store, and temporary homes.
 Every test that asks for `server` runs once per kind of server found on this machine.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,11 +13,10 @@ import redis
 
 from materializer.config import Settings
 from materializer.online import embedded
-from materializer.online.push import PushReport
 from materializer.registry import Column, FeatureGroup
 from tests.support.dbt import ROOT
 from tests.support.group import GROUP
-from tests.support.offline import Offline
+from tests.support.offline import Stores
 from tests.support.server import SERVERS, Server
 
 # The files that take longest, first: or a worker would be alone with one in the end.
@@ -37,6 +33,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the longest files first, and the others in their order."""
     rank = {ROOT / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give one server for many tests; each, or each module, empties it."""
+    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("valkey"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def redis_url(valkey: Server) -> str:
+    """Tell the address of an empty server."""
+    valkey.client().flushall()
+    return valkey.url
+
+
+@pytest.fixture(scope="module")
+def module_url(valkey: Server) -> str:
+    """Tell the address of that server, empty, for what all tests of a module read."""
+    valkey.client().flushall()
+    return valkey.url
 
 
 @pytest.fixture(params=sorted(SERVERS))
@@ -75,13 +93,7 @@ def group() -> FeatureGroup:
 
 
 @pytest.fixture
-def offline(home: Path, group: FeatureGroup) -> Iterator[Offline]:
-    store = Offline(home, group)
+def stores(home: Path, group: FeatureGroup, client: redis.Redis) -> Iterator[Stores]:
+    store = Stores(home, group, client)
     yield store
     store.close()
-
-
-@pytest.fixture
-def go(offline: Offline, client: redis.Redis) -> Callable[..., PushReport]:
-    """Push what `offline` has published to `client`; see `Offline.push`."""
-    return partial(offline.push, client)

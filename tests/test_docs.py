@@ -1,7 +1,5 @@
 """The docs agree with the code: options, settings, macros, tests, messages, examples, links."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Iterator

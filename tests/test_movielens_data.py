@@ -1,7 +1,5 @@
 """How the MovieLens example turns ratings into events and labels; nothing is downloaded here."""
 
-from __future__ import annotations
-
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -107,17 +105,17 @@ def test_a_broken_wheel_is_refused_before_anything_is_written(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == [WHEEL]
 
 
-def test_a_wheel_without_the_ratings_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("recbole/__init__.py", r"cannot be read .* delete it and run this again"),
+        (MEMBER, "holds other ratings than expected"),
+    ],
+)
+def test_a_wheel_without_the_ratings_is_refused(tmp_path: Path, member: str, said: str) -> None:
     with zipfile.ZipFile(tmp_path / WHEEL, "w") as archive:
-        archive.writestr("recbole/__init__.py", "")
-    with pytest.raises(PrepareError, match=r"cannot be read .* delete it and run this again"):
-        read_ratings(tmp_path / WHEEL)
-
-
-def test_a_wheel_with_other_ratings_is_refused(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / WHEEL, "w") as archive:
-        archive.writestr(MEMBER, _inter("196\t242\t3\t881250949"))
-    with pytest.raises(PrepareError, match="holds other ratings than expected"):
+        archive.writestr(member, _inter("196\t242\t3\t881250949"))
+    with pytest.raises(PrepareError, match=said):
         read_ratings(tmp_path / WHEEL)
 
 

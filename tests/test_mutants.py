@@ -1,7 +1,5 @@
 """The mutants fit the code, name tests that exist, are in the docs, and are judged strictly."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """What the sample in seeds/ holds, read with nothing but Python; and its generator."""
 
-from __future__ import annotations
-
 import csv
 import re
 from bisect import bisect_left
@@ -9,6 +7,7 @@ from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -36,27 +35,26 @@ def _read(name: str) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+class Sample(NamedTuple):
+    """The rows of both files, and each user's event times in order."""
+
+    events: list[Event]
+    labels: list[Label]
+    times: dict[str, list[datetime]]
+
+
 @pytest.fixture(scope="module")
-def events() -> list[Event]:
+def sample() -> Sample:
     header, rows = _read("events_raw.csv")
     assert header == ["user_id", "event_type", "ts"]
-    return [(user, kind, datetime.fromisoformat(ts)) for user, kind, ts in rows]
-
-
-@pytest.fixture(scope="module")
-def labels() -> list[Label]:
+    events = [(user, kind, datetime.fromisoformat(ts)) for user, kind, ts in rows]
     header, rows = _read("labels.csv")
     assert header == ["user_id", "label", "as_of_ts"]
-    return [(user, float(label), datetime.fromisoformat(ts)) for user, label, ts in rows]
-
-
-@pytest.fixture(scope="module")
-def times(events: list[Event]) -> dict[str, list[datetime]]:
-    """Each user's event times, in order."""
-    found: dict[str, list[datetime]] = defaultdict(list)
-    for user, _, ts in events:
-        found[user].append(ts)
-    return {user: sorted(ts) for user, ts in found.items()}
+    labels = [(user, float(label), datetime.fromisoformat(ts)) for user, label, ts in rows]
+    times: dict[str, list[datetime]] = defaultdict(list)
+    for user, _, ts in sorted(events, key=lambda event: event[2]):
+        times[user].append(ts)
+    return Sample(events, labels, times)
 
 
 def _gap_around(times: list[datetime], moment: datetime) -> timedelta | None:
@@ -80,9 +78,7 @@ def test_times_have_microseconds_and_no_offset() -> None:
     assert all(form.fullmatch(row[2]) for row in _read("labels.csv")[1])
 
 
-def test_duckdb_loads_the_same_rows_the_way_a_dbt_seed_does(
-    events: list[Event], labels: list[Label]
-) -> None:
+def test_duckdb_loads_the_same_rows_the_way_a_dbt_seed_does(sample: Sample) -> None:
     with duckdb.connect() as con:
         con.execute("create table events (user_id varchar, event_type varchar, ts timestamp)")
         con.execute("create table labels (user_id varchar, label double, as_of_ts timestamp)")
@@ -90,133 +86,123 @@ def test_duckdb_loads_the_same_rows_the_way_a_dbt_seed_does(
             con.execute(
                 f"copy {table} from '{SEEDS / name}' (format csv, header true, delimiter ',')"
             )
-        assert con.execute("from events").fetchall() == events
-        assert con.execute("from labels").fetchall() == labels
+        assert con.execute("from events").fetchall() == sample.events
+        assert con.execute("from labels").fetchall() == sample.labels
 
 
 # Events
 
 
-def test_thirty_thousand_events_of_about_five_hundred_users(
-    events: list[Event], times: dict[str, list[datetime]]
-) -> None:
-    assert len(events) == 30_000
-    assert 450 <= len(times) <= 500
+def test_thirty_thousand_events_of_about_five_hundred_users(sample: Sample) -> None:
+    assert len(sample.events) == 30_000
+    assert 450 <= len(sample.times) <= 500
 
 
-def test_every_day_has_events_the_leap_day_and_the_last_too(events: list[Event]) -> None:
-    days = {ts.date() for _, _, ts in events}
+def test_every_day_has_events_the_leap_day_and_the_last_too(sample: Sample) -> None:
+    days = {ts.date() for _, _, ts in sample.events}
     assert days == {FIRST + timedelta(n) for n in range(90)}
     assert max(days) == LAST
     assert date(2024, 2, 29) in days
 
 
-def test_twelve_types_some_common_some_rare(events: list[Event]) -> None:
-    counts = Counter(kind for _, kind, _ in events).most_common()
+def test_twelve_types_some_common_some_rare(sample: Sample) -> None:
+    counts = Counter(kind for _, kind, _ in sample.events).most_common()
     assert len(counts) == 12
     assert {"click", "view", "purchase"} <= {kind for kind, _ in counts}
     assert counts[0][1] > 20 * counts[-1][1] > 0
 
 
-def test_activity_has_a_heavy_tail(times: dict[str, list[datetime]]) -> None:
-    counts = sorted((len(ts) for ts in times.values()), reverse=True)
+def test_activity_has_a_heavy_tail(sample: Sample) -> None:
+    counts = sorted((len(ts) for ts in sample.times.values()), reverse=True)
     assert sum(counts[: len(counts) // 10]) > 15_000
     assert counts[len(counts) // 2] < 20
 
 
-def test_weekends_and_evenings_are_busier(events: list[Event]) -> None:
-    week = Counter(ts.weekday() for _, _, ts in events)
-    hours = Counter(ts.hour for _, _, ts in events)
+def test_weekends_and_evenings_are_busier(sample: Sample) -> None:
+    week = Counter(ts.weekday() for _, _, ts in sample.events)
+    hours = Counter(ts.hour for _, _, ts in sample.events)
     assert min(week[5], week[6]) > 1.15 * max(week[0], week[1], week[2])
     assert hours[20] > 10 * hours[3] > 0
 
 
-def test_users_start_late_stop_and_pause_for_more_than_a_month(
-    times: dict[str, list[datetime]],
-) -> None:
-    longest = [max((b - a for a, b in pairwise(ts)), default=DAY) for ts in times.values()]
-    assert sum(ts[0].date() >= date(2024, 2, 1) for ts in times.values()) >= 50
-    assert sum(ts[-1].date() < date(2024, 2, 20) for ts in times.values()) >= 20
+def test_users_start_late_stop_and_pause_for_more_than_a_month(sample: Sample) -> None:
+    longest = [max((b - a for a, b in pairwise(ts)), default=DAY) for ts in sample.times.values()]
+    assert sum(ts[0].date() >= date(2024, 2, 1) for ts in sample.times.values()) >= 50
+    assert sum(ts[-1].date() < date(2024, 2, 20) for ts in sample.times.values()) >= 20
     assert sum(gap > 32 * DAY for gap in longest) >= 20
 
 
-def test_user1_is_active_on_each_of_the_last_days(times: dict[str, list[datetime]]) -> None:
-    days = {ts.date() for ts in times["user1"]}
+def test_user1_is_active_on_each_of_the_last_days(sample: Sample) -> None:
+    days = {ts.date() for ts in sample.times["user1"]}
     assert {LAST - timedelta(n) for n in range(7)} <= days
 
 
-def test_some_events_touch_the_edges_of_a_day(events: list[Event]) -> None:
-    moments = Counter(ts.time() for _, _, ts in events)
+def test_some_events_touch_the_edges_of_a_day(sample: Sample) -> None:
+    moments = Counter(ts.time() for _, _, ts in sample.events)
     assert moments[datetime.min.time()] >= 5
     assert moments[LAST_MICROSECOND] >= 5
 
 
-def test_some_events_are_given_twice(events: list[Event]) -> None:
-    assert 5 <= sum(n > 1 for n in Counter(events).values()) <= 100
+def test_some_events_are_given_twice(sample: Sample) -> None:
+    assert 5 <= sum(n > 1 for n in Counter(sample.events).values()) <= 100
 
 
-def test_ids_are_plain_but_for_the_odd_ones(
-    times: dict[str, list[datetime]], labels: list[Label]
-) -> None:
+def test_ids_are_plain_but_for_the_odd_ones(sample: Sample) -> None:
     def odd(ids: set[str]) -> set[str]:
         return {user for user in ids if not re.fullmatch(r"user[1-9]\d*", user)}
 
-    assert odd(set(times)) == ODD_IDS
-    assert odd({user for user, _, _ in labels}) == ODD_IDS
+    assert odd(set(sample.times)) == ODD_IDS
+    assert odd({user for user, _, _ in sample.labels}) == ODD_IDS
 
 
 # Labels
 
 
-def test_two_thousand_labels_from_day_8_to_day_83_at_all_hours(labels: list[Label]) -> None:
-    assert len(labels) == 2_000
-    assert {ts.date() for _, _, ts in labels} == {FIRST + timedelta(n) for n in range(7, 83)}
-    assert {ts.hour for _, _, ts in labels} == set(range(24))
+def test_two_thousand_labels_from_day_8_to_day_83_at_all_hours(sample: Sample) -> None:
+    assert len(sample.labels) == 2_000
+    assert {ts.date() for _, _, ts in sample.labels} == {FIRST + timedelta(n) for n in range(7, 83)}
+    assert {ts.hour for _, _, ts in sample.labels} == set(range(24))
 
 
-def test_a_label_is_1_when_the_user_comes_within_seven_days(
-    labels: list[Label], times: dict[str, list[datetime]]
-) -> None:
-    for user, label, as_of in labels:
-        comes = any(as_of <= ts < as_of + 7 * DAY for ts in times.get(user, []))
+def test_a_label_is_1_when_the_user_comes_within_seven_days(sample: Sample) -> None:
+    for user, label, as_of in sample.labels:
+        comes = any(as_of <= ts < as_of + 7 * DAY for ts in sample.times.get(user, []))
         assert label == float(comes), (user, as_of)
 
 
-def test_both_values_of_the_label_are_common(labels: list[Label]) -> None:
-    counts = Counter(label for _, label, _ in labels)
+def test_both_values_of_the_label_are_common(sample: Sample) -> None:
+    counts = Counter(label for _, label, _ in sample.labels)
     assert set(counts) == {0.0, 1.0}
     assert min(counts.values()) > 400
 
 
-def test_a_good_share_of_labels_has_a_later_event_on_its_own_day(
-    labels: list[Label], times: dict[str, list[datetime]]
-) -> None:
+def test_a_good_share_of_labels_has_a_later_event_on_its_own_day(sample: Sample) -> None:
     later = sum(
-        any(ts >= as_of and ts.date() == as_of.date() for ts in times.get(user, []))
-        for user, _, as_of in labels
+        any(ts >= as_of and ts.date() == as_of.date() for ts in sample.times.get(user, []))
+        for user, _, as_of in sample.labels
     )
     assert later > 500
 
 
-def test_some_labels_stand_at_midnight_and_some_at_an_event(
-    labels: list[Label], times: dict[str, list[datetime]]
-) -> None:
-    assert sum(as_of.time() == datetime.min.time() for _, _, as_of in labels) >= 20
-    assert sum(as_of in times.get(user, []) for user, _, as_of in labels) >= 20
+def test_some_labels_stand_at_midnight_and_some_at_an_event(sample: Sample) -> None:
+    assert sum(as_of.time() == datetime.min.time() for _, _, as_of in sample.labels) >= 20
+    assert sum(as_of in sample.times.get(user, []) for user, _, as_of in sample.labels) >= 20
 
 
 def test_some_labels_stand_before_the_first_event_in_a_long_gap_or_for_nobody(
-    labels: list[Label], times: dict[str, list[datetime]]
+    sample: Sample,
 ) -> None:
-    known = [(times[user], as_of) for user, _, as_of in labels if user in times]
+    known = [
+        (sample.times[user], as_of) for user, _, as_of in sample.labels if user in sample.times
+    ]
     gaps = [gap for ts, as_of in known if (gap := _gap_around(ts, as_of)) is not None]
     assert sum(as_of <= ts[0] for ts, as_of in known) >= 20
     assert sum(gap > 32 * DAY for gap in gaps) >= 10
-    assert len(labels) - len(known) >= 10
+    assert len(sample.labels) - len(known) >= 10
 
 
-def test_some_labels_are_given_twice(labels: list[Label]) -> None:
-    assert 5 <= sum(n > 1 for n in Counter(labels).values()) <= 100
+def test_some_labels_are_given_twice(sample: Sample) -> None:
+    assert 5 <= sum(n > 1 for n in Counter(sample.labels).values()) <= 100
 
 
 # The generator

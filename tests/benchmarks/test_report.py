@@ -1,7 +1,5 @@
 """What a benchmark says of a promise: ratio, verdict and the page that they are read on."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import sys

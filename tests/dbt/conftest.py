@@ -1,7 +1,5 @@
 """One compile of the project, for the tests that run its SQL as it stands."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Backfill obeys its laws: whatever was built when, the table is what one full build makes."""
 
-from __future__ import annotations
-
 import random
 import re
 import time
@@ -12,6 +10,7 @@ import pytest
 
 from tests.support import oracle
 from tests.support.dbt import Project, Run
+from tests.support.store import copy
 
 FIRST = date(2024, 1, 20)
 LAST = date(2024, 3, 30)
@@ -38,6 +37,21 @@ def project(tmp_path: Path) -> Project:
     return _project(tmp_path / "store")
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give the project with every day built, in two steps. Only copy it."""
+    made = _project(tmp_path_factory.mktemp("whole") / "store")
+    _range(made, date(2024, 3, 10), date(2024, 3, 20))
+    _run(made).assert_done()
+    return made
+
+
+@pytest.fixture
+def built(whole: Project, tmp_path: Path) -> Project:
+    """Give the same, to build on."""
+    return copy(whole, tmp_path / "store")
+
+
 def _project(folder: Path) -> Project:
     project = Project(folder, writes_artifacts=False)
     project.write_history(_history())
@@ -53,61 +67,52 @@ def _range(project: Project, start: date, end: date) -> Run:
     return _run(project, start_date=str(start), end_date=str(end)).assert_done()
 
 
-def _sequences(project: Project) -> dict[date, int]:
-    return dict(
-        project.query(  # type: ignore[arg-type]  # two columns make pairs
-            'select day, max("sequence") from feature_store.build_ledger '
-            "where model like '%features_daily' group by 1"
-        )
-    )
-
-
 def test_ranges_in_any_order_and_overlapping_end_in_the_full_table(project: Project) -> None:
     _range(project, date(2024, 3, 1), LAST)
     _range(project, FIRST, date(2024, 2, 10))
     _range(project, date(2024, 2, 5), date(2024, 3, 5))
 
     assert project.features() == oracle.features(_history(), ALL_DAYS)
-    assert sorted(_sequences(project)) == ALL_DAYS
+    assert sorted(project.sequences()) == ALL_DAYS
 
 
 def test_a_range_builds_its_two_ends_and_no_day_more(project: Project) -> None:
     _range(project, date(2024, 2, 10), date(2024, 2, 12))
 
     days = [date(2024, 2, 10), date(2024, 2, 11), date(2024, 2, 12)]
-    assert sorted(_sequences(project)) == days
+    assert sorted(project.sequences()) == days
     assert project.features() == oracle.features(_history(), days)
 
 
 def test_a_plain_build_fills_what_is_missing(project: Project) -> None:
     _range(project, date(2024, 2, 10), date(2024, 2, 12))
-    before = _sequences(project)
+    before = project.sequences()
 
     run = _run(project).assert_done()
 
     assert project.features() == oracle.features(_history(), ALL_DAYS)
     assert f"{len(ALL_DAYS) - 3} days missing, 2024-01-20 to 2024-03-30" in run.output
-    after = _sequences(project)
+    after = project.sequences()
     assert {day: after[day] for day in before} == before
 
 
-def test_a_repeated_range_changes_no_row(project: Project) -> None:
-    _run(project).assert_done()
-    before = project.features()
+@pytest.mark.parametrize(
+    ("args", "variables", "now"),
+    [
+        pytest.param((), {"start_date": "2024-02-01", "end_date": "2024-02-29"}, None, id="range"),
+        pytest.param(("--full-refresh",), {}, None, id="full refresh"),
+        pytest.param(("--full-refresh",), {"backfill_chunk_days": 20}, None, id="in chunks"),
+        pytest.param((), {}, "2024-02-15T00:00:00Z", id="earlier clock"),
+    ],
+)
+def test_building_again_what_is_built_changes_no_row(
+    built: Project, args: tuple[str, ...], variables: dict[str, object], now: str | None
+) -> None:
+    built.now = now or built.now
 
-    _range(project, date(2024, 2, 1), date(2024, 2, 29))
+    _run(built, *args, **variables).assert_done()
 
-    assert project.features() == before
-
-
-def test_a_full_refresh_equals_the_increments(project: Project) -> None:
-    _range(project, date(2024, 3, 10), date(2024, 3, 20))
-    _run(project).assert_done()
-    before = project.features()
-
-    _run(project, "--full-refresh").assert_done()
-
-    assert project.features() == before == oracle.features(_history(), ALL_DAYS)
+    assert built.features() == oracle.features(_history(), ALL_DAYS)
 
 
 @pytest.mark.parametrize(
@@ -127,30 +132,20 @@ def test_a_build_in_chunks_ends_in_the_same_table(
             run = _run(project, backfill_chunk_days=9, **variables).assert_done()
 
     assert project.features() == oracle.features(_history(), ALL_DAYS)
-    assert sorted(_sequences(project)) == ALL_DAYS
+    assert sorted(project.sequences()) == ALL_DAYS
     assert re.search(r"features_daily: (\d+) of \1 days built, to 2024-03-30", run.output)
 
 
-def test_days_far_apart_are_built_in_a_chunk_each(project: Project) -> None:
-    _run(project).assert_done()
+def test_days_far_apart_are_built_in_a_chunk_each(built: Project) -> None:
     # Two events move, and each dirties days of its own.
     changed = [event for event in _history() if event[2].date() not in (FIRST, LAST)]
-    project.write_history([("user0", "x", datetime(2024, 1, 20)), *changed])
+    built.write_history([("user0", "x", datetime(2024, 1, 20)), *changed])
 
-    run = _run(project, backfill_chunk_days=1, healing_horizon_days=400).assert_done()
+    run = _run(built, backfill_chunk_days=1, healing_horizon_days=400).assert_done()
 
     events = [("user0", "x", datetime(2024, 1, 20)), *changed]
-    assert project.features() == oracle.features(events, ALL_DAYS)
+    assert built.features() == oracle.features(events, ALL_DAYS)
     assert "days events changed" in run.output
-
-
-def test_a_full_refresh_in_chunks_equals_the_increments(project: Project) -> None:
-    _run(project).assert_done()
-    before = project.features()
-
-    _run(project, "--full-refresh", backfill_chunk_days=20).assert_done()
-
-    assert project.features() == before
 
 
 def test_chunks_of_no_days_are_refused(project: Project) -> None:
@@ -158,31 +153,28 @@ def test_chunks_of_no_days_are_refused(project: Project) -> None:
 
     run = _run(project, backfill_chunk_days=0)
 
-    assert run.code == 1
-    assert "backfill_chunk_days: 0 is not a number of days; write 31" in run.output
+    run.assert_failed("backfill_chunk_days: 0 is not a number of days; write 31")
 
 
-def test_a_build_with_nothing_to_do_writes_nothing(project: Project) -> None:
-    _run(project).assert_done()
-    before = _sequences(project)
+def test_a_build_with_nothing_to_do_writes_nothing(built: Project) -> None:
+    before = built.sequences()
 
-    run = _run(project).assert_done()
+    run = _run(built).assert_done()
 
-    assert _sequences(project) == before
+    assert built.sequences() == before
     assert "every finished day is built and no event changed" in run.output
 
 
-def test_a_day_that_became_empty_loses_its_rows(project: Project) -> None:
-    _run(project).assert_done()
+def test_a_day_that_became_empty_loses_its_rows(built: Project) -> None:
     left = [event for event in _history() if event[2].date() == FIRST]
-    project.write_history(left)
+    built.write_history(left)
 
-    _range(project, date(2024, 3, 1), LAST)
+    _range(built, date(2024, 3, 1), LAST)
 
     rebuilt = [day for day in ALL_DAYS if day >= date(2024, 3, 1)]
     kept = [day for day in ALL_DAYS if day < date(2024, 3, 1)]
-    assert project.features() == oracle.features(_history(), kept) + oracle.features(left, rebuilt)
-    assert set(rebuilt) <= set(_sequences(project))
+    assert built.features() == oracle.features(_history(), kept) + oracle.features(left, rebuilt)
+    assert set(rebuilt) <= set(built.sequences())
 
 
 @pytest.mark.parametrize(
@@ -204,66 +196,60 @@ def test_a_day_that_became_empty_loses_its_rows(project: Project) -> None:
         ),
     ],
 )
-def test_a_changed_event_heals_exactly_the_days_that_see_it(project: Project, change) -> None:  # type: ignore[no-untyped-def]
-    _run(project).assert_done()
-    before = _sequences(project)
+def test_a_changed_event_heals_exactly_the_days_that_see_it(built: Project, change) -> None:  # type: ignore[no-untyped-def]
+    before = built.sequences()
     changed = change(_history())
-    project.write_history(changed)
+    built.write_history(changed)
 
-    run = _run(project).assert_done()
+    run = _run(built).assert_done()
 
     day = _history()[50][2].date()
-    healed = {d for d, sequence in _sequences(project).items() if sequence != before[d]}
+    healed = {d for d, sequence in built.sequences().items() if sequence != before[d]}
     assert healed == {d for d in ALL_DAYS if day <= d <= day + timedelta(days=30)}
-    assert project.features() == oracle.features(changed, ALL_DAYS)
+    assert built.features() == oracle.features(changed, ALL_DAYS)
     assert "events changed" in run.output
 
 
-def test_a_late_event_beyond_the_horizon_waits_for_a_range(project: Project) -> None:
-    _run(project).assert_done()
+def test_a_late_event_beyond_the_horizon_waits_for_a_range(built: Project) -> None:
     late = [*_history(), ("user1", "late", datetime(2024, 3, 1, 12))]
-    project.write_history(late)
+    built.write_history(late)
 
-    _run(project, healing_horizon_days=10).assert_done()
+    _run(built, healing_horizon_days=10).assert_done()
     near = [d for d in ALL_DAYS if d > LAST - timedelta(days=10)]
     far = [d for d in ALL_DAYS if d not in near]
-    assert project.features() == oracle.features(_history(), far) + oracle.features(late, near)
+    assert built.features() == oracle.features(_history(), far) + oracle.features(late, near)
 
-    _range(project, date(2024, 3, 1), LAST)
-    assert project.features() == oracle.features(late, ALL_DAYS)
+    _range(built, date(2024, 3, 1), LAST)
+    assert built.features() == oracle.features(late, ALL_DAYS)
 
 
-def test_events_no_longer_kept_do_not_change_the_days_built_on_them(project: Project) -> None:
-    _run(project).assert_done()
-    before, sequences = project.features(), _sequences(project)
+def test_events_no_longer_kept_do_not_change_the_days_built_on_them(built: Project) -> None:
+    before, sequences = built.features(), built.sequences()
     kept = [event for event in _history() if event[2].date() >= date(2024, 2, 20)]
-    project.write_history(kept)
+    built.write_history(kept)
 
-    _run(project).assert_done()
+    _run(built).assert_done()
 
-    assert project.features() == before
-    assert _sequences(project) == sequences
+    assert built.features() == before
+    assert built.sequences() == sequences
 
 
-def test_a_changed_lag_stamps_every_row_anew(project: Project) -> None:
-    _run(project).assert_done()
+def test_a_changed_lag_stamps_every_row_anew(built: Project) -> None:
+    run = _run(built, availability_lag_hours=6).assert_done()
 
-    run = _run(project, availability_lag_hours=6).assert_done()
-
-    assert project.features() == oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
+    assert built.features() == oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
     assert f"{len(ALL_DAYS)} days availability lag changed" in run.output
 
 
-def test_a_changed_lag_stamps_frozen_days_too_and_a_range_beside_it(project: Project) -> None:
-    _run(project).assert_done()
+def test_a_changed_lag_stamps_frozen_days_too_and_a_range_beside_it(built: Project) -> None:
     expected = oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
-    project.write_history([event for event in _history() if event[2].date() >= date(2024, 2, 20)])
+    built.write_history([event for event in _history() if event[2].date() >= date(2024, 2, 20)])
 
     _run(
-        project, availability_lag_hours=6, start_date="2024-03-25", end_date="2024-03-27"
+        built, availability_lag_hours=6, start_date="2024-03-25", end_date="2024-03-27"
     ).assert_done()
 
-    assert project.features() == expected
+    assert built.features() == expected
 
 
 @pytest.mark.parametrize(
@@ -279,17 +265,7 @@ def test_a_day_is_built_once_it_is_over_and_not_a_moment_earlier(
 ) -> None:
     project.now = now
     _run(project).assert_done()
-    assert max(_sequences(project)) == newest
-
-
-def test_an_earlier_clock_deletes_nothing(project: Project) -> None:
-    _run(project).assert_done()
-    before = project.features()
-    project.now = "2024-02-15T00:00:00Z"
-
-    _run(project).assert_done()
-
-    assert project.features() == before
+    assert max(project.sequences()) == newest
 
 
 def test_a_build_killed_at_any_moment_is_completed_by_the_next(
@@ -371,17 +347,14 @@ def test_a_bad_range_is_refused_and_nothing_is_built(
 
     run = _run(project, *args, **variables)
 
-    assert run.code != 0
-    assert message in run.output
+    run.assert_failed(message)
     assert not project.warehouse.exists() or not _has_features(project)
 
 
 def test_a_clock_that_is_no_time_is_refused(project: Project) -> None:
     project.parses = True
     project.now = "tomorrow"
-    run = _run(project)
-    assert run.code != 0
-    assert "FEATURE_STORE_NOW=tomorrow is not an ISO time" in run.output
+    _run(project).assert_failed("FEATURE_STORE_NOW=tomorrow is not an ISO time")
 
 
 def test_a_bad_range_leaves_the_verdicts_as_they_were(project: Project) -> None:

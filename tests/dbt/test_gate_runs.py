@@ -1,7 +1,5 @@
 """What a person sees of the gate: which tests run, what they say, what a sampled run looks at."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A test that knows nothing of a model finds what the model should not know: planted leaks."""
 
-from __future__ import annotations
-
 import random
 import re
 import shutil

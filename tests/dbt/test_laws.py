@@ -9,8 +9,6 @@ Python makes of the same steps; in the end, with one full refresh.
 The suite tries a few short schedules, the same ones each time; `make soak` others, and longer ones.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta

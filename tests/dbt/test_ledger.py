@@ -1,7 +1,5 @@
 """The records: written with the data or not at all, and judged by views that equal plain rules."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

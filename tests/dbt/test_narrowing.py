@@ -1,7 +1,5 @@
 """A build opens only the files that can hold its days; what it makes is what all of them say."""
 
-from __future__ import annotations
-
 import os
 import random
 import time

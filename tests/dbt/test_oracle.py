@@ -1,7 +1,5 @@
 """The compiled SQL against the definition in plain Python, on random histories."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 

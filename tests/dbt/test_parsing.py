@@ -1,7 +1,5 @@
 """What dbt parses does not depend on what only a run reads, so that tests may share it."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

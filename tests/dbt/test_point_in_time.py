@@ -1,7 +1,5 @@
 """A training set that joins one dense group twice, each under its own names."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from datetime import datetime, timedelta

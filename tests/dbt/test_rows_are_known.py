@@ -1,7 +1,5 @@
 """A row of a group is known when it may be used: its key, its day, and every time in it."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

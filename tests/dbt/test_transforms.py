@@ -5,8 +5,6 @@ One project has a column for each case of transforms.yml. Its compiled SQL is th
 Hypothesis makes.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import statistics

@@ -1,7 +1,5 @@
 """Events that tell when they arrived: what a snapshot may know, and that it never learns more."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -11,6 +9,7 @@ import pytest
 
 from tests.support import oracle
 from tests.support.dbt import Project, Run
+from tests.support.store import copy
 
 FIRST = date(2024, 2, 1)
 LAST = date(2024, 3, 30)
@@ -38,7 +37,25 @@ LABELS: Sequence[oracle.Label] = [
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path, writes_artifacts=False)
+    return _project(tmp_path / "store")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give the project with every day built. Only copy it."""
+    made = _project(tmp_path_factory.mktemp("whole") / "store")
+    _run(made)
+    return made
+
+
+@pytest.fixture
+def built(whole: Project, tmp_path: Path) -> Project:
+    """Give the same, to build on."""
+    return copy(whole, tmp_path / "store")
+
+
+def _project(folder: Path) -> Project:
+    made = Project(folder, writes_artifacts=False)
     made.write_history(_history())
     _write_labels(made, LABELS)
     return made
@@ -50,15 +67,6 @@ def _write_labels(project: Project, labels: Sequence[oracle.Label]) -> None:
 
 def _run(project: Project, **variables: object) -> Run:
     return project.dbt("run", "--select", "+features_daily", **variables).assert_done()
-
-
-def _sequences(project: Project) -> dict[date, int]:
-    return dict(
-        project.query(  # type: ignore[arg-type]  # two columns make pairs
-            'select day, max("sequence") from feature_store.build_ledger '
-            "where model like '%features_daily' group by 1"
-        )
-    )
 
 
 def test_features_and_training_rows_know_what_had_arrived_and_the_gate_agrees(
@@ -81,31 +89,29 @@ def test_features_and_training_rows_know_what_had_arrived_and_the_gate_agrees(
     ],
 )
 def test_a_late_event_is_built_into_the_days_that_could_know_it_and_no_other(
-    project: Project, arrival: datetime, known_from: date
+    built: Project, arrival: datetime, known_from: date
 ) -> None:
-    _run(project)
-    before = _sequences(project)
+    before = built.sequences()
     late = ("user1", "new", datetime(2024, 3, 10, 12), arrival)
-    project.write_history([*_history(), late])
+    built.write_history([*_history(), late])
 
-    _run(project)
+    _run(built)
 
-    after = _sequences(project)
+    after = built.sequences()
     assert {day for day in after if after[day] != before[day]} == {
         day for day in ALL_DAYS if known_from <= day <= LAST
     }
-    assert project.features() == oracle.features([*_history(), late], ALL_DAYS)
+    assert built.features() == oracle.features([*_history(), late], ALL_DAYS)
 
 
-def test_an_event_that_arrives_after_its_window_changes_nothing(project: Project) -> None:
-    _run(project)
-    before, rows = _sequences(project), project.features()
+def test_an_event_that_arrives_after_its_window_changes_nothing(built: Project) -> None:
+    before, rows = built.sequences(), built.features()
     too_late = ("user1", "new", datetime(2024, 2, 10, 12), datetime(2024, 3, 13))
-    project.write_history([*_history(), too_late])
+    built.write_history([*_history(), too_late])
 
-    _run(project)
+    _run(built)
 
-    assert (_sequences(project), project.features()) == (before, rows)
+    assert (built.sequences(), built.features()) == (before, rows)
 
 
 @pytest.mark.parametrize("today", ["2024-02-20", "2024-03-06", "2024-03-25"])
@@ -130,22 +136,18 @@ def test_a_training_set_built_today_equals_the_one_built_at_the_time(
     assert len(at_the_time) == len(labels)
 
 
-def test_a_changed_lag_builds_every_day_anew(project: Project) -> None:
-    _run(project)
-
-    run = _run(project, availability_lag_hours=30, healing_horizon_days=1)
+def test_a_changed_lag_builds_every_day_anew(built: Project) -> None:
+    run = _run(built, availability_lag_hours=30, healing_horizon_days=1)
 
     lag = timedelta(hours=30)
-    assert project.features() == oracle.features(_history(), ALL_DAYS, lag)
+    assert built.features() == oracle.features(_history(), ALL_DAYS, lag)
     assert f"{len(ALL_DAYS)} days availability lag changed" in run.output
 
 
-def test_a_changed_lag_beside_a_range_builds_the_other_days_too(project: Project) -> None:
-    _run(project)
+def test_a_changed_lag_beside_a_range_builds_the_other_days_too(built: Project) -> None:
+    _run(built, availability_lag_hours=6, start_date="2024-03-01", end_date="2024-03-02")
 
-    _run(project, availability_lag_hours=6, start_date="2024-03-01", end_date="2024-03-02")
-
-    assert project.features() == oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
+    assert built.features() == oracle.features(_history(), ALL_DAYS, timedelta(hours=6))
 
 
 def test_frozen_days_are_never_told_to_have_been_known_earlier(project: Project) -> None:

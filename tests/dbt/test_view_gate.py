@@ -1,9 +1,9 @@
 """What is wrong with a feature view stops it in time, such as a parameter that saw the holdout."""
 
-from __future__ import annotations
-
 import ast
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> ViewProject:
     return _project(tmp_path_factory.mktemp("views") / "project", ROWS)
 
 
+@contextmanager
+def _declared(project: ViewProject, **view: str) -> Iterator[None]:
+    """Declare the view otherwise for a while."""
+    project.declare(**view)
+    try:
+        yield
+    finally:
+        project.declare()
+
+
 def _break(project: ViewProject, old: str, new: str) -> str:
     """Change the SQL of the parameters as a hand might, build, and tell what the gate says."""
     model = project.folder / "models" / f"{VIEW}_parameters.sql"
@@ -94,21 +104,15 @@ def test_a_view_that_was_not_built_since_train_until_moved_back_is_red(
     project: ViewProject,
 ) -> None:
     project.dbt("build").assert_done()
-    project.declare(train_until="2024-01-15")
-    try:
+    with _declared(project, train_until="2024-01-15"):
         run = project.dbt("test", "--select", f"{VIEW}_parameters")
-    finally:
-        project.declare()
 
     assert run.statuses[f"{VIEW}_parameters_fitted_on_training_rows"] == "fail", run.output
 
 
 def test_train_until_may_be_a_var(project: ViewProject) -> None:
-    project.declare(train_until="{{ var('train_until') }}")
-    try:
+    with _declared(project, train_until="{{ var('train_until') }}"):
         project.dbt("build", train_until="2024-02-05 00:00").assert_done()
-    finally:
-        project.declare()
 
     assert project.parameters()[1]["parameters"]["mean"] == (1 + 3 + 100) / 3
     assert project.query(f"select count(*) from feature_store.{VIEW} where split = 'train'") == [
@@ -117,11 +121,8 @@ def test_train_until_may_be_a_var(project: ViewProject) -> None:
 
 
 def test_a_view_without_a_row_to_fit_on_is_not_built(project: ViewProject) -> None:
-    project.declare(train_until="2024-01-10")
-    try:
+    with _declared(project, train_until="2024-01-10"):
         run = project.dbt("build")
-    finally:
-        project.declare()
 
     assert (
         "feature view measured: no row of training is before train_until, cast('2024-01-10' as "

@@ -1,7 +1,5 @@
 """What the whole way is walked on: the sample, and a small history of hand-picked users."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

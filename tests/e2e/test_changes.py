@@ -1,7 +1,5 @@
 """What changes in the input goes all the way: a late event, and a user who is no more."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`kill -9` of a run at any moment: readers see one whole state, and the next run completes."""
 
-from __future__ import annotations
-
 import random
 import time
 from datetime import datetime
@@ -10,7 +8,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from tests.support.dbt import Project
-from tests.support.server import SERVERS, Server
 from tests.support.store import (
     Store,
     copy,
@@ -47,41 +44,33 @@ def _assert_complete(store: Store) -> None:
 
 
 def test_a_first_run_killed_at_random_moments_is_completed_by_the_next(
-    sample: Project, tmp_path: Path
+    sample: Project, redis_url: str, tmp_path: Path
 ) -> None:
-    server = Server(SERVERS["valkey"], tmp_path / "server")
-    store = Store(copy(sample, tmp_path / "project"), server.url)
+    store = Store(copy(sample, tmp_path / "project"), redis_url)
     draw = random.Random(23)
-    try:
-        for line in (None, None, "published features_daily", "published training_data"):
-            _kill_after(store, draw.random() * (0.1 if line else 0.8), line)
-            assert store.offline() in ([], store.project.features())
+    for line in (None, None, "published features_daily", "published training_data"):
+        _kill_after(store, draw.random() * (0.1 if line else 0.8), line)
+        assert store.offline() in ([], store.project.features())
 
-        store.do("run").assert_code(0)
+    store.do("run").assert_code(0)
 
-        _assert_complete(store)
-    finally:
-        server.close()
+    _assert_complete(store)
 
 
 def test_a_later_run_killed_at_random_moments_is_completed_by_the_next(
-    small: Project, tmp_path: Path
+    small: Project, redis_url: str, tmp_path: Path
 ) -> None:
-    server = Server(SERVERS["valkey"], tmp_path / "server")
-    store = Store(copy(small, tmp_path / "project"), server.url)
+    store = Store(copy(small, tmp_path / "project"), redis_url)
     draw = random.Random(29)
-    try:
-        store.do("run").assert_code(0)
-        changed = [*history(), ("user3", "late", datetime(2024, 3, 1, 12))]
-        write_inputs(store.project, changed)
-        store.project.build().assert_done()
-        for _ in range(3):
-            _kill_after(store, draw.random() * 0.6)
-            assert store.offline() in (expected(), expected(changed))
+    store.do("run").assert_code(0)
+    changed = [*history(), ("user3", "late", datetime(2024, 3, 1, 12))]
+    write_inputs(store.project, changed)
+    store.project.build().assert_done()
+    for _ in range(3):
+        _kill_after(store, draw.random() * 0.6)
+        assert store.offline() in (expected(), expected(changed))
 
-        store.do("run").assert_code(0)
+    store.do("run").assert_code(0)
 
-        _assert_complete(store)
-        assert store.offline() == expected(changed)
-    finally:
-        server.close()
+    _assert_complete(store)
+    assert store.offline() == expected(changed)

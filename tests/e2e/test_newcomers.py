@@ -1,7 +1,5 @@
 """Pages for those who come from elsewhere: each command, request and snippet runs as it stands."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -17,7 +15,6 @@ from tests.e2e.conftest import serve
 from tests.serve.support import FeatureServer
 from tests.support import pages
 from tests.support.dbt import ROOT, Project, python
-from tests.support.server import SERVERS, Server
 from tests.support.store import Done, Store, copy, own_models
 
 FEAST = pages.section("how-to/from-feast.md", "Feast's example, translated")
@@ -44,8 +41,7 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def store(small: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
+def store(small: Project, module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
     project = copy(small, tmp_path_factory.mktemp("newcomers") / "project")
     own_models(project)
     seeds = project.folder / "seeds"
@@ -53,10 +49,9 @@ def store(small: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     seeds.mkdir()
     for path in (ROOT / "seeds").iterdir():
         (seeds / path.name).symlink_to(path)
-    made = Store(project, running.url)
+    made = Store(project, module_url)
     made.do("run").assert_code(0)
-    yield made
-    running.close()
+    return made
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """A group by day in a project of its own, night after night: what is published is what is true."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime

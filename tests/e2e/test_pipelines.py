@@ -1,7 +1,5 @@
 """The pipelines of the example, as its page shows them: what was trained is what is predicted."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -27,7 +25,6 @@ from materializer.config import format_time
 from tests.serve.support import FeatureServer, environment, free_port
 from tests.support import pages
 from tests.support.dbt import DBT_FOLDER, ROOT, SERVER, server_address
-from tests.support.server import SERVERS, Server
 from tests.support.store import Done
 
 PAGE = (ROOT / "examples" / "recommendation" / "README.md").read_text()
@@ -87,13 +84,11 @@ def _shown(program: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
-    made = Checkout(tmp_path_factory.mktemp("clone"), running.url)
+def checkout(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    made = Checkout(tmp_path_factory.mktemp("clone"), module_url)
     for line in (_shown("feature_pipeline")[0], _shown("training_pipeline")[0]):
         made.run(line).assert_code(0)
-    yield made
-    running.close()
+    return made
 
 
 @pytest.fixture(scope="module")

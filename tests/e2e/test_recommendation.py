@@ -1,7 +1,5 @@
 """The second domain: groups of every kind, in a project of its own, through every station."""
 
-from __future__ import annotations
-
 import csv
 import re
 import shutil
@@ -14,15 +12,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from materializer.config import format_time
+from materializer.training.receipt import read_receipt
 from tests.e2e.conftest import serve
 from tests.serve.support import FeatureServer
 from tests.support import conformance, pages
 from tests.support.dbt import ROOT, Project
-from tests.support.server import SERVERS, Server
 from tests.support.store import Store
 
 EXAMPLE = ROOT / "examples" / "recommendation"
 NOW = "2024-03-01T00:00:00Z"
+VIEW = "recommendation_model_v1"
 
 # The stock list as the second run finds it: one row changed, one gone, one new.
 FIRST_SEEN = "2024-02-20T06:00:00Z"
@@ -45,16 +45,14 @@ class Recommendation(Project):
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
+def store(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
     project = Recommendation(tmp_path_factory.mktemp("example") / "project", now=NOW)
-    made = Store(project, running.url)
+    made = Store(project, module_url)
     project.dbt("deps").assert_done()
     _see_the_stock_before_it_changes(project)
     project.dbt("build").assert_done()
     made.do("run").assert_code(0)
-    yield made
-    running.close()
+    return made
 
 
 def _see_the_stock_before_it_changes(project: Project) -> None:
@@ -164,7 +162,7 @@ def test_every_answer_conforms_to_the_document_of_the_server(
         "user_id": [int(last["user_id"])],
         "item_id": [int(last["item_id"])],
         "group": ["item_feature", "user_activity", "user_profile"],
-        "view": ["recommendation_model_v1"],
+        "view": [VIEW],
         "as_of": [NOW, "2024-03-01", "2024-02-29T22:30:00-00:30"],
     }
 
@@ -203,6 +201,69 @@ def test_the_training_set_joins_both_groups_as_they_were(store: Store) -> None:
             }
         )
     assert sorted(rows, key=repr) == sorted(expected, key=repr)
+
+
+# The feature view: every vector is the row that training saw
+
+
+VECTORS = f"/feature-views/{VIEW}/vector"
+CARRIED = ("user_id", "item_id", "available_at", "conversion", "split")
+
+
+@pytest.fixture(scope="module")
+def rows(store: Store) -> list[Row]:
+    """Read the training file, as a training job does."""
+    return list(pq.read_table(store.home / "training" / f"{VIEW}.parquet").to_pylist())
+
+
+@pytest.fixture(scope="module")
+def version(store: Store) -> str:
+    return str(read_receipt(store.receipt(VIEW)).parameter_version)
+
+
+def test_every_training_row_is_the_vector_of_its_time(
+    http: FeatureServer, rows: list[Row], version: str
+) -> None:
+    assert len(rows) == 400
+    for row in rows:
+        key = {"user_id": row["user_id"], "item_id": row["item_id"]}
+        as_of = format_time(row["available_at"])
+        answer = http.post(VECTORS, {"keys": key, "version": version, "as_of": as_of})
+
+        assert answer.status == 200, answer.body
+        vector = dict(zip(answer.body["columns"], answer.body["vector"], strict=True))
+        features = [(name, value) for name, value in row.items() if name not in CARRIED]
+        assert list(vector.items()) == features
+
+
+def test_every_pair_has_the_same_vector_from_both_stores(
+    http: FeatureServer, rows: list[Row]
+) -> None:
+    users, items = ({row[name] for row in rows} for name in ("user_id", "item_id"))
+    keys = [{"user_id": user, "item_id": item} for user in users for item in items]
+
+    online, offline = (
+        http.post(VECTORS, {"keys": keys, "as_of": as_of}).body for as_of in (None, NOW)
+    )
+
+    assert len(online["vectors"]) == len(users) * len(items)
+    assert {**online, "source": "offline"} == offline
+
+
+def test_views_are_listed_with_their_versions(http: FeatureServer, version: str) -> None:
+    [listed] = http.get("/feature-views").body["feature_views"]
+
+    assert listed == http.get(f"/feature-views/{VIEW}").body
+    assert (listed["view"], listed["version"]) == (VIEW, version)
+    assert [one["version"] for one in listed["versions"]] == [version]
+    assert http.get("/feature-views/nothing").code == "unknown_view"
+
+
+def test_a_view_verifies_like_any_training_set(store: Store) -> None:
+    store.do("verify-training", str(store.receipt(VIEW))).assert_code(0)
+
+
+# A snapshot
 
 
 def test_the_page_shows_the_files_of_the_example() -> None:

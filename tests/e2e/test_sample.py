@@ -1,7 +1,5 @@
 """The whole way of the sample: dbt build, materializer run, feature-server, and both lookups."""
 
-from __future__ import annotations
-
 import csv
 import random
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """One small built project for all tests of the commands, copied for each, and a Redis server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,21 +34,6 @@ def backfilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, str]:
     run = project.build(start_date="2024-03-10", end_date="2024-03-30")
     assert run.statuses["training_data_is_covered"] == "fail"
     return project, run.output
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Give one server for many tests; each empties it."""
-    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("valkey"))
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def redis_url(valkey: Server) -> str:
-    """Tell the address of an empty server."""
-    valkey.client().flushall()
-    return valkey.url
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,6 @@ It prints one line when it reaches POINT and then waits: `writing` (half of the 
 `between` (the group is committed, the spans are not), `never` (it runs to its end).
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from datetime import date

@@ -1,7 +1,5 @@
 """What the tests of the offline store share: a small group, its histories, a store of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,7 +13,7 @@ from materializer.offline.activity import update_spans
 from materializer.offline.catalog import open_catalog, table_name
 from materializer.offline.publish import PublishReport, publish_days
 from materializer.registry import FeatureGroup
-from tests.support.group import make_group
+from tests.support.group import arrow_schema, make_group
 
 EPOCH_DAY = date(2024, 1, 1)
 
@@ -30,16 +28,8 @@ GROUP = make_group(
     }
 )
 
-SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("day", pa.date32()),
-        ("event_count_7d", pa.int64()),
-        ("last_event_days_ago", pa.int32()),
-        ("event_type_counts", pa.string()),
-        ("available_at", pa.timestamp("us")),
-    ]
-)
+# An integer may be smaller than the contract has it.
+SCHEMA = arrow_schema(GROUP).set(3, pa.field("last_event_days_ago", pa.int32()))
 
 # Which entities have a row on which day, and the value of that row.
 History = Mapping[date, Mapping[str, int]]

@@ -8,8 +8,6 @@ training set is not yet), `receipt` (every snapshot is tagged, no receipt is wri
 receipt is kept, the file and the receipt next to it are not in place).
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

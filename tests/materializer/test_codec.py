@@ -1,7 +1,5 @@
 """Keys and values: the same bytes from Python and from SQL, and nothing lost on the way."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta

@@ -1,7 +1,5 @@
 """Reaching the online store: by its address, or the embedded server that starts on demand."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """`materializer get`: the online row of one entity."""
 
-from __future__ import annotations
-
 import json
 
 from tests.support.store import Store, expected, newest

@@ -1,10 +1,7 @@
 """`materializer groups`: for people and for machines, what is known of the registry."""
 
-from __future__ import annotations
-
 import io
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -16,7 +13,7 @@ from materializer.console import Console
 from materializer.describe import describe_groups
 from materializer.errors import UnknownGroup
 from materializer.registry import Column, FeatureGroup, GateTest, LastRun, Origin, Registry
-from tests.support.dbt import python
+from tests.materializer.test_cli import assert_no_engine_is_imported
 from tests.support.group import make_group
 from tests.support.store import Store
 
@@ -195,21 +192,8 @@ def test_an_unknown_group_is_refused_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("name", [(), ("features_daily",)])
 def test_no_engine_is_imported_and_no_store_made(published: Store, name: tuple[str, ...]) -> None:
-    script = (
-        "import atexit, sys; atexit.register(lambda: print('|'.join(sys.modules))); "
-        "from materializer.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
     home = published.project.folder / "no_home"
-    done = subprocess.run(
-        python("-c", script, "groups", *name),
-        cwd=published.project.folder,
-        env={**published.env, "FEATURE_STORE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    *lines, modules = done.stdout.splitlines()
-    engines = {"duckdb", "pyarrow", "pyiceberg", "redis", "hiredis", "dbt", "sqlalchemy", "flask"}
+    env = {**published.env, "FEATURE_STORE_HOME": str(home)}
+    lines = assert_no_engine_is_imported(["groups", *name], published.project.folder, env)
     assert any(line.startswith("features_daily") for line in lines)
-    assert {one.split(".")[0] for one in modules.split("|")} & engines == set()
     assert not home.exists()

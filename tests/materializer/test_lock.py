@@ -1,7 +1,5 @@
 """The run lock: who holds it is told, and a holder that died holds nothing."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path
@@ -11,7 +9,7 @@ import pytest
 from materializer.config import Settings, parse_time
 from materializer.errors import AnotherRun
 from materializer.lock import run_lock
-from tests.support.dbt import python
+from tests.support.store import kill, start_to_point
 
 _HOLD = """
 import sys
@@ -19,7 +17,7 @@ from pathlib import Path
 from materializer.config import Settings
 from materializer.lock import run_lock
 with run_lock(Settings(Path(sys.argv[1])), "materializer push"):
-    print("held", flush=True)
+    print("here", flush=True)
     sys.stdin.read()
 """
 
@@ -30,15 +28,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def _holder(settings: Settings) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        python("-c", _HOLD, str(settings.home)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    return process
+    return start_to_point("-c", _HOLD, str(settings.home))
 
 
 def test_who_comes_second_is_told_the_command_the_process_and_the_time(settings: Settings) -> None:
@@ -75,8 +65,7 @@ def test_a_lock_is_free_when_its_holder_is_done(settings: Settings) -> None:
 
 def test_a_lock_is_free_when_its_holder_was_killed_and_left_its_note(settings: Settings) -> None:
     process = _holder(settings)
-    process.kill()
-    process.communicate()
+    kill(process)
     assert (settings.home / "run.json").exists()
 
     with run_lock(settings, "materializer run"):

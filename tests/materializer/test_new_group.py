@@ -1,17 +1,13 @@
 """A group is added by SQL and YAML alone, as the steps of docs/how-to/new-group.md have it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import oracle, pages
 from tests.support.dbt import Project
-from tests.support.server import SERVERS, Server
 from tests.support.store import (
     FIRST,
     LAST,
@@ -29,19 +25,15 @@ EVENTS: list[oracle.Event] = [(user, NAMES[kind], at) for user, kind, at, *_ in 
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def followed(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[Done]]:
     """Give the store after every step, and what each command said."""
-    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
     project = Project(tmp_path_factory.mktemp("new") / "project")
     own_models(project)
     write_inputs(project, EVENTS)
     keep_inputs(project)
     pages.write(STEPS, project.folder)
-    store = Store(project, running.url)
-    try:
-        yield store, [pages.follow(store, line) for line in pages.commands(STEPS)]
-    finally:
-        running.close()
+    store = Store(project, module_url)
+    return store, [pages.follow(store, line) for line in pages.commands(STEPS)]
 
 
 def rows() -> list[tuple[object, ...]]:

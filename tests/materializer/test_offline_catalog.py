@@ -1,7 +1,5 @@
 """The catalog: where it is opened, what it refuses, and the store's id."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

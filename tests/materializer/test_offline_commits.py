@@ -1,7 +1,5 @@
 """Replies of a catalog that are lost: a commit that landed is kept, and one that did not is not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,10 +1,6 @@
 """A publish killed anywhere: readers keep the old state, and the next publish completes the new."""
 
-from __future__ import annotations
-
-import signal
 import subprocess
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -28,24 +24,21 @@ from tests.materializer.offline_fixtures import (
     store,
     update,
 )
+from tests.support.store import kill, start_to_point
 
 AFTER = {**OLD, **NEW}
 
 
 def start(home: Path, point: str) -> subprocess.Popen[str]:
     """Start a publish and wait until it reaches the point."""
-    command = [sys.executable, "-m", "tests.materializer.offline_child", str(home), point]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "here\n"
-    return child
+    return start_to_point("-m", "tests.materializer.offline_child", str(home), point)
 
 
-def kill(child: subprocess.Popen[str]) -> None:
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    assert child.stdout is not None
-    child.stdout.close()
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Give the home of a store in which the old state is published."""
+    publish(store(tmp_path / "home"), OLD)
+    return tmp_path / "home"
 
 
 def newest(home: Path, entity: str) -> dict[str, object]:
@@ -78,10 +71,8 @@ def check_completed(home: Path, tmp_path: Path) -> None:
 
 
 def test_killed_while_writing_nothing_is_visible_and_the_next_publish_completes(
-    tmp_path: Path,
+    home: Path, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    publish(store(home), OLD)
     files = set(home.rglob("*.parquet"))
 
     kill(start(home, "writing"))
@@ -94,10 +85,8 @@ def test_killed_while_writing_nothing_is_visible_and_the_next_publish_completes(
 
 
 def test_killed_before_the_spans_readers_keep_the_old_state_until_they_are_written(
-    tmp_path: Path,
+    home: Path, tmp_path: Path
 ) -> None:
-    home = tmp_path / "home"
-    publish(store(home), OLD)
 
     kill(start(home, "between"))
 
@@ -109,9 +98,7 @@ def test_killed_before_the_spans_readers_keep_the_old_state_until_they_are_writt
     check_completed(home, tmp_path)
 
 
-def test_a_publish_without_days_finishes_what_a_killed_one_left(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    publish(store(home), OLD)
+def test_a_publish_without_days_finishes_what_a_killed_one_left(home: Path, tmp_path: Path) -> None:
     kill(start(home, "between"))
 
     publish(store(home), {}, [], sequence=2)
@@ -131,9 +118,7 @@ def test_a_first_publish_that_was_killed_is_completed(tmp_path: Path, point: str
     assert newest(home, "u0") == newest_of(NEW, "u0")
 
 
-def test_killed_at_any_moment_every_reader_sees_all_or_nothing(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    publish(store(home), OLD)
+def test_killed_at_any_moment_every_reader_sees_all_or_nothing(home: Path, tmp_path: Path) -> None:
     for moment in (0, 0.05, 0.1, 0.15, 0.2, 0.3):
         child = start(home, "never")
         time.sleep(moment)

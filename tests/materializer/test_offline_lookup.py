@@ -1,11 +1,9 @@
 """Lookups: the newest row that was available, never another, whatever else is going on."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -109,6 +107,12 @@ def expected(
     return row_of(entity, day, history[day][entity], lag_hours=lag)
 
 
+def reader_of(home: Path, history: History, **options: Any) -> OfflineReader:
+    """Publish a history, and read it."""
+    publish(store(home), history)
+    return OfflineReader(store(home), **options)
+
+
 def found(
     reader: OfflineReader, entity: str, as_of: datetime, name: str = GROUP.name
 ) -> dict[str, object] | type[LookupMiss]:
@@ -164,8 +168,7 @@ def test_lookups_equal_a_plain_search(
 def test_every_odd_id_is_found_among_all_the_others(tmp_path: Path) -> None:
     history = {day_of(n): {e: 100 * n + i for i, e in enumerate(ODD_IDS)} for n in range(2)}
     with small_files():
-        publish(store(tmp_path), history)
-    reader = OfflineReader(store(tmp_path))
+        reader = reader_of(tmp_path, history)
 
     answers = [found(reader, entity, LATE) for entity in ODD_IDS]
 
@@ -189,24 +192,21 @@ def test_every_odd_id_is_found_among_all_the_others(tmp_path: Path) -> None:
 )
 def test_a_near_miss_is_unknown(tmp_path: Path, stranger: str) -> None:
     with small_files():
-        publish(store(tmp_path), {day_of(0): dict.fromkeys(ODD_IDS, 1)})
+        reader = reader_of(tmp_path, {day_of(0): dict.fromkeys(ODD_IDS, 1)})
 
     with pytest.raises(UnknownEntity) as miss:
-        OfflineReader(store(tmp_path)).lookup(GROUP.name, (stranger,), LATE)
+        reader.lookup(GROUP.name, (stranger,), LATE)
 
     assert len(str(miss.value)) < 200
 
 
 def test_a_home_with_an_odd_name_works(tmp_path: Path) -> None:
     home = tmp_path / "a b" / "100%41 ü 😀 'q'"
-    publish(store(home), {day_of(0): {"a": 1}})
-
-    assert found(OfflineReader(store(home)), "a", LATE) == row_of("a", day_of(0), 1)
+    assert found(reader_of(home, {day_of(0): {"a": 1}}), "a", LATE) == row_of("a", day_of(0), 1)
 
 
 def test_the_time_may_have_any_offset(tmp_path: Path) -> None:
-    publish(store(tmp_path), {day_of(0): {"a": 1}})
-    reader = OfflineReader(store(tmp_path))
+    reader = reader_of(tmp_path, {day_of(0): {"a": 1}})
     edge = midnight_after(day_of(0)).astimezone(timezone(timedelta(hours=5, minutes=30)))
 
     assert found(reader, "a", edge) == row_of("a", day_of(0), 1)
@@ -313,8 +313,7 @@ def test_many_lookups_read_each_file_once(tmp_path: Path, monkeypatch: pytest.Mo
             opened.append(1)
             super().__init__(*arguments, **options)
 
-    publish(store(tmp_path), {day_of(n): dict.fromkeys(ODD_IDS, n) for n in range(3)})
-    reader = OfflineReader(store(tmp_path))
+    reader = reader_of(tmp_path, {day_of(n): dict.fromkeys(ODD_IDS, n) for n in range(3)})
     requests = [
         (entity, midnight_after(day_of(n), hours))
         for hours in (1, 2)
@@ -331,9 +330,7 @@ def test_many_lookups_read_each_file_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_no_lookups_are_none(tmp_path: Path) -> None:
-    publish(store(tmp_path), {day_of(0): {"a": 1}})
-
-    assert OfflineReader(store(tmp_path)).lookup_many(GROUP.name, []) == []
+    assert reader_of(tmp_path, {day_of(0): {"a": 1}}).lookup_many(GROUP.name, []) == []
 
 
 # What is not there
@@ -360,27 +357,27 @@ def test_another_group_is_unknown_and_so_is_a_table_that_is_no_group(catalog: Ca
 
 
 def test_a_group_without_a_row_knows_nobody(tmp_path: Path) -> None:
-    publish(store(tmp_path), {day_of(0): {}})
-
-    assert found(OfflineReader(store(tmp_path)), "a", LATE) is UnknownEntity
+    assert found(reader_of(tmp_path, {day_of(0): {}}), "a", LATE) is UnknownEntity
 
 
-def test_a_store_whose_files_are_gone_is_unavailable(tmp_path: Path) -> None:
-    publish(store(tmp_path), {day_of(0): {"a": 1}})
-    reader = OfflineReader(store(tmp_path))
-    shutil.rmtree(tmp_path / "iceberg" / "data")
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _damage(path: Path) -> None:
+    path.write_bytes(b"PAR1 but nothing else PAR1")
+
+
+@pytest.mark.parametrize("harm", [_remove, _damage])
+def test_a_store_whose_files_cannot_be_read_is_unavailable(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    reader = reader_of(tmp_path, {day_of(0): {"a": 1}})
+    for path in tmp_path.rglob("*.parquet"):
+        harm(path)
 
     with pytest.raises(OfflineStoreUnavailable):
         reader.lookup(GROUP.name, ("a",), LATE)
-
-
-def test_a_damaged_file_is_unavailable(tmp_path: Path) -> None:
-    publish(store(tmp_path), {day_of(0): {"a": 1}})
-    for path in tmp_path.rglob("*.parquet"):
-        path.write_bytes(b"PAR1 but nothing else PAR1")
-
-    with pytest.raises(OfflineStoreUnavailable):
-        OfflineReader(store(tmp_path)).lookup(GROUP.name, ("a",), LATE)
 
 
 def test_a_row_without_its_time_answers_nothing(catalog: Catalog) -> None:
@@ -474,8 +471,7 @@ def test_during_publishes_a_lookup_sees_the_old_or_the_new_and_never_a_mix(tmp_p
         {day_of(n): {"a": 100 + n, "b": 100 + n} for n in range(4)},
         {day_of(n): {"a": 200 + n, "c": 200 + n} for n in range(2, 9)},
     ]
-    publish(store(tmp_path), states[0])
-    reader = OfflineReader(store(tmp_path), refresh_seconds=0)
+    reader = reader_of(tmp_path, states[0], refresh_seconds=0)
     done = threading.Event()
 
     def look() -> set[str]:
@@ -502,9 +498,8 @@ def test_during_publishes_a_lookup_sees_the_old_or_the_new_and_never_a_mix(tmp_p
 def test_many_threads_get_the_right_rows_from_few_footers(tmp_path: Path) -> None:
     history = {day_of(n): {f"u{i}": 100 * n + i for i in range(40)} for n in range(5)}
     with small_files():
-        publish(store(tmp_path), history)
-    # Too small for even two footers, so that they are dropped and read again all the time.
-    reader = OfflineReader(store(tmp_path), footer_bytes=1)
+        # Too small for even two footers, so that they are dropped and read again all the time.
+        reader = reader_of(tmp_path, history, footer_bytes=1)
     questions = [(f"u{i}", day_of(n)) for i in range(40) for n in range(5)]
 
     with ThreadPoolExecutor(8) as pool:

@@ -1,7 +1,5 @@
 """Publishing: whole days, one commit, and no removal without a check."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import StringType
 
 from materializer.errors import ContractMismatch, OfflineStoreUnavailable, RemovalsRefused
@@ -26,6 +25,7 @@ from materializer.offline.catalog import (
     table_name,
 )
 from materializer.offline.publish import (
+    LastPublish,
     PublishReport,
     last_published,
     publish_days,
@@ -36,7 +36,6 @@ from materializer.offline.write import MANIFESTS, commit
 from materializer.registry import Column, FeatureGroup, Origin
 from tests.materializer.offline_fixtures import (
     GROUP,
-    SCHEMA,
     day_of,
     expected_rows,
     publish,
@@ -66,8 +65,16 @@ def parquet_files(home: Path) -> set[Path]:
     return set((home / "iceberg" / "data" / "feature_store" / GROUP.name).rglob("*.parquet"))
 
 
-def snapshot_count(catalog: Catalog) -> int:
-    return len(group_table(catalog).snapshots())
+def current(table: Table) -> Snapshot:
+    snapshot = table.current_snapshot()
+    assert snapshot is not None
+    return snapshot
+
+
+def last(catalog: Catalog) -> LastPublish:
+    published = last_published(catalog, GROUP.name)
+    assert published is not None
+    return published
 
 
 # What a publish writes
@@ -76,9 +83,7 @@ def snapshot_count(catalog: Catalog) -> int:
 def test_a_first_publish_holds_exactly_the_rows(catalog: Catalog) -> None:
     report = publish(catalog, HISTORY)
 
-    current = group_table(catalog).current_snapshot()
-    assert current is not None
-    assert report == PublishReport(current.snapshot_id, 3, 0, 15)
+    assert report == PublishReport(current(group_table(catalog)).snapshot_id, 3, 0, 15)
     assert published_rows(catalog) == expected_rows(HISTORY)
 
 
@@ -86,8 +91,9 @@ def test_a_publish_is_one_snapshot_that_says_where_it_came_from(catalog: Catalog
     publish(catalog, HISTORY, sequence=41, warehouse="w")
 
     (snapshot,) = group_table(catalog).snapshots()
-    assert snapshot.summary is not None
-    assert (snapshot.summary[LEDGER_SEQUENCE], snapshot.summary[WAREHOUSE_ID]) == ("41", "w")
+    summary = snapshot.summary
+    assert summary
+    assert (summary[LEDGER_SEQUENCE], summary[WAREHOUSE_ID]) == ("41", "w")
     assert FeatureGroup.from_json(group_table(catalog).properties[REGISTRY]) == GROUP
 
 
@@ -118,7 +124,7 @@ def test_replacing_a_day_leaves_the_others_files_alone(catalog: Catalog) -> None
     assert (report.days, report.removed_days, report.rows) == (1, 0, 2)
     assert published_rows(catalog) == expected_rows({**HISTORY, **new})
     assert [d for d in before if before[d] != after[d]] == [day_of(1)]
-    assert snapshot_count(catalog) == 2
+    assert len(group_table(catalog).snapshots()) == 2
 
 
 def test_a_day_that_became_empty_is_removed(catalog: Catalog) -> None:
@@ -223,6 +229,7 @@ def test_names_that_need_quotes_are_published(catalog: Catalog) -> None:
 def test_publishing_nothing_to_an_empty_store_makes_no_table(catalog: Catalog) -> None:
     assert publish(catalog, {}) == PublishReport(None, 0, 0, 0)
     assert catalog.list_tables("feature_store") == []
+    assert last_published(catalog, GROUP.name) is None
 
 
 def test_publishing_nothing_again_commits_nothing(catalog: Catalog) -> None:
@@ -277,16 +284,11 @@ def test_a_newer_sequence_is_kept_without_days(catalog: Catalog) -> None:
 
     publish(catalog, {}, [], sequence=9)
 
-    published = last_published(catalog, GROUP.name)
-    assert published is not None
+    published = last(catalog)
     assert (published.ledger_sequence, published.rows, published.visible) == (9, 15, True)
 
 
 # What was published last
-
-
-def test_nothing_was_published_to_an_empty_store(tmp_path: Path) -> None:
-    assert last_published(store(tmp_path), GROUP.name) is None
 
 
 def test_the_last_publish_is_read_back(catalog: Catalog) -> None:
@@ -294,9 +296,8 @@ def test_the_last_publish_is_read_back(catalog: Catalog) -> None:
     publish(catalog, HISTORY, sequence=5, warehouse="w")
     report = publish(catalog, {}, [day_of(2)], sequence=6, warehouse="w")
 
-    published = last_published(catalog, GROUP.name)
+    published = last(catalog)
 
-    assert published is not None
     assert started < published.published_at < datetime.now(UTC) + timedelta(seconds=1)
     assert (published.warehouse_id, published.ledger_sequence) == ("w", 6)
     assert (published.snapshot_id, published.newest_day) == (report.snapshot_id, day_of(1))
@@ -307,9 +308,8 @@ def test_another_engines_commit_does_not_hide_the_last_publish(catalog: Catalog)
     publish(catalog, HISTORY, sequence=5)
     group_table(catalog).delete(f"day = '{day_of(0)}'")
 
-    published = last_published(catalog, GROUP.name)
+    published = last(catalog)
 
-    assert published is not None
     assert (published.ledger_sequence, published.rows, published.visible) == (5, 10, False)
 
 
@@ -573,10 +573,9 @@ def test_a_whole_table_is_replaced_in_one_snapshot(catalog: Catalog, count: int)
     )
 
     table = catalog.load_table(table_name("labels"))
-    current = table.current_snapshot()
-    assert current is not None
-    assert current.summary is not None
-    assert (current.snapshot_id, current.summary["x"]) == (snapshot_id, "2")
+    summary = current(table).summary
+    assert summary
+    assert (current(table).snapshot_id, summary["x"]) == (snapshot_id, "2")
     assert table.scan().to_arrow().to_pylist() == labels(count).to_pylist()
     assert len(table.snapshots()) == 2
 
@@ -622,18 +621,12 @@ def test_metadata_stays_bounded_over_many_publishes(tmp_path: Path, catalog: Cat
     for number in range(MANIFESTS + 5):
         publish(catalog, {day_of(number): {"a": number}}, sequence=number)
 
-    snapshot = group_table(catalog).current_snapshot()
-    assert snapshot is not None
-    assert len(snapshot.manifests(group_table(catalog).io)) <= MANIFESTS
+    table = group_table(catalog)
+    assert len(current(table).manifests(table.io)) <= MANIFESTS
     for name in (GROUP.name, f"_spans_{GROUP.name}"):
         folder = tmp_path / "iceberg" / "data" / "feature_store" / name / "metadata"
         assert len(list(folder.glob("*.metadata.json"))) <= 11
     history = {day_of(n): {"a": n} for n in range(MANIFESTS + 5)}
     assert published_rows(catalog) == expected_rows(history)
-    published = last_published(catalog, GROUP.name)
-    assert published is not None
+    published = last(catalog)
     assert (published.ledger_sequence, published.visible) == (MANIFESTS + 4, True)
-
-
-def test_the_columns_of_the_tests_are_those_of_the_group() -> None:
-    assert SCHEMA.names == [c.name for c in GROUP.columns]

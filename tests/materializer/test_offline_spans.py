@@ -1,7 +1,5 @@
 """Spans: always what a full recomputation over all rows would give."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A model that changed: days that its older SQL built are named as such."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 

@@ -1,8 +1,5 @@
 """A project of other names, with a profile and keys of its own, as the how-to page has it."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,20 +8,15 @@ import pytest
 
 from materializer.registry.manifest import read_manifest
 from tests.support import pages
-from tests.support.server import SERVERS, Server
 from tests.support.shop import STEPS, Shop
 from tests.support.store import Done, Store
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list[Done]]]:
+def followed(module_url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[Done]]:
     """Give the store after every step, and what each command said."""
-    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
-    try:
-        store = Store(Shop(tmp_path_factory.mktemp("other") / "shop"), running.url)
-        yield store, [pages.follow(store, line) for line in pages.commands(STEPS)]
-    finally:
-        running.close()
+    store = Store(Shop(tmp_path_factory.mktemp("other") / "shop"), module_url)
+    return store, [pages.follow(store, line) for line in pages.commands(STEPS)]
 
 
 @pytest.fixture

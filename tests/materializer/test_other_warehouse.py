@@ -1,7 +1,5 @@
 """What one warehouse published is replaced by another only when told."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,6 @@
 """Which database a target is: as dbt finds it, without dbt."""
 
-from __future__ import annotations
-
+import re
 import shutil
 from pathlib import Path
 
@@ -31,11 +30,21 @@ shop:
 """
 
 
+PROD = Target("prod", "duckdb", "/srv/shop.duckdb", "shop", "main")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "dbt_project.yml").write_text("name: shop\nprofile: shop\n")
     (tmp_path / "profiles.yml").write_text(PROFILES)
     return tmp_path
+
+
+def refusal(project: Path, target: str | None) -> str:
+    """Return why a target cannot be read."""
+    with pytest.raises(UsageError) as refused:
+        read_target(project, target)
+    return str(refused.value)
 
 
 def registry(place: tuple[str, str] | None) -> Registry:
@@ -50,9 +59,7 @@ def test_the_target_is_the_profiles_own_unless_named(
 
 
 def test_a_named_target_has_dbts_defaults(project: Path) -> None:
-    assert read_target(project, "prod") == Target(
-        "prod", "duckdb", "/srv/shop.duckdb", "shop", "main"
-    )
+    assert read_target(project, "prod") == PROD
     assert read_target(project, "memory") == Target(
         "memory", "duckdb", ":memory:", "memory", "main"
     )
@@ -63,9 +70,7 @@ def test_the_environment_names_a_target_as_for_dbt(
     project: Path, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, "prod")
-    found = read_target(project, None)
-    assert found is not None
-    assert found.name == "prod"
+    assert read_target(project, None) == PROD
 
 
 def test_the_environment_names_profile_and_folder_as_for_dbt(
@@ -96,10 +101,7 @@ def test_the_profile_in_the_home_folder_is_the_last_resort(
     (project / "me" / ".dbt").mkdir(parents=True)
     shutil.move(project / "profiles.yml", project / "me" / ".dbt" / "profiles.yml")
 
-    found = read_target(project, "prod")
-
-    assert found is not None
-    assert found.path == "/srv/shop.duckdb"
+    assert read_target(project, "prod") == PROD
 
 
 @pytest.mark.parametrize(
@@ -119,9 +121,7 @@ def test_the_profile_in_the_home_folder_is_the_last_resort(
     ],
 )
 def test_a_target_that_cannot_be_read_is_told(project: Path, target: str, told: str) -> None:
-    with pytest.raises(UsageError) as refused:
-        read_target(project, target)
-    assert str(refused.value) == f"{project / 'profiles.yml'}: {told}"
+    assert refusal(project, target) == f"{project / 'profiles.yml'}: {told}"
 
 
 def test_a_named_target_without_a_profile_is_told(
@@ -129,9 +129,7 @@ def test_a_named_target_without_a_profile_is_told(
 ) -> None:
     monkeypatch.setenv("HOME", str(project / "nobody"))
     (project / "profiles.yml").unlink()
-    with pytest.raises(UsageError) as refused:
-        read_target(project, "prod")
-    assert str(refused.value) == (
+    assert refusal(project, "prod") == (
         f"target prod: no profiles.yml in DBT_PROFILES_DIR, in {project} or in ~/.dbt"
     )
 
@@ -140,15 +138,12 @@ def test_a_profile_that_is_not_there_is_told(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBT_PROFILE", "mine")
-    with pytest.raises(UsageError) as refused:
-        read_target(project, "prod")
-    assert str(refused.value) == f"{project / 'profiles.yml'} has no profile mine"
+    assert refusal(project, "prod") == f"{project / 'profiles.yml'} has no profile mine"
 
 
 def test_a_profile_that_is_no_yaml_is_one_line(project: Path) -> None:
     (project / "profiles.yml").write_text("shop: [\n")
-    with pytest.raises(UsageError, match=r"profiles\.yml cannot be read: [^\n]+$"):
-        read_target(project, "prod")
+    assert re.search(r"profiles\.yml cannot be read: [^\n]+$", refusal(project, "prod"))
 
 
 # What the materializer opens
@@ -173,23 +168,20 @@ def test_a_path_that_is_the_homes_changes_nothing(project: Path) -> None:
     assert at_target(settings, registry(("shop", "main")), project, "prod") is settings
 
 
-def test_a_manifest_of_another_target_is_told_with_the_command_that_helps(project: Path) -> None:
-    with pytest.raises(UsageError) as refused:
-        at_target(Settings(project), registry(("dev", "store")), project, "prod")
-    assert str(refused.value) == (
-        "the manifest was parsed for another target: it names dev.store, and target prod is "
-        "shop.main; run: dbt parse --target prod"
-    )
-
-
 @pytest.mark.parametrize(
     ("target", "place", "told"),
     [
+        (
+            "prod",
+            ("dev", "store"),
+            "the manifest was parsed for another target: it names dev.store, and target prod is "
+            "shop.main; run: dbt parse --target prod",
+        ),
         ("memory", ("memory", "main"), "target memory is :memory:; it must be a DuckDB file"),
         ("spark", None, "target spark is spark; only DuckDB can be published from"),
     ],
 )
-def test_a_target_that_is_no_file_is_told(
+def test_a_target_that_cannot_be_published_from_is_told(
     project: Path, target: str, place: tuple[str, str] | None, told: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
@@ -208,12 +200,5 @@ def test_every_command_that_reads_the_project_refuses_another_target(store: Stor
         "run: dbt parse --target duckdb\n"
     )
 
-    for command, *needed in (
-        ["publish"],
-        ["push"],
-        ["run"],
-        ["status"],
-        ["groups"],
-        ["get", "user1"],
-    ):
-        assert store.do(command, *needed, "--target", "duckdb").assert_code(2).err == wanted
+    for command in ("publish", "push", "run", "status", "groups", "get user1"):
+        assert store.do(*command.split(), "--target", "duckdb").assert_code(2).err == wanted

@@ -1,11 +1,8 @@
 """`materializer publish`: the removal guard, the training set's files, and what it refuses."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
@@ -17,12 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from materializer.offline.catalog import find_table, open_catalog, table_name
+from materializer.offline.catalog import table_name
 from tests.support import oracle
 from tests.support.dbt import ROOT, Project
 from tests.support.store import (
     ALL_DAYS,
     LABELS,
+    MODEL,
     USERS,
     Store,
     copy,
@@ -38,8 +36,8 @@ def _parquet(store: Store) -> Path:
     return store.home / "training" / "training_data.parquet"
 
 
-def _receipt(store: Store) -> Path:
-    return store.home / "training" / "training_data.receipt.json"
+def facts_of(store: Store) -> Any:
+    return json.loads(store.receipt().read_text())
 
 
 def types(**columns: str) -> list[dict[str, str]]:
@@ -50,14 +48,12 @@ def types(**columns: str) -> list[dict[str, str]]:
 def test_a_publish_keeps_which_days_are_built_where_a_closing_row_rests_on_them(
     published: Store,
 ) -> None:
-    catalog = open_catalog(published.settings, environ={})
-    table = find_table(catalog, table_name("features_daily"))
-    snapshot = None if table is None else table.current_snapshot()
-    catalog.close()
+    with published.catalog() as catalog:
+        snapshot = catalog.load_table(table_name("features_daily")).current_snapshot()
 
-    assert snapshot is not None
-    assert snapshot.summary is not None
-    assert snapshot.summary["feature-store.built-days"] == f"{ALL_DAYS[0]} to {ALL_DAYS[-1]}"
+    summary = snapshot and snapshot.summary
+    assert summary
+    assert summary["feature-store.built-days"] == f"{ALL_DAYS[0]} to {ALL_DAYS[-1]}"
 
 
 LATER = [*history(), ("user3", "late", datetime(2024, 3, 29, 12))]
@@ -76,11 +72,7 @@ def _build_again(
 def _publish_and_replace(store: Store, project: Project) -> Store:
     """Publish and push a store, and put the later warehouse of its project in place."""
     store.do("run").assert_code(0)
-    # A build may leave its last changes in a log next to the file.
-    for old in store.home.glob("warehouse.duckdb*"):
-        old.unlink()
-    for new in project.home.glob("warehouse.duckdb*"):
-        shutil.copy(new, store.home)
+    store.replace_warehouse(project)
     return store
 
 
@@ -153,26 +145,23 @@ def test_a_removal_that_is_meant_is_published(truncated: Store) -> None:
     assert truncated.online() == newest(expected(HALF))
 
 
-def test_the_training_set_is_published_as_it_was_built(store: Store) -> None:
+def test_table_and_file_of_a_training_set_are_what_was_built(
+    store: Store,
+) -> None:
     store.do("publish").assert_code(0)
 
     training = sorted(store.project.training())
     assert training == sorted(oracle.training(LABELS, history(), ALL_DAYS))
     assert sorted(store.table("training_data")) == training
     assert sorted(store.table("labels")) == sorted(LABELS)
-
-
-def test_the_parquet_file_equals_the_table(store: Store) -> None:
-    store.do("publish").assert_code(0)
-
     rows = [tuple(row.values()) for row in pq.read_table(_parquet(store)).to_pylist()]
-    assert sorted(rows) == sorted(store.project.training())
+    assert sorted(rows) == training
 
 
 def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) -> None:
     done = store.do("publish", "--json").assert_code(0)
 
-    facts = json.loads(_receipt(store).read_text())
+    facts = facts_of(store)
     manifest = store.project.target / "manifest.json"
     ((sequence, build_id, sql),) = store.project.query(
         """
@@ -254,10 +243,10 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
     }
     assert re.fullmatch(rf"training_data-{sequence}-[0-9a-f]{{16}}", facts["tag"])
     kept = store.home / "training" / "receipts" / f"{facts['tag']}.json"
-    assert kept.read_bytes() == _receipt(store).read_bytes()
+    assert kept.read_bytes() == store.receipt().read_bytes()
     step = done.document["steps"][1]
     assert step["parquet"] == str(_parquet(store))
-    assert (step["receipt"], step["kept_receipt"]) == (str(_receipt(store)), str(kept))
+    assert (step["receipt"], step["kept_receipt"]) == (str(store.receipt()), str(kept))
 
 
 def test_the_receipt_names_the_commit_of_the_project_and_not_of_the_place_it_is_run_from(
@@ -270,15 +259,15 @@ def test_the_receipt_names_the_commit_of_the_project_and_not_of_the_place_it_is_
     store.do("publish").assert_code(0)
 
     commit = store.shell("git rev-parse HEAD").out.strip()
-    assert json.loads(_receipt(store).read_text())["git_sha"] == commit
+    assert facts_of(store)["git_sha"] == commit
 
 
 def test_the_checksum_of_a_receipt_is_that_of_the_rows_and_not_of_their_order(
     rebuilt: Store,
 ) -> None:
-    first = json.loads(_receipt(rebuilt).read_text())
+    first = facts_of(rebuilt)
     rebuilt.do("publish").assert_code(0)
-    second = json.loads(_receipt(rebuilt).read_text())
+    second = facts_of(rebuilt)
 
     assert second["checksum"] == first["checksum"]
     assert second["ledger_sequence"] > first["ledger_sequence"]
@@ -291,33 +280,31 @@ def test_a_missing_file_of_the_training_set_is_written_again(store: Store, lost:
 
     store.do("publish").assert_code(0)
 
-    facts = json.loads(_receipt(store).read_text())
+    facts = facts_of(store)
     assert facts["parquet_sha256"] == hashlib.sha256(_parquet(store).read_bytes()).hexdigest()
     assert facts["snapshot_id"] == snapshot_id(store, "training_data")
 
 
 def test_files_that_a_killed_publish_left_old_are_written_again(truncated: Store) -> None:
-    files = {path: path.read_bytes() for path in (_parquet(truncated), _receipt(truncated))}
+    files = {path: path.read_bytes() for path in (_parquet(truncated), truncated.receipt())}
     truncated.do("publish", "--allow-removals").assert_code(0)
-    written = _receipt(truncated).read_bytes()
+    written = truncated.receipt().read_bytes()
     # As a kill between the commit of the table and the two files leaves it.
     for path, content in files.items():
         path.write_bytes(content)
-    assert _receipt(truncated).read_bytes() != written
+    assert truncated.receipt().read_bytes() != written
 
     truncated.do("publish").assert_code(0)
 
-    facts = json.loads(_receipt(truncated).read_text())
+    facts = facts_of(truncated)
     assert facts["snapshot_id"] == snapshot_id(truncated, "training_data")
     assert facts["ledger_sequence"] == json.loads(written)["ledger_sequence"]
 
 
 def test_a_contract_that_is_newer_than_the_build_is_one_line(store: Store) -> None:
-    manifest = store.project.target / "manifest.json"
-    body = json.loads(manifest.read_text())
-    columns = body["nodes"]["model.feature_store.features_daily"]["columns"]
-    columns["clicks"] = {**columns["event_count_7d"], "name": "clicks"}
-    manifest.write_text(json.dumps(body))
+    with store.manifest() as body:
+        columns = body["nodes"][MODEL]["columns"]
+        columns["clicks"] = {**columns["event_count_7d"], "name": "clicks"}
 
     done = store.do("publish").assert_code(1)
 
@@ -331,11 +318,7 @@ def test_a_contract_that_is_newer_than_the_build_is_one_line(store: Store) -> No
 
 def test_a_changed_description_reaches_the_published_registry(store: Store) -> None:
     store.do("publish").assert_code(0)
-    manifest = store.project.target / "manifest.json"
-    body = json.loads(manifest.read_text())
-    node = body["nodes"]["model.feature_store.features_daily"]
-    node["config"]["meta"]["feature_group"]["max_age_hours"] = 99
-    manifest.write_text(json.dumps(body))
+    store.declare(MODEL, "feature_group", max_age_hours=99)
 
     store.do("publish").assert_code(0)
 
@@ -353,8 +336,6 @@ def test_the_lag_that_the_rows_were_built_with_is_published_with_them(store: Sto
 
 
 def _registry(store: Store) -> Any:
-    catalog = open_catalog(store.settings, environ={})
-    table = find_table(catalog, table_name("features_daily"))
-    catalog.close()
-    assert table is not None
-    return json.loads(table.properties["feature-store.registry"])
+    with store.catalog() as catalog:
+        properties = catalog.load_table(table_name("features_daily")).properties
+    return json.loads(properties["feature-store.registry"])

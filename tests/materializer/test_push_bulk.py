@@ -1,7 +1,5 @@
 """How commands are cut into chunks, sent, and their replies counted."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Whatever was published, and whenever it was pushed: online is what plain Python says."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,9 +12,8 @@ from hypothesis import strategies as st
 
 from materializer.online import codec
 from materializer.registry import FeatureGroup
-from tests.support.offline import Offline, at, rows
+from tests.support.offline import Stores, at, rows
 from tests.support.profile import examples
-from tests.support.server import clicks
 
 USERS = ["ann", "bob", "cid", "d:e"]
 DAYS = [f"2024-01-{n:02}" for n in range(1, 6)]
@@ -44,12 +41,14 @@ def newest(history: Mapping[str, Mapping[str, int]], now: datetime) -> dict[str,
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, group: FeatureGroup) -> Iterator[Callable[[], Offline]]:
+def fresh(
+    tmp_path: Path, group: FeatureGroup, client: redis.Redis
+) -> Iterator[Callable[[], Stores]]:
     """Make one offline store after another."""
-    made: list[Offline] = []
+    made: list[Stores] = []
 
-    def make() -> Offline:
-        made.append(Offline(tmp_path / f"home{len(made)}", group))
+    def make() -> Stores:
+        made.append(Stores(tmp_path / f"home{len(made)}", group, client))
         return made[-1]
 
     yield make
@@ -65,16 +64,16 @@ def fresh(tmp_path: Path, group: FeatureGroup) -> Iterator[Callable[[], Offline]
 )
 @given(steps)
 def test_after_every_push_exactly_the_newest_usable_rows_are_online(
-    client: redis.Redis, fresh: Callable[[], Offline], steps: Any
+    fresh: Callable[[], Stores], steps: Any
 ) -> None:
-    client.flushall()
-    offline = fresh()
+    stores = fresh()
+    stores.client.flushall()
     history: dict[str, Mapping[str, int]] = {"2024-01-01": {"ann": 0}}
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=0)})
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=0)})
     for published, hours, everything in steps:
         for days in published:
             history |= days
-            offline.publish({day: rows(day, **users) for day, users in days.items()})
+            stores.publish({day: rows(day, **users) for day, users in days.items()})
         now = at("2024-01-01") + timedelta(hours=hours)
-        offline.push(client, now=now, everything=everything, allow_older=True)
-        assert clicks(client) == newest(history, now)
+        stores.go(now=now, everything=everything, allow_older=True)
+        assert stores.clicks() == newest(history, now)

@@ -1,7 +1,5 @@
 """Which files a push reads, and in which order: from what the manifests say alone."""
 
-from __future__ import annotations
-
 from datetime import date
 from itertools import pairwise
 from typing import Any, cast

@@ -1,8 +1,5 @@
 """What a push makes of its contract and of the table: other columns, types, files and places."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -18,13 +15,9 @@ from materializer.errors import (
     FeatureStoreError,
     OfflineStoreUnavailable,
 )
-from materializer.get import read_row
 from materializer.online import codec
-from materializer.online.push import PushReport
 from materializer.registry import Column, FeatureGroup
-from tests.support.offline import FAR, Offline, rows
-
-Push = Callable[..., PushReport]
+from tests.support.offline import Stores, rows
 
 # It is the reading that is tested here, so one kind of server is enough.
 pytestmark = pytest.mark.parametrize("server", ["valkey"], indirect=True)
@@ -39,163 +32,149 @@ def users(client: redis.Redis) -> list[str]:
 # Contracts
 
 
-def test_a_changed_contract_rewrites_every_row(
-    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
-) -> None:
-    offline.publish(
-        {"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)}
-    )
-    go()
+def test_a_changed_contract_rewrites_every_row(stores: Stores, group: FeatureGroup) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)})
+    stores.go()
     wider = replace(group, columns=tuple(replace(c, online=True) for c in group.columns))
     assert wider.contract.id != group.contract.id
-    offline.declare(wider)
-    report = go()
+    stores.declare(wider)
+    report = stores.go()
     assert (report.full, report.rows) == (True, 2)
-    assert read_row(wider, client, ["ann"], FAR) == {
+    assert stores.read("ann") == {
         "day": "2024-01-01",
         "clicks": 1,
         "available_at": "2024-01-02T00:00:00Z",
         "secret": None,
     }
-    assert client.exists(codec.contract_key(group.contract.id)) == 1
+    assert stores.client.exists(codec.contract_key(group.contract.id)) == 1
 
 
-def test_a_changed_prefix_moves_every_key(
-    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
-) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
-    go()
-    offline.declare(replace(group, key_prefix="features:daily"))
-    report = go()
+def test_a_changed_prefix_moves_every_key(stores: Stores, group: FeatureGroup) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
+    stores.go()
+    stores.declare(replace(group, key_prefix="features:daily"))
+    report = stores.go()
     assert (report.rows, report.deleted) == (2, 2)
-    assert users(client) == ["features:daily:ann", "features:daily:bob"]
+    assert users(stores.client) == ["features:daily:ann", "features:daily:bob"]
 
 
-def test_a_changed_time_to_live_rewrites_every_row(
-    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
-) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
-    offline.declare(replace(group, ttl_days=36_500))
-    go()
-    assert client.ttl("features:ann") > 0
-    offline.declare(group)
-    assert go().full
-    assert client.ttl("features:ann") == -1
+def test_a_changed_time_to_live_rewrites_every_row(stores: Stores, group: FeatureGroup) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    stores.declare(replace(group, ttl_days=36_500))
+    stores.go()
+    assert stores.client.ttl("features:ann") > 0
+    stores.declare(group)
+    assert stores.go().full
+    assert stores.client.ttl("features:ann") == -1
 
 
 def test_a_contract_id_that_is_taken_stops_the_push_before_a_row_is_written(
-    offline: Offline, client: redis.Redis, go: Push, group: FeatureGroup
+    stores: Stores, group: FeatureGroup
 ) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
-    client.set(codec.contract_key(group.contract.id), '{"group":"other"}')
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    stores.client.set(codec.contract_key(group.contract.id), '{"group":"other"}')
     with pytest.raises(FeatureStoreError, match=f"{group.contract.id} already names"):
-        go()
-    assert users(client) == []
+        stores.go()
+    assert users(stores.client) == []
 
 
 # The table
 
 
-def test_a_row_without_a_key_is_refused(offline: Offline, go: Push) -> None:
+def test_a_row_without_a_key_is_refused(stores: Stores) -> None:
     (row,) = rows("2024-01-01", ann=1)
-    offline.publish({"2024-01-01": [row]})
-    offline.append({**row, "day": date(2024, 1, 1), "user_id": None})
-    offline.show()
+    stores.publish({"2024-01-01": [row]})
+    stores.append({**row, "day": date(2024, 1, 1), "user_id": None})
+    stores.show()
     with pytest.raises(FeatureStoreError, match="an entity column is null"):
-        go()
+        stores.go()
 
 
-def test_a_data_file_that_is_gone_or_broken_is_told_in_one_line(offline: Offline, go: Push) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
-    (file,) = (offline.settings.home / "iceberg").rglob("data/day=*/*.parquet")
+def test_a_data_file_that_is_gone_or_broken_is_told_in_one_line(stores: Stores) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    (file,) = (stores.settings.home / "iceberg").rglob("data/day=*/*.parquet")
     file.write_bytes(b"broken" * 100)
     with pytest.raises(OfflineStoreUnavailable) as caught:
-        go()
+        stores.go()
     assert "\n" not in str(caught.value)
     file.unlink()
     with pytest.raises(OfflineStoreUnavailable, match=file.name):
-        go()
+        stores.go()
 
 
-def test_old_files_that_are_gone_mean_everything(
-    offline: Offline, client: redis.Redis, go: Push
-) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
-    (file,) = (offline.settings.home / "iceberg").rglob("data/day=*/*.parquet")
-    go()
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=2)})
+def test_old_files_that_are_gone_mean_everything(stores: Stores) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
+    (file,) = (stores.settings.home / "iceberg").rglob("data/day=*/*.parquet")
+    stores.go()
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=2)})
     file.unlink()
-    report = go()
+    report = stores.go()
     assert (report.full, report.deleted) == (True, 1)
-    assert users(client) == ["features:ann"]
+    assert users(stores.client) == ["features:ann"]
 
 
-def test_a_column_that_was_never_published_is_told(offline: Offline, go: Push) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
-    wider = replace(offline.group, columns=(*offline.group.columns, Column("new", "int64")))
-    offline.declare(wider)
+def test_a_column_that_was_never_published_is_told(stores: Stores) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    wider = replace(stores.group, columns=(*stores.group.columns, Column("new", "int64")))
+    stores.declare(wider)
     with pytest.raises(ContractMismatch, match="column new was published as nothing"):
-        go()
+        stores.go()
 
 
-def test_a_column_of_another_type_is_told(offline: Offline, go: Push) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+def test_a_column_of_another_type_is_told(stores: Stores) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     columns = tuple(
-        replace(c, type="string" if c.name == "clicks" else c.type) for c in offline.group.columns
+        replace(c, type="string" if c.name == "clicks" else c.type) for c in stores.group.columns
     )
-    offline.declare(replace(offline.group, columns=columns))
+    stores.declare(replace(stores.group, columns=columns))
     with pytest.raises(ContractMismatch, match="column clicks was published as int64"):
-        go()
+        stores.go()
 
 
-def test_files_of_older_schemas_are_read_right(
-    offline: Offline, client: redis.Redis, go: Push
-) -> None:
-    offline.publish({"2024-01-01": rows("2024-01-01", ann=1)})
-    with offline.table.update_schema() as change:
+def test_files_of_older_schemas_are_read_right(stores: Stores) -> None:
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
+    with stores.table.update_schema() as change:
         change.rename_column("clicks", "taps")
         change.rename_column("secret", "clicks")
     columns = {"clicks": "taps", "secret": "clicks"}
-    offline.group = replace(
-        offline.group,
+    stores.group = replace(
+        stores.group,
         columns=tuple(
-            replace(c, name=columns.get(c.name, c.name), online=True) for c in offline.group.columns
+            replace(c, name=columns.get(c.name, c.name), online=True) for c in stores.group.columns
         ),
     )
-    with offline.table.update_schema() as change:
+    with stores.table.update_schema() as change:
         change.add_column("ratio", DoubleType())
-    offline.group = replace(
-        offline.group, columns=(*offline.group.columns, Column("ratio", "double"))
-    )
+    stores.group = replace(stores.group, columns=(*stores.group.columns, Column("ratio", "double")))
     (new,) = rows("2024-01-02", bob=0)
-    offline.publish({"2024-01-02": [{**new, "taps": 2, "clicks": "c", "ratio": 0.5}]})
-    go()
-    assert read_row(offline.group, client, ["ann"], FAR) == {
+    stores.publish({"2024-01-02": [{**new, "taps": 2, "clicks": "c", "ratio": 0.5}]})
+    stores.go()
+    assert stores.read("ann") == {
         "day": "2024-01-01",
         "taps": 1,
         "available_at": "2024-01-02T00:00:00Z",
         "clicks": None,
         "ratio": None,
     }
-    assert read_row(offline.group, client, ["bob"], FAR)["ratio"] == 0.5
+    assert stores.read("bob")["ratio"] == 0.5
 
 
-def test_every_type_gets_there(offline: Offline, client: redis.Redis, go: Push) -> None:
-    offline.group = replace(
-        offline.group,
+def test_every_type_gets_there(stores: Stores) -> None:
+    stores.group = replace(
+        stores.group,
         columns=(
-            *offline.group.columns,
+            *stores.group.columns,
             Column("price", "decimal(9,2)"),
             Column("flag", "boolean"),
             Column("ratio", "double"),
         ),
     )
     (row,) = rows("2024-01-01", ann=2**63 - 1)
-    offline.publish(
+    stores.publish(
         {"2024-01-01": [{**row, "price": Decimal("1.50"), "flag": False, "ratio": 1e-7}]}
     )
-    go()
-    assert read_row(offline.group, client, ["ann"], FAR) == {
+    stores.go()
+    assert stores.read("ann") == {
         "day": "2024-01-01",
         "clicks": 2**63 - 1,
         "available_at": "2024-01-02T00:00:00Z",
@@ -205,26 +184,22 @@ def test_every_type_gets_there(offline: Offline, client: redis.Redis, go: Push) 
     }
 
 
-def test_a_table_that_lies_elsewhere_is_copied_first(
-    offline: Offline, client: redis.Redis, go: Push
-) -> None:
+def test_a_table_that_lies_elsewhere_is_copied_first(stores: Stores) -> None:
     """Its files are named by a scheme that only the catalog's own file access understands."""
-    folder = (offline.settings.home / "iceberg" / "elsewhere").as_posix()
-    offline.catalog.properties["py-io-impl"] = "tests.support.elsewhere.ElsewhereIO"
-    offline.catalog.properties["warehouse"] = f"elsewhere://{folder}"
-    offline.publish(
-        {"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)}
-    )
-    assert go().rows == 2
-    assert users(client) == ["features:ann", "features:b"]
+    folder = (stores.settings.home / "iceberg" / "elsewhere").as_posix()
+    stores.catalog.properties["py-io-impl"] = "tests.support.elsewhere.ElsewhereIO"
+    stores.catalog.properties["warehouse"] = f"elsewhere://{folder}"
+    stores.publish({"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)})
+    assert stores.go().rows == 2
+    assert users(stores.client) == ["features:ann", "features:b"]
 
 
 @pytest.mark.parametrize("name", ["a b", "50%", "a[b]*", 'it\'s "here"', "é😀", "day=2024-01-01"])
 def test_the_home_may_have_any_name(
     tmp_path: Path, client: redis.Redis, group: FeatureGroup, name: str
 ) -> None:
-    offline = Offline(tmp_path / name, group)
-    offline.publish({"2024-01-07": rows("2024-01-07", ann=1)})
-    assert offline.push(client).rows == 1
-    assert read_row(group, client, ["ann"], FAR)["day"] == "2024-01-07"
-    offline.close()
+    stores = Stores(tmp_path / name, group, client)
+    stores.publish({"2024-01-07": rows("2024-01-07", ann=1)})
+    assert stores.go().rows == 1
+    assert stores.read("ann")["day"] == "2024-01-07"
+    stores.close()

@@ -1,20 +1,16 @@
 """Publishing a training set: which builds get a receipt, what it keeps, and what checksums are."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
 import yaml
 
-from materializer.offline.catalog import open_catalog, table_name
+from materializer.offline.catalog import table_name
 from materializer.registry import Column
 from materializer.training.receipt import read_receipt
 from materializer.warehouse.checksum import (
@@ -28,57 +24,45 @@ from tests.support.store import Store
 NAMES = ("labels", "features_daily", "training_data")
 
 
-def newest(store: Store) -> Path:
-    return store.home / "training" / "training_data.receipt.json"
-
-
-def facts(path: Path) -> Any:
-    return json.loads(path.read_text())
-
-
-def kept(store: Store) -> list[Path]:
-    return sorted((store.home / "training" / "receipts").iterdir())
-
-
 def test_every_snapshot_that_a_receipt_names_is_tagged_with_its_build(store: Store) -> None:
     store.do("publish").assert_code(0)
 
-    receipt = read_receipt(newest(store))
-    catalog = open_catalog(store.settings, environ={})
-    tagged = {
-        name: catalog.load_table(table_name(name)).metadata.refs[receipt.tag].snapshot_id
-        for name in NAMES
-    }
-    catalog.close()
+    receipt = read_receipt(store.receipt())
+    with store.catalog() as catalog:
+        tagged = {
+            name: catalog.load_table(table_name(name)).metadata.refs[receipt.tag].snapshot_id
+            for name in NAMES
+        }
     assert tagged == receipt.snapshots
 
 
 def test_a_build_that_is_published_twice_gets_two_receipts(store: Store) -> None:
     store.do("publish").assert_code(0)
-    first = newest(store).read_bytes()
+    first = store.receipt().read_bytes()
     (store.home / "training" / "training_data.parquet").unlink()
 
     store.do("publish").assert_code(0)
 
-    assert {path.read_bytes() for path in kept(store)} == {first, newest(store).read_bytes()}
-    one, two = map(read_receipt, kept(store))
+    assert {path.read_bytes() for path in store.kept_receipts()} == {
+        first,
+        store.receipt().read_bytes(),
+    }
+    one, two = map(read_receipt, store.kept_receipts())
     assert one.checksum == two.checksum
     assert one.snapshot_id != two.snapshot_id
 
 
 def test_a_kept_receipt_is_never_written_over(store: Store) -> None:
     store.do("publish").assert_code(0)
-    before = {path: path.read_bytes() for path in kept(store)}
-    catalog = open_catalog(store.settings, environ={})
-    # As the page on operations tells it for a new contract.
-    for name in NAMES:
-        catalog.drop_table(table_name(name))
-    catalog.drop_table(table_name("_spans_features_daily"))
-    catalog.close()
+    before = {path: path.read_bytes() for path in store.kept_receipts()}
+    with store.catalog() as catalog:
+        # As the page on operations tells it for a new contract.
+        for name in (*NAMES, "_spans_features_daily"):
+            catalog.drop_table(table_name(name))
 
     store.do("publish").assert_code(0)
 
-    assert len(kept(store)) == 2
+    assert len(store.kept_receipts()) == 2
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -93,19 +77,19 @@ def test_a_set_that_is_older_than_its_features_is_not_published(store: Store) ->
         "training_data: not published: it was built before features_daily was last built; "
         "run: dbt build --select training_data\n"
     )
-    assert not newest(store).exists()
+    assert not store.receipt().exists()
     assert store.table("labels") == []
 
     store.project.build("--select", "training_data").assert_done()
     store.do("publish").assert_code(0)
-    assert newest(store).exists()
+    assert store.receipt().exists()
 
 
 def test_a_set_that_is_published_stays_up_to_date_when_its_features_are_built_again(
     store: Store,
 ) -> None:
     store.do("publish").assert_code(0)
-    before = newest(store).read_bytes()
+    before = store.receipt().read_bytes()
     store.project.build(
         "--select", "features_daily", start_date="2024-03-01", end_date="2024-03-02"
     )
@@ -113,7 +97,7 @@ def test_a_set_that_is_published_stays_up_to_date_when_its_features_are_built_ag
     done = store.do("publish").assert_code(0)
 
     assert done.out.endswith("published training_data: up to date\n")
-    assert newest(store).read_bytes() == before
+    assert store.receipt().read_bytes() == before
 
 
 def test_a_build_that_left_no_sql_is_not_published(store: Store) -> None:
@@ -138,7 +122,7 @@ def test_the_vars_of_the_command_and_of_the_project_are_kept_and_no_secret(store
 
     store.do("publish").assert_code(0)
 
-    assert facts(newest(store))["vars"] == {
+    assert json.loads(store.receipt().read_text())["vars"] == {
         "command": {
             "events_path": "events.csv",
             "labels_path": "labels.csv",

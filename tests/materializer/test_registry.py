@@ -1,7 +1,5 @@
 """The registry: what dbt's manifest declares, and what it may not."""
 
-from __future__ import annotations
-
 import base64
 import copy
 import hashlib
@@ -17,15 +15,12 @@ import pytest
 from materializer.errors import BadRegistry, UsageError
 from materializer.registry import Column, Contract, FeatureGroup, Origin, Registry
 from materializer.registry.manifest import read_manifest
+from tests.support.changed_manifest import Change, Manifest, Problem, Read
 from tests.support.dbt import ROOT, Project
 from tests.support.group import GROUP, make_group
 from tests.support.store import MODEL, TRAINING
 
 FILE = "dbt_project/models/features/features_daily.yml"
-Manifest = dict[str, Any]
-Change = Callable[[Manifest], object]
-Read = Callable[[Change], Registry]
-Problem = Callable[[Change], str]
 
 
 @pytest.fixture
@@ -40,28 +35,12 @@ def registry(manifest: Path) -> Registry:
 
 @pytest.fixture
 def changed(manifest: Path, tmp_path: Path) -> Read:
-    """Read the manifest after a change to it."""
-
-    def read(change: Change) -> Registry:
-        body = json.loads(manifest.read_text())
-        change(body)
-        path = tmp_path / "manifest.json"
-        path.write_text(json.dumps(body))
-        return read_manifest(path)
-
-    return read
+    return Read(manifest.read_text(), tmp_path)
 
 
 @pytest.fixture
 def problem(changed: Read) -> Problem:
-    """Return why the manifest is refused after a change to it."""
-
-    def read(change: Change) -> str:
-        with pytest.raises(BadRegistry) as refused:
-            changed(change)
-        return str(refused.value)
-
-    return read
+    return changed.problem
 
 
 def _meta(body: Manifest) -> dict[str, Any]:
@@ -266,6 +245,7 @@ def test_the_records_are_where_the_project_says(registry: Registry) -> None:
             *("gate_tests", "gate_verdicts", "input_files", "warehouse"),
         )
     }
+    assert registry.records_schema == ("warehouse", "feature_store")
 
 
 def test_the_checksum_is_that_of_the_file(registry: Registry, manifest: Path) -> None:
@@ -670,7 +650,3 @@ def test_extras_that_are_not_there_say_nothing(
     registry = read_manifest(tmp_path / "manifest.json")
 
     assert (dict(registry.runs), dict(registry.warehouse_types)) == ({}, {})
-
-
-def test_where_the_records_lie_is_known(registry: Registry) -> None:
-    assert registry.records_schema == ("warehouse", "feature_store")

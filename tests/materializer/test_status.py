@@ -1,17 +1,15 @@
 """`materializer status`: how far each group and training set has come, and what is in its way."""
 
-from __future__ import annotations
-
-import json
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from materializer.offline.catalog import open_catalog, spans_name
+from materializer.offline.catalog import spans_name
 from materializer.offline.publish import last_published
 from materializer.offline.removals import least_losses
+from materializer.training.receipt import read_receipt
 from tests.support.dbt import Project
 from tests.support.server import Server
 from tests.support.store import (
@@ -56,20 +54,16 @@ def _built_at(store: Store, model: str) -> datetime:
 
 
 def _published_at(store: Store, name: str) -> datetime:
-    catalog = open_catalog(store.settings, environ={})
-    last = last_published(catalog, name)
-    catalog.close()
+    with store.catalog() as catalog:
+        last = last_published(catalog, name)
     assert last is not None
     return last.published_at.replace(tzinfo=None)
-
-
-def _receipt(store: Store) -> Any:
-    return json.loads((store.home / "training" / "training_data.receipt.json").read_text())
 
 
 def test_a_store_that_has_come_all_the_way(published: Store) -> None:
     done = published.do("status").assert_code(0)
 
+    tag = read_receipt(published.receipt()).tag
     training = _built_at(published, TRAINING), _published_at(published, "training_data")
     assert done.out == (
         "features_daily\n"
@@ -82,7 +76,7 @@ def test_a_store_that_has_come_all_the_way(published: Store) -> None:
         f"  built      4 rows, at {_seconds(training[0])}\n"
         "  gate       green\n"
         f"  published  4 rows, at {_seconds(training[1])}\n"
-        f"  receipt    {_receipt(published)['tag']}\n"
+        f"  receipt    {tag}\n"
     )
     assert done.err == ""
     ((own,),) = published.project.query("select warehouse_id from feature_store.warehouse")
@@ -111,45 +105,49 @@ def test_a_store_that_has_come_all_the_way(published: Store) -> None:
         "gate": [],
         "sample_share": 1.0,
         "published": f"4 rows, at {_seconds(training[1])}",
-        "receipt": _receipt(published)["tag"],
+        "receipt": tag,
         "problem": None,
         **warehouse,
     }
 
 
-def test_a_group_that_was_only_built(store: Store) -> None:
+def test_a_group_that_was_built_and_published_and_not_pushed(store: Store) -> None:
     group = _group(store)
     assert (group["built"], group["published"], group["pushed"]) == (FRESH, NOTHING, NOTHING)
-
-
-def test_built_days_that_wait_to_be_published_are_counted(store: Store) -> None:
-    assert _group(store)["waiting_days"] == len(ALL_DAYS)
+    assert group["waiting_days"] == len(ALL_DAYS)
     assert "  waiting    45 built days are not published\n" in store.do("status").out
 
-
-def test_a_group_that_was_published_and_not_pushed(store: Store) -> None:
     store.do("publish").assert_code(0)
+
     group = _group(store)
     assert (group["published"], group["pushed"]) == (FRESH, NOTHING)
 
 
 def test_a_red_gate_is_told_with_its_tests(store: Store) -> None:
-    store.query(
-        "update feature_store.gate_verdicts set status = 'fail', failures = 2 "
-        "where test like '%features_daily_is_unique%'"
-    )
+    reasons = []
+    for test in ("features_daily_is_unique", "training_data_is_covered"):
+        store.query(
+            "update feature_store.gate_verdicts set status = 'fail', failures = 2 "
+            f"where test like '%{test}%'"
+        )
+        reasons.append(f"{test} failed (2 rows); see: dbt test --select {test}")
 
-    test = "features_daily_is_unique"
-    reason = f"{test} failed (2 rows); see: dbt test --select {test}"
-    assert _group(store)["gate"] == [reason]
-    assert f"  gate       red\n    {reason}\n" in store.do("status").out
+    group, training, out = _group(store), _training(store), store.do("status").out
+    assert (group["gate"], training["gate"]) == ([reasons[0]], [reasons[1]])
+    assert (training["published"], training["receipt"]) == ("nothing yet", None)
+    assert f"  gate       red\n    {reasons[0]}\n" in out
+    assert f"  gate       red\n    {reasons[1]}\n  published  nothing yet\n" in out
 
 
 def test_nothing_built_yet_is_told_and_is_no_error(store: Store) -> None:
     store.project.warehouse.unlink()
-    group = _group(store)
-    assert group["built"]["problem"] == f"{store.project.warehouse} does not exist; run: dbt build"
-    assert group["gate"] is None
+
+    problem = f"{store.project.warehouse} does not exist; run: dbt build"
+    group, training = _group(store), _training(store)
+    assert (group["built"]["problem"], group["gate"]) == (problem, None)
+    assert (training["rows"], training["gate"], training["problem"]) == (None, None, problem)
+    told = f"training_data\n  built      {problem}\n  published  nothing yet\n"
+    assert told in store.do("status").out
 
 
 def test_a_warehouse_that_a_build_holds_does_not_hide_the_other_stations(published: Store) -> None:
@@ -160,6 +158,8 @@ def test_a_warehouse_that_a_build_holds_does_not_hide_the_other_stations(publish
     assert "is locked by a running build" in group["built"]["problem"]
     assert group["gate"] is None
     assert (group["published"], group["pushed"]) == (FRESH, FRESH)
+    # Nothing can be compared.
+    assert group["guard"] == []
 
 
 def test_a_server_that_is_away_is_told(published: Store) -> None:
@@ -171,9 +171,8 @@ def test_a_server_that_is_away_is_told(published: Store) -> None:
 
 def test_a_publish_that_did_not_end_is_told(store: Store) -> None:
     store.do("publish").assert_code(0)
-    catalog = open_catalog(store.settings, environ={})
-    catalog.drop_table(spans_name("features_daily"))
-    catalog.close()
+    with store.catalog() as catalog:
+        catalog.drop_table(spans_name("features_daily"))
 
     assert _group(store)["published"]["problem"] == (
         "the last publish was interrupted; run: materializer publish"
@@ -216,21 +215,25 @@ def test_days_since_the_last_build_are_told_as_a_command(store: Store) -> None:
     assert f"  run        {command}  # missing\n" in store.do("status").out
 
 
-def test_each_gap_is_a_command_of_its_own(store: Store) -> None:
-    store.query(
-        "delete from feature_store.build_ledger "
-        "where day in ('2024-03-01', '2024-03-02', '2024-03-09')"
-    )
-    assert _group(store)["run"] == [
-        "dbt build --vars '{start_date: 2024-03-01, end_date: 2024-03-02}'  # missing",
-        "dbt build --vars '{start_date: 2024-03-09, end_date: 2024-03-09}'  # missing",
-    ]
+@pytest.mark.parametrize(
+    ("lost", "ranges"),
+    [
+        (
+            "in ('2024-03-01', '2024-03-02', '2024-03-09')",
+            [("2024-03-01", "2024-03-02"), ("2024-03-09", "2024-03-09")],
+        ),
+        # Before the first built day.
+        ("< '2024-03-01'", [("2024-02-15", "2024-02-29")]),
+    ],
+)
+def test_each_gap_is_a_command_of_its_own(
+    store: Store, lost: str, ranges: list[tuple[str, str]]
+) -> None:
+    store.query(f"delete from feature_store.build_ledger where day {lost}")
 
-
-def test_days_before_the_first_built_one_are_told_too(store: Store) -> None:
-    store.query("delete from feature_store.build_ledger where day < '2024-03-01'")
     assert _group(store)["run"] == [
-        "dbt build --vars '{start_date: 2024-02-15, end_date: 2024-02-29}'  # missing",
+        f"dbt build --vars '{{start_date: {first}, end_date: {last}}}'  # missing"
+        for first, last in ranges
     ]
 
 
@@ -353,29 +356,6 @@ def test_days_that_another_warehouse_lacks_are_foreseen_as_lost(store: Store) ->
     assert _group(store)["guard"] == ["the whole of 2024-03-01 (8 rows)"]
 
 
-def test_a_store_that_nobody_can_compare_foresees_nothing(published: Store) -> None:
-    with held_warehouse(published):
-        done = published.do("status", "--json", "--wait", "0")
-    assert done.document["groups"][0]["guard"] == []
-
-
-def test_a_training_set_with_a_red_gate_says_why(store: Store) -> None:
-    store.query(
-        "update feature_store.gate_verdicts set status = 'fail', failures = 1 "
-        "where test like '%training_data_is_covered%'"
-    )
-
-    test = "training_data_is_covered"
-    reason = f"{test} failed (1 row); see: dbt test --select {test}"
-    assert f"  gate       red\n    {reason}\n  published  nothing yet\n" in store.do("status").out
-    training = _training(store)
-    assert (training["gate"], training["published"], training["receipt"]) == (
-        [reason],
-        "nothing yet",
-        None,
-    )
-
-
 def test_a_gate_that_looked_at_a_sample_says_its_share(store: Store) -> None:
     store.query(
         "update feature_store.gate_verdicts set sample_share = 0.1 "
@@ -406,17 +386,6 @@ def test_a_training_set_of_a_ledger_that_began_anew_waits(store: Store) -> None:
 def test_one_group_is_shown_with_the_training_sets(store: Store) -> None:
     assert _group(store, "--group", "features_daily")["built"] == FRESH
     assert _training(store, "--group", "features_daily")["rows"] == 4
-
-
-def test_a_training_set_that_was_never_built_says_so(store: Store) -> None:
-    store.project.warehouse.unlink()
-
-    problem = f"{store.project.warehouse} does not exist; run: dbt build"
-    assert f"training_data\n  built      {problem}\n  published  nothing yet\n" in (
-        store.do("status").out
-    )
-    training = _training(store)
-    assert (training["rows"], training["gate"], training["problem"]) == (None, None, problem)
 
 
 def _files(store: Store) -> dict[Path, bytes]:

@@ -1,7 +1,5 @@
 """`materializer training-set`: what a label sees, whatever the labels are written as."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from materializer.registry import FeatureGroup
-from tests.support.sets import DAY, USERS, VISITS, Row, SetStore, clicks, seen
+from tests.support.sets import DAY, USERS, VISITS, Row, SetStore, clicks, seen, visit
 
 FIRST = date(2024, 2, 25)
 DAYS = [FIRST + n * DAY for n in range(12)]
@@ -145,9 +143,8 @@ def test_every_label_column_comes_out_as_it_was_in_its_order_and_place(store: Se
 
 def test_two_groups_come_out_in_the_order_they_are_named(store: SetStore) -> None:
     shop = date(2020, 1, 1)
-    visit = {"visitor": 7, "shop": shop, "day": FIRST, "minutes": 1.5}
     store.publish(USERS, [clicks("u1", FIRST, 1)])
-    store.publish(VISITS, [{**visit, "available_at": midnight(FIRST)}])
+    store.publish(VISITS, [visit(7, shop, FIRST, 1.5, midnight(FIRST))])
     row = {"who": "u1", "guest": 7, "shop": shop, "at": datetime(2024, 3, 1)}
     on = ("--time", "at", "--on", "user_id=who", "--on", "visits.visitor=guest")
 
@@ -245,8 +242,7 @@ def test_a_whole_number_is_its_text_for_a_group_of_texts(
 
 
 def test_a_text_is_a_number_or_a_day_where_it_is_written_as_one(store: SetStore) -> None:
-    visit = {"visitor": -7, "shop": FIRST, "day": FIRST, "minutes": 2.5}
-    store.publish(VISITS, [{**visit, "available_at": midnight(FIRST)}])
+    store.publish(VISITS, [visit(-7, FIRST, FIRST, 2.5, midnight(FIRST))])
 
     [row] = store.rows(
         store.csv(f"visitor,shop,as_of_ts,label\n-7,{FIRST},2024-03-01,1.0\n"), "visits"
@@ -258,8 +254,7 @@ def test_a_text_is_a_number_or_a_day_where_it_is_written_as_one(store: SetStore)
 
 @pytest.mark.parametrize("visitor", ["07", "7.0", " 7", "", "9223372036854775808", "seven"])
 def test_rows_whose_key_cannot_be_read_are_named(store: SetStore, visitor: str) -> None:
-    visit = {"visitor": 7, "shop": FIRST, "day": FIRST, "minutes": 2.5}
-    store.publish(VISITS, [{**visit, "available_at": midnight(FIRST)}])
+    store.publish(VISITS, [visit(7, FIRST, FIRST, 2.5, midnight(FIRST))])
     good = f"7,{FIRST},2024-03-01\n"
 
     done = store.make(

@@ -1,10 +1,7 @@
 """Training sets on demand: what is refused, what is held still, and what a receipt proves."""
 
-from __future__ import annotations
-
 import json
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
@@ -27,9 +24,8 @@ from materializer.training.build import require_conserved, require_no_future
 from materializer.training.files import sha256_of
 from materializer.training.receipt import read_receipt
 from tests.materializer.offline_fixtures import OLD, publish
-from tests.support.dbt import ROOT, python
-from tests.support.sets import DAY, USERS, VISITS, SetStore, clicks
-from tests.support.store import Store, held_warehouse, kill
+from tests.support.sets import DAY, USERS, VISITS, SetStore, clicks, visit
+from tests.support.store import Store, held_warehouse, kill, start_to_point
 
 FIRST = date(2024, 2, 25)
 AT = datetime(2024, 3, 1)
@@ -40,8 +36,7 @@ def store(tmp_path: Path) -> Iterator[SetStore]:
     """Give a store with two groups, `users` and `visits`."""
     made = SetStore(tmp_path)
     made.publish(USERS, [clicks("u1", FIRST, 1), clicks("u2", FIRST, 2)])
-    visit = {"visitor": 7, "shop": FIRST, "day": FIRST, "minutes": 2.5}
-    made.publish(VISITS, [{**visit, "available_at": AT}])
+    made.publish(VISITS, [visit(7, FIRST, FIRST, 2.5, AT)])
     yield made
     made.close()
 
@@ -257,14 +252,8 @@ def test_a_publish_that_stands_between_its_commits_is_not_seen_yet(tmp_path: Pat
     publish(store.catalog, OLD)
     path = store.labels([{"user_id": "u1", "as_of_ts": datetime(2024, 1, 6)}])
     before = store.rows(path, "features_daily")
-    process = subprocess.Popen(
-        python("-m", "tests.materializer.offline_child", str(store.home), "between"),
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "here\n"
+    child = ("-m", "tests.materializer.offline_child", str(store.home), "between")
+    process = start_to_point(*child)
 
     during = store.rows(path, "features_daily")
     kill(process)

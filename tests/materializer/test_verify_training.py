@@ -1,12 +1,8 @@
 """`materializer verify-training`: a published set is rebuilt, or what differs is named."""
 
-from __future__ import annotations
-
 import json
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +10,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from pyiceberg.catalog import Catalog
 
 from materializer.days import DayRange
-from materializer.offline.catalog import open_catalog, table_name
+from materializer.offline.catalog import table_name
 from materializer.offline.read import data_files
 from materializer.offline.write import tag_snapshots
 from materializer.registry import Column
@@ -26,14 +21,16 @@ from materializer.training.join import JOIN_MEMORY
 from materializer.training.receipt import Receipt, read_receipt
 from materializer.training.verify import Rebuild
 from tests.support import oracle
-from tests.support.dbt import ROOT, Project, python
+from tests.support.dbt import Project
 from tests.support.store import (
     LABELS,
+    MODEL,
     Done,
     Store,
     copy,
     history,
     kill,
+    start_to_point,
     write_inputs,
 )
 from tests.support.store import newest as online_of
@@ -71,27 +68,8 @@ def build_later(store: Store) -> None:
     store.project.build().assert_done()
 
 
-def newest(store: Store) -> Path:
-    return store.home / "training" / "training_data.receipt.json"
-
-
-def kept(store: Store) -> list[Path]:
-    """List the kept receipts, in the order of their builds."""
-    found = (store.home / "training" / "receipts").iterdir()
-    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
-
-
 def verify(store: Store, receipt: Path) -> Done:
     return store.do("verify-training", str(receipt))
-
-
-@contextmanager
-def catalog_of(store: Store) -> Iterator[Catalog]:
-    catalog = open_catalog(store.settings, environ={})
-    try:
-        yield catalog
-    finally:
-        catalog.close()
 
 
 def assert_identical(store: Store, receipt: Path) -> None:
@@ -112,9 +90,20 @@ def write(receipt: Receipt, path: Path) -> Path:
 def forge(store: Store, receipt: Receipt, path: Path) -> Path:
     """Write a receipt, sealed, and with the tags that a publish of just that would have left."""
     forged = receipt.sealed()
-    with catalog_of(store) as catalog:
+    with store.catalog() as catalog:
         tag_snapshots(catalog, forged.tag, forged.snapshots)
     return write(forged, path)
+
+
+@pytest.fixture
+def receipt(once: Store) -> Receipt:
+    return read_receipt(once.receipt())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Give the place of a changed receipt."""
+    return tmp_path / "receipt.json"
 
 
 def changed_by(receipt: Receipt, **changes: Any) -> Receipt:
@@ -130,9 +119,9 @@ def with_input(receipt: Receipt, name: str, **changes: Any) -> Receipt:
 
 
 def test_what_was_published_is_built_again_and_is_identical(once: Store) -> None:
-    tag = read_receipt(newest(once)).tag
+    tag = read_receipt(once.receipt()).tag
 
-    for path in (newest(once), *kept(once)):
+    for path in (once.receipt(), *once.kept_receipts()):
         done = verify(once, path).assert_code(0)
         said, _, seconds = done.out.rpartition(", ")
         assert said == f"{tag}: identical, 4 rows rebuilt from 2 snapshots"
@@ -141,11 +130,11 @@ def test_what_was_published_is_built_again_and_is_identical(once: Store) -> None
 
 
 def test_the_verdict_is_one_json_document_for_machines(once: Store) -> None:
-    document = once.do("verify-training", str(newest(once)), "--json").assert_code(0).document
+    document = once.do("verify-training", str(once.receipt()), "--json").assert_code(0).document
 
     assert document == {
-        "receipt": str(newest(once)),
-        "tag": read_receipt(newest(once)).tag,
+        "receipt": str(once.receipt()),
+        "tag": read_receipt(once.receipt()).tag,
         "rows": 4,
         "verdict": "identical",
         "differs": None,
@@ -161,14 +150,14 @@ def test_neither_dbt_nor_the_warehouse_nor_the_inputs_are_needed(store: Store) -
     for path in store.project.folder.glob("*.csv"):
         path.unlink()
 
-    assert_identical(store, newest(store))
+    assert_identical(store, store.receipt())
 
 
 def test_every_input_has_the_checksum_of_the_receipt(changed: Store) -> None:
     # Otherwise an input that is the same would be named as the one that differs.
-    for path in kept(changed):
+    for path in changed.kept_receipts():
         receipt = read_receipt(path)
-        with catalog_of(changed) as catalog:
+        with changed.catalog() as catalog:
             tables = {name: catalog.load_table(table_name(name)) for name in receipt.snapshots}
             with open_engine(JOIN_MEMORY) as (connection, folder):
                 rebuild = Rebuild(connection, folder, receipt, None)
@@ -178,12 +167,11 @@ def test_every_input_has_the_checksum_of_the_receipt(changed: Store) -> None:
 
 
 def test_a_time_given_as_text_is_utc_wherever_it_is_built_again(
-    once: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    once: Store, receipt: Receipt, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receipt = read_receipt(newest(once))
     as_text = "timezone('UTC', cast(cast(as_of_ts as varchar) as timestamptz)) as as_of_ts"
     sql = f"select * replace ({as_text}) from ({receipt.sql})"
-    path = forge(once, changed_by(receipt, sql=sql), tmp_path / "receipt.json")
+    forge(once, changed_by(receipt, sql=sql), path)
 
     monkeypatch.setenv("TZ", "America/New_York")
 
@@ -193,12 +181,12 @@ def test_a_time_given_as_text_is_utc_wherever_it_is_built_again(
 def test_an_old_receipt_stays_identical_through_late_events_builds_and_publishes(
     changed: Store,
 ) -> None:
-    old, new = kept(changed)
+    old, new = changed.kept_receipts()
 
     assert read_receipt(old).checksum != read_receipt(new).checksum
     assert_identical(changed, old)
     assert_identical(changed, new)
-    assert newest(changed).read_bytes() == new.read_bytes()
+    assert changed.receipt().read_bytes() == new.read_bytes()
 
 
 # What differs
@@ -224,37 +212,34 @@ TAMPERED: dict[str, tuple[str, Callable[[Receipt], Receipt]]] = {
     "hash of a part": ("sql", lambda r: changed_by(r, parts={**r.parts, "sql": "0"})),
     "tag": ("tag", lambda r: changed_by(r, tag="training_data-2")),
 }
+NOT_THOSE = "the rows of its snapshot {} are not those it was built from"
 NOT_WRITTEN = "the receipt does not say what was written"
 
 
 @pytest.mark.parametrize("part", TAMPERED)
 def test_of_a_receipt_that_was_changed_the_part_is_named(
-    once: Store, tmp_path: Path, part: str
+    once: Store, receipt: Receipt, path: Path, part: str
 ) -> None:
     what, change = TAMPERED[part]
-    path = write(change(read_receipt(newest(once))), tmp_path / "receipt.json")
 
-    assert_differs(once, path, what, NOT_WRITTEN)
+    assert_differs(once, write(change(receipt), path), what, NOT_WRITTEN)
 
 
 def test_a_part_that_was_changed_together_with_its_hash_does_not_fit_the_tag(
-    once: Store, tmp_path: Path
+    once: Store, receipt: Receipt, path: Path
 ) -> None:
-    receipt = read_receipt(newest(once))
     changed = changed_by(receipt, sql=f"{receipt.sql} ").sealed()
-    path = write(changed_by(changed, tag=receipt.tag), tmp_path / "receipt.json")
 
-    assert_differs(once, path, "tag", NOT_WRITTEN)
+    assert_differs(once, write(changed_by(changed, tag=receipt.tag), path), "tag", NOT_WRITTEN)
 
 
 def test_a_changed_receipt_with_the_tag_that_belongs_to_it_is_not_one_of_the_store(
-    once: Store, tmp_path: Path
+    once: Store, receipt: Receipt, path: Path
 ) -> None:
-    receipt = changed_by(read_receipt(newest(once)), git_sha="0").sealed()
-    path = write(receipt, tmp_path / "receipt.json")
+    changed = changed_by(receipt, git_sha="0").sealed()
 
-    why = f"its snapshot {receipt.snapshot_id} has no tag {receipt.tag}"
-    assert_differs(once, path, "training_data", why)
+    why = f"its snapshot {changed.snapshot_id} has no tag {changed.tag}"
+    assert_differs(once, write(changed, path), "training_data", why)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +249,7 @@ def test_rows_that_were_changed_in_place_are_told_by_the_input(
     store: Store, name: str, column: str
 ) -> None:
     store.do("publish").assert_code(0)
-    with catalog_of(store) as catalog:
+    with store.catalog() as catalog:
         table = catalog.load_table(table_name(name))
         snapshot = table.current_snapshot()
         for file in data_files(table):
@@ -275,43 +260,34 @@ def test_rows_that_were_changed_in_place_are_told_by_the_input(
             pq.write_table(rows.set_column(number, rows.schema.field(column), more), path)
     assert snapshot is not None
 
-    assert_differs(
-        store,
-        newest(store),
-        name,
-        f"the rows of its snapshot {snapshot.snapshot_id} are not those it was built from",
-    )
+    assert_differs(store, store.receipt(), name, NOT_THOSE.format(snapshot.snapshot_id))
 
 
 @pytest.mark.parametrize("name", ["labels", "features_daily"])
 def test_another_snapshot_of_an_input_is_told_by_the_input(
-    changed: Store, tmp_path: Path, name: str
+    changed: Store, path: Path, name: str
 ) -> None:
-    old, new = (read_receipt(path) for path in kept(changed))
+    old, new = (read_receipt(path) for path in changed.kept_receipts())
     theirs = new.snapshots[name]
-    mixed = with_input(old, name, snapshot_id=theirs)
 
-    path = forge(changed, mixed, tmp_path / "receipt.json")
+    forge(changed, with_input(old, name, snapshot_id=theirs), path)
 
-    assert_differs(
-        changed, path, name, f"the rows of its snapshot {theirs} are not those it was built from"
-    )
+    assert_differs(changed, path, name, NOT_THOSE.format(theirs))
 
 
-def test_the_days_that_were_built_go_into_the_rebuilt_rows(changed: Store, tmp_path: Path) -> None:
+def test_the_days_that_were_built_go_into_the_rebuilt_rows(changed: Store, path: Path) -> None:
     # A closing row is true for as long as every day since was built.
-    receipt, built = read_receipt(newest(changed)), DayRange.from_text("2024-02-15 to 2024-03-20")
+    receipt, built = read_receipt(changed.receipt()), DayRange.from_text("2024-02-15 to 2024-03-20")
     other = with_input(receipt, "features_daily", built_days=(built,))
 
-    path = forge(changed, other, tmp_path / "receipt.json")
+    forge(changed, other, path)
 
     assert_differs(changed, path, "output", "every input is the same, and other rows came out")
 
 
 def test_another_version_of_duckdb_is_named_where_other_rows_came_out(
-    once: Store, tmp_path: Path
+    once: Store, receipt: Receipt, tmp_path: Path
 ) -> None:
-    receipt = read_receipt(newest(once))
     older = changed_by(receipt, checksum="4:17", duckdb="1.0.0")
     hashed = with_input(older, "features_daily", checksum="360:17")
     now = receipt.duckdb
@@ -329,20 +305,15 @@ def test_another_file_beside_the_receipt_is_told(store: Store) -> None:
     parquet = store.home / "training" / "training_data.parquet"
     pq.write_table(pq.read_table(parquet).slice(1), parquet)
 
-    assert_differs(
-        store,
-        newest(store),
-        "training_data.parquet",
-        "the file next to the receipt is another one",
-    )
+    why = "the file next to the receipt is another one"
+    assert_differs(store, store.receipt(), "training_data.parquet", why)
     # The set itself is what it was.
-    assert_identical(store, kept(store)[0])
+    assert_identical(store, store.kept_receipts()[0])
 
 
 def test_sql_that_is_more_than_a_query_of_the_inputs_is_not_run(
-    once: Store, tmp_path: Path
+    once: Store, receipt: Receipt, path: Path, tmp_path: Path
 ) -> None:
-    receipt = read_receipt(newest(once))
     secret = tmp_path / "secret.csv"
     secret.write_text("user_id\nann\n")
     for sql, why in [
@@ -360,48 +331,49 @@ def test_sql_that_is_more_than_a_query_of_the_inputs_is_not_run(
         ("from query('select 1')", "it calls the table function query"),
         ("from enable_logging()", "it calls the table function enable_logging"),
     ]:
-        forged = forge(once, changed_by(receipt, sql=sql), tmp_path / "receipt.json")
+        forge(once, changed_by(receipt, sql=sql), path)
 
-        done = verify(once, forged).assert_code(1)
+        done = verify(once, path).assert_code(1)
 
         assert done.out == ""
         assert done.err.startswith(
-            f"materializer: {read_receipt(forged).tag} cannot be rebuilt: its SQL may read its "
+            f"materializer: {read_receipt(path).tag} cannot be rebuilt: its SQL may read its "
             "labels, its feature groups and the built days, nothing else ("
         )
         assert why in done.err
         assert secret.read_text() == "user_id\nann\n"
 
 
-def test_a_receipt_that_no_table_vouches_for_runs_nothing(once: Store, tmp_path: Path) -> None:
-    receipt = read_receipt(newest(once))
+def test_a_receipt_that_no_table_vouches_for_runs_nothing(
+    once: Store, receipt: Receipt, path: Path, tmp_path: Path
+) -> None:
     parquet = tmp_path / receipt.parquet
-    parquet.write_bytes(newest(once).with_name(receipt.parquet).read_bytes())
+    parquet.write_bytes(once.receipt().with_name(receipt.parquet).read_bytes())
     before = parquet.read_bytes()
     copy = f"with a as (copy (select 1) to '{parquet}' (use_tmp_file false)) from a"
     nothing = changed_by(receipt, training_set=None, snapshot_id=None, inputs=(), sql=copy)
 
     for forged in (nothing.sealed(), changed_by(receipt, sql=copy).sealed()):
-        done = verify(once, write(forged, tmp_path / "receipt.json")).assert_code(1)
+        done = verify(once, write(forged, path)).assert_code(1)
 
         assert ": differs: " in done.out
         assert parquet.read_bytes() == before
 
 
-def test_text_of_a_receipt_is_never_a_statement_of_its_own(once: Store, tmp_path: Path) -> None:
-    receipt = read_receipt(newest(once))
+def test_text_of_a_receipt_is_never_a_statement_of_its_own(
+    once: Store, receipt: Receipt, path: Path
+) -> None:
     first, *others = receipt.columns
     end = "varchar) as varchar)) as varchar)))))) from work.rebuilt"
     sly = Column(first.name, f"{end}; create table more (a integer); --")
-    forged = forge(once, changed_by(receipt, columns=(sly, *others)), tmp_path / "receipt.json")
+    forged = forge(once, changed_by(receipt, columns=(sly, *others)), path)
 
     assert "it is more than one statement" in verify(once, forged).assert_code(1).err
 
 
-def test_a_rebuild_is_bounded_in_time(once: Store, tmp_path: Path) -> None:
+def test_a_rebuild_is_bounded_in_time(once: Store, receipt: Receipt, path: Path) -> None:
     endless = "select sum(a.range * b.range) from range(1000000000) a, range(1000000000) b"
-    receipt = changed_by(read_receipt(newest(once)), sql=endless)
-    forged = forge(once, receipt, tmp_path / "receipt.json")
+    forged = forge(once, changed_by(receipt, sql=endless), path)
 
     done = once.do("verify-training", str(forged), "--time-limit", "0.5").assert_code(1)
 
@@ -414,7 +386,7 @@ def test_a_rebuild_is_bounded_in_time(once: Store, tmp_path: Path) -> None:
 def expire(store: Store) -> dict[str, int]:
     """Expire every snapshot that is neither current nor tagged; tell how many went."""
     went = {}
-    with catalog_of(store) as catalog:
+    with store.catalog() as catalog:
         for name in NAMES:
             table = catalog.load_table(table_name(name))
             before = len(table.metadata.snapshots)
@@ -426,11 +398,7 @@ def expire(store: Store) -> dict[str, int]:
 
 def publish_group_anew(store: Store, max_age_hours: int) -> None:
     """Make one more snapshot of the group: its entry in the registry changed, its rows did not."""
-    manifest = store.project.target / "manifest.json"
-    body = json.loads(manifest.read_text())
-    node = body["nodes"]["model.feature_store.features_daily"]
-    node["config"]["meta"]["feature_group"]["max_age_hours"] = max_age_hours
-    manifest.write_text(json.dumps(body))
+    store.declare(MODEL, "feature_group", max_age_hours=max_age_hours)
     store.do("run").assert_code(0)
 
 
@@ -442,7 +410,7 @@ def test_receipts_stay_identical_after_every_other_snapshot_expired(store: Store
 
     assert expire(store) == {"labels": 0, "features_daily": 1, "training_data": 0}
 
-    old, new = kept(store)
+    old, new = store.kept_receipts()
     assert_identical(store, old)
     assert_identical(store, new)
     # Publish and push go on over the gap.
@@ -454,12 +422,12 @@ def test_a_snapshot_that_expired_is_named(store: Store) -> None:
     store.do("publish").assert_code(0)
     build_later(store)
     store.do("publish").assert_code(0)
-    old, new = kept(store)
+    old, new = store.kept_receipts()
     receipt = read_receipt(old)
     went = receipt.snapshots
     # The set is looked at first, and of the inputs the labels.
     for name in ("features_daily", "labels", "training_data"):
-        with catalog_of(store) as catalog:
+        with store.catalog() as catalog:
             table = catalog.load_table(table_name(name))
             with table.manage_snapshots() as change:
                 change.remove_tag(receipt.tag)
@@ -476,56 +444,58 @@ def test_a_snapshot_that_expired_is_named(store: Store) -> None:
 def test_a_publish_killed_between_tags_and_receipt_leaves_no_receipt_that_lies(
     store: Store, point: str
 ) -> None:
-    process = subprocess.Popen(
-        python("-m", "tests.materializer.publish_child", point, str(store.project.folder)),
-        cwd=ROOT,
-        env=store.env,
-        text=True,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "here\n"
-    kill(process)
-    assert not newest(store).exists()
+    child = ("-m", "tests.materializer.publish_child", point, str(store.project.folder))
+    kill(start_to_point(*child, env=store.env))
+    assert not store.receipt().exists()
 
     store.do("publish").assert_code(0)
 
-    assert_identical(store, newest(store))
-    for path in kept(store):
+    assert_identical(store, store.receipt())
+    for path in store.kept_receipts():
         assert_identical(store, path)
 
 
 # Receipts that cannot be used
 
 
-def test_a_receipt_of_another_store_is_told(once: Store, store: Store, tmp_path: Path) -> None:
-    theirs = read_receipt(newest(once)).store_id
-    tag = read_receipt(newest(once)).tag
-    told = f"materializer: {tag} was published in store {theirs}, and this is "
+def _with(**fields: object) -> Callable[[str], str]:
+    return lambda text: json.dumps({**json.loads(text), **fields})
+
+
+def test_a_receipt_of_another_store_is_told(once: Store, receipt: Receipt, store: Store) -> None:
+    told = f"materializer: {receipt.tag} was published in store {receipt.store_id}, and this is "
     hint = "; set FEATURE_STORE_HOME, or the catalog\n"
 
-    empty = verify(store, newest(once)).assert_code(2)
+    empty = verify(store, once.receipt()).assert_code(2)
     store.do("publish").assert_code(0)
-    other = verify(store, newest(once)).assert_code(2)
+    other = verify(store, once.receipt()).assert_code(2)
 
-    ours = read_receipt(newest(store)).store_id
+    ours = read_receipt(store.receipt()).store_id
     assert (empty.out, empty.err) == ("", f"{told}an empty one{hint}")
     assert (other.out, other.err) == ("", f"{told}store {ours}{hint}")
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("change", "why"),
     [
-        (None, "there is no such file"),
-        ("{", "it is not a receipt (Invalid JSON: "),
-        ("[]", "it is not a receipt (Input should be an object"),
-        ('{"training_set": "a"}', "it is not a receipt (rows: Field required)"),
+        (lambda _: None, "there is no such file"),
+        (lambda _: "{", "it is not a receipt (Invalid JSON: "),
+        (lambda _: "[]", "it is not a receipt (Input should be an object"),
+        (lambda _: '{"training_set": "a"}', "it is not a receipt (rows: Field required)"),
+        (_with(note="mine"), "it is not a receipt (note: Extra inputs are not permitted)"),
+        (_with(checksum="many"), "it is not a receipt (checksum: String should match pattern"),
+        (_with(parquet="../labels.csv"), "it is not a receipt (parquet: String should match"),
+        (_with(rows=5), "it contradicts itself: rows and checksum count differently"),
+        (
+            lambda text: text.replace('"2024-02-15 to', '"yesterday to'),
+            "it is not a receipt (inputs: 1: built_days: 0: Value error",
+        ),
     ],
 )
 def test_a_file_that_is_not_a_receipt_ends_with_2(
-    once: Store, tmp_path: Path, text: str | None, why: str
+    once: Store, path: Path, change: Callable[[str], str | None], why: str
 ) -> None:
-    path = tmp_path / "receipt.json"
+    text = change(once.receipt().read_text())
     if text is not None:
         path.write_text(text)
 
@@ -535,51 +505,19 @@ def test_a_file_that_is_not_a_receipt_ends_with_2(
     assert done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"note": "mine"}, "it is not a receipt (note: Extra inputs are not permitted)"),
-        ({"checksum": "many"}, "it is not a receipt (checksum: String should match pattern"),
-        ({"parquet": "../labels.csv"}, "it is not a receipt (parquet: String should match"),
-        ({"rows": 5}, "it contradicts itself: rows and checksum count differently"),
-    ],
-)
-def test_a_receipt_that_is_malformed_or_contradicts_itself_cannot_be_read(
-    once: Store, tmp_path: Path, change: dict[str, Any], why: str
-) -> None:
-    path = tmp_path / "receipt.json"
-    path.write_text(json.dumps({**json.loads(newest(once).read_text()), **change}))
-
-    done = verify(once, path).assert_code(2)
-
-    assert why in done.err
-    assert done.err.count("\n") == 1
-
-
-def test_days_in_a_receipt_that_are_none_cannot_be_read(once: Store, tmp_path: Path) -> None:
-    path = tmp_path / "receipt.json"
-    text = newest(once).read_text()
-    path.write_text(text.replace('"2024-02-15 to', '"yesterday to'))
-
-    done = verify(once, path).assert_code(2)
-
-    assert "it is not a receipt (inputs: 1: built_days: 0: Value error" in done.err
-
-
-def test_a_receipt_may_be_formatted_anew(once: Store, tmp_path: Path) -> None:
-    path = tmp_path / "receipt.json"
-    path.write_text(json.dumps(json.loads(newest(once).read_text()), sort_keys=True))
+def test_a_receipt_may_be_formatted_anew(once: Store, path: Path) -> None:
+    path.write_text(json.dumps(json.loads(once.receipt().read_text()), sort_keys=True))
 
     assert_identical(once, path)
 
 
 def test_a_store_that_cannot_be_read_ends_with_4(store: Store) -> None:
     store.do("publish").assert_code(0)
-    with catalog_of(store) as catalog:
+    with store.catalog() as catalog:
         (file,) = data_files(catalog.load_table(table_name("labels")))
     Path(file.file_path.removeprefix("file://")).unlink()
 
-    done = verify(store, newest(store)).assert_code(4)
+    done = verify(store, store.receipt()).assert_code(4)
 
     assert done.err.startswith("materializer: offline store feature_store.labels is unavailable: ")
     assert done.err.count("\n") == 1

@@ -1,7 +1,5 @@
 """`materializer views`: for people and for machines, what is known of the feature views."""
 
-from __future__ import annotations
-
 import io
 import json
 import re

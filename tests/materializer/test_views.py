@@ -1,10 +1,8 @@
 """A feature view on its way out: published with its version, refused, kept, and pushed."""
 
-from __future__ import annotations
-
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +12,6 @@ import pytest
 import redis
 
 from materializer.config import format_time, parse_time
-from materializer.offline.catalog import open_catalog
 from materializer.online import codec
 from materializer.online.state import ViewMeta
 from materializer.registry.values import json_value
@@ -78,42 +75,26 @@ def asked(made: Transfers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def declare(store: Store, **meta: object) -> None:
-    """Change the view's meta in the manifest, as `dbt parse` does after a change of the YAML."""
-    _change_meta(store, VIEW, "feature_view", meta)
+    store.declare(f"model.views.{VIEW}", "feature_view", **meta)
 
 
 def declare_group(store: Store, **meta: object) -> None:
-    """Change the group's meta likewise."""
-    _change_meta(store, "facts", "feature_group", meta)
-
-
-def _change_meta(store: Store, model: str, kind: str, meta: Mapping[str, object]) -> None:
-    path = store.project.target / "manifest.json"
-    body = json.loads(path.read_text())
-    body["nodes"][f"model.views.{model}"]["config"]["meta"][kind].update(meta)
-    path.write_text(json.dumps(body))
+    store.declare("model.views.facts", "feature_group", **meta)
 
 
 def replace_build(store: Store, built: Transfers) -> None:
     """Give a store the warehouse and the manifest of another build of its project."""
-    # The write-ahead log too, which dbt leaves next to it.
-    for path in store.home.glob("warehouse.duckdb*"):
-        path.unlink()
-    for path in built.home.glob("warehouse.duckdb*"):
-        shutil.copy(path, store.home)
+    store.replace_warehouse(built)
     shutil.copy(built.target / "manifest.json", store.project.target)
 
 
 def known(store: Store) -> list[PublishedVersion]:
-    catalog = open_catalog(store.settings, environ={})
-    try:
+    with store.catalog() as catalog:
         return read_versions(catalog)
-    finally:
-        catalog.close()
 
 
 def receipt(store: Store) -> Path:
-    return store.home / "training" / f"{VIEW}.receipt.json"
+    return store.receipt(VIEW)
 
 
 def version_in(path: Path) -> str:
@@ -145,7 +126,7 @@ def refused(done: Done) -> str:
 def test_rows_version_and_receipt_go_out_together(asked: Store) -> None:
     [one] = known(asked)
     version = ViewVersion.from_text(one.document)
-    training = json.loads((asked.home / "training" / "training.receipt.json").read_text())
+    training = json.loads(asked.receipt("training").read_text())
 
     assert (one.view, one.version, one.training_tag) == (VIEW, version.id, training["tag"])
     assert version_in(receipt(asked)) == one.version

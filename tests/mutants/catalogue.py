@@ -5,8 +5,6 @@ Owns `mutants.yml` and the applying of a patch. Refuses a patch whose text occur
 or twice: then the code has moved on, and the mutant would prove nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Responsible for the table of mutants in the docs: `python -m tests.mutants.page`
 Does not run a mutant.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.mutants.catalogue import read

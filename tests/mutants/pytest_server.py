@@ -6,8 +6,6 @@ So a fork imports the project's modules from whatever copy it runs in.
     python -m tests.mutants.pytest_server ADDRESS
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from functools import partial

@@ -10,8 +10,6 @@ First the project itself must be green on the same data, or nothing is proved. E
 mutant was caught. 1: one survived, is broken, or its patch no longer fits; or the project is red.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -5,8 +5,6 @@ Each schedule ends in `dbt test`, which runs every gate test whatever the others
 would skip what is behind a red one. Every command before must succeed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,65 +134,65 @@ def _test(project: Project, **variables: object) -> Run:
     )
 
 
+def _run_and_test(project: Project, **variables: object) -> Run:
+    _run(project, **variables)
+    return _test(project, **variables)
+
+
+def _range_and_test(project: Project, start: str, end: str) -> Run:
+    return _run_and_test(project, start_date=start, end_date=end)
+
+
 def whole(project: Project) -> Run:
     """Build everything at once."""
-    _run(project)
-    return _test(project)
+    return _run_and_test(project)
 
 
 def lag_of_six_hours(project: Project) -> Run:
     """Build everything with rows that become available at six in the morning."""
-    _run(project, availability_lag_hours=6)
-    return _test(project, availability_lag_hours=6)
+    return _run_and_test(project, availability_lag_hours=6)
 
 
 def two_ranges(project: Project) -> Run:
     """Build all days as two ranges that meet."""
     _run(project, start_date=FIRST, end_date="2024-02-29")
-    _run(project, start_date="2024-03-01", end_date=LAST)
-    return _test(project, start_date="2024-03-01", end_date=LAST)
+    return _range_and_test(project, "2024-03-01", LAST)
 
 
 def in_chunks(project: Project) -> Run:
     """Build everything ten days at a time."""
-    _run(project, backfill_chunk_days=10)
-    return _test(project, backfill_chunk_days=10)
+    return _run_and_test(project, backfill_chunk_days=10)
 
 
 def in_small_chunks(project: Project) -> Run:
     """Build everything three days at a time: fewer than any window has."""
-    _run(project, backfill_chunk_days=3)
-    return _test(project, backfill_chunk_days=3)
+    return _run_and_test(project, backfill_chunk_days=3)
 
 
 def hole(project: Project) -> Run:
     """Build two ranges with days missing between them; coverage is red, rightly."""
     _run(project, start_date=FIRST, end_date="2024-02-25")
-    _run(project, start_date="2024-03-05", end_date=LAST)
-    return _test(project, start_date="2024-03-05", end_date=LAST)
+    return _range_and_test(project, "2024-03-05", LAST)
 
 
 def rebuilt(project: Project) -> Run:
     """Build everything, and some days again."""
     _run(project)
-    _run(project, start_date="2024-03-01", end_date="2024-03-10")
-    return _test(project, start_date="2024-03-01", end_date="2024-03-10")
+    return _range_and_test(project, "2024-03-01", "2024-03-10")
 
 
 def emptied(project: Project) -> Run:
     """Build everything, take away the only event of the first days, build all days again."""
     _run(project)
     project.write_events(EVENTS[1:])
-    _run(project, start_date=FIRST, end_date=LAST)
-    return _test(project, start_date=FIRST, end_date=LAST)
+    return _range_and_test(project, FIRST, LAST)
 
 
 def late(project: Project) -> Run:
     """Build everything, add an event of four weeks ago, build what is due."""
     _run(project)
     project.write_events([*EVENTS, ("ends", "late", "2024-03-02 15:00:00")])
-    _run(project)
-    return _test(project)
+    return _run_and_test(project)
 
 
 def retyped(project: Project) -> Run:
@@ -203,37 +201,32 @@ def retyped(project: Project) -> Run:
     project.write_events(
         [(user, "y" if kind == "z" else kind, *rest) for user, kind, *rest in EVENTS]
     )
-    _run(project)
-    return _test(project)
+    return _run_and_test(project)
 
 
 def forgotten(project: Project) -> Run:
     """Build everything, keep the newer events only, build the last days again."""
     _run(project)
     project.write_events([event for event in EVENTS if event[2] >= "2024-02-25"])
-    _run(project, start_date="2024-03-28", end_date=LAST)
-    return _test(project, start_date="2024-03-28", end_date=LAST)
+    return _range_and_test(project, "2024-03-28", LAST)
 
 
 def lag_changed(project: Project) -> Run:
     """Build everything, say that the push is done at six, build what is due."""
     _run(project)
-    _run(project, availability_lag_hours=6)
-    return _test(project, availability_lag_hours=6)
+    return _run_and_test(project, availability_lag_hours=6)
 
 
 def two_clocks(project: Project) -> Run:
     """Build everything from events that tell when they arrived."""
     _with_arrivals(project)
-    _run(project)
-    return _test(project)
+    return _run_and_test(project)
 
 
 def two_clocks_and_a_lag(project: Project) -> Run:
     """Build the same with rows that become available at six in the morning."""
     _with_arrivals(project)
-    _run(project, availability_lag_hours=6)
-    return _test(project, availability_lag_hours=6)
+    return _run_and_test(project, availability_lag_hours=6)
 
 
 def arrival_corrected(project: Project) -> Run:
@@ -243,8 +236,7 @@ def arrival_corrected(project: Project) -> Run:
     project.write_events(
         (*event[:3], "2024-03-10 12:00:01") if event[0] == "late" else event for event in ARRIVALS
     )
-    _run(project)
-    return _test(project)
+    return _run_and_test(project)
 
 
 def _with_arrivals(project: Project) -> None:

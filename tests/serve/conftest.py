@@ -1,7 +1,5 @@
 """Stores filled once for the tests that only read, and a server on them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date

@@ -5,8 +5,6 @@ The versions are published and pushed as the materializer does it, their paramet
 numbers; so each vector can be worked out by hand.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -16,8 +14,7 @@ from typing import Any
 
 import redis
 
-from materializer.config import Settings, parse_time
-from materializer.offline.catalog import open_catalog
+from materializer.config import parse_time
 from materializer.online.push import PushOptions
 from materializer.registry import Column
 from materializer.views.definition import Feature, FittedStep, Join, ViewVersion
@@ -25,6 +22,7 @@ from materializer.views.push import push_view
 from materializer.views.versions import PublishedVersion, record_version
 from tests.serve.support import NOW, publish, push_all
 from tests.support.group import make_group
+from tests.support.offline import catalog_at
 
 VIEW = "payments"
 STORE = "store-1"
@@ -204,10 +202,7 @@ def put(client: redis.Redis, *some: ViewVersion, everything: bool = False) -> No
 
 
 def _record(home: Path, version: ViewVersion) -> None:
-    catalog = open_catalog(Settings(home), environ={})
-    try:
-        fitted_at = parse_time(NOW).replace(tzinfo=None)
-        new = PublishedVersion(VIEW, version.id, fitted_at, "build-1", version.text)
+    fitted_at = parse_time(NOW).replace(tzinfo=None)
+    new = PublishedVersion(VIEW, version.id, fitted_at, "build-1", version.text)
+    with catalog_at(home) as catalog:
         record_version(catalog, new, keep=None)
-    finally:
-        catalog.close()

@@ -1,7 +1,5 @@
 """What the serving tests share: a group, its history in both stores, and ways to ask a server."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os
@@ -11,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import psutil
@@ -24,7 +23,6 @@ import pyarrow.compute as pc
 import redis
 
 from materializer.config import Settings, parse_time
-from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.offline.snapshot import open_snapshot
 from materializer.online.push import PushOptions, push_group
@@ -32,6 +30,7 @@ from materializer.registry import FeatureGroup
 from serve import create_app
 from serve.stores.stores import Stores
 from tests.support.group import GROUP, make_group, rows_table
+from tests.support.offline import catalog_at
 from tests.support.server import SERVERS, Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,8 +103,7 @@ def pair(user: str, item: int, day: date, **changed: object) -> dict[str, object
 def publish(home: Path, rows: Iterable[Mapping[str, object]], group: FeatureGroup = GROUP) -> None:
     """Replace the days of *rows*, as `materializer publish` does."""
     table = rows_table(group, rows)
-    catalog = open_catalog(Settings(home), environ={})
-    try:
+    with catalog_at(home) as catalog:
         publish_days(
             catalog,
             group,
@@ -115,20 +113,15 @@ def publish(home: Path, rows: Iterable[Mapping[str, object]], group: FeatureGrou
             ledger_sequence=1,
             allow_removals=True,
         )
-    finally:
-        catalog.close()
 
 
 def push_all(
     home: Path, client: redis.Redis, group: FeatureGroup = GROUP, *, now: str = NOW
 ) -> None:
     """Bring everything online, as `materializer push --all` does."""
-    catalog = open_catalog(Settings(home), environ={})
-    try:
+    with catalog_at(home) as catalog:
         snapshot = replace(open_snapshot(catalog, group.name), group=group)
         push_group(snapshot, client, now=parse_time(now), options=PushOptions(everything=True))
-    finally:
-        catalog.close()
 
 
 def free_port() -> int:
@@ -164,6 +157,11 @@ class Answer:
         """The error's message."""
         message: str = self.body["error"]["message"]
         return message
+
+    def refused(self, status: int, code: str) -> str:
+        """Fail unless this is that error, and return its message."""
+        assert (self.status, self.code) == (status, code), self.text
+        return self.message
 
 
 class Http:
@@ -203,7 +201,7 @@ class Application(Http):
         known = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, known, response.get_data(as_text=True))
 
-    def __enter__(self) -> Application:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -269,7 +267,7 @@ class FeatureServer(Http):
         if self._process.returncode is None:
             self.terminate()
 
-    def __enter__(self) -> FeatureServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -294,6 +292,17 @@ class Store:
 
     def server(self, *options: str, **env: str) -> FeatureServer:
         return FeatureServer(self.home, self.redis.url, *options, **env)
+
+
+@contextmanager
+def commands(server: Server) -> Iterator[dict[str, int]]:
+    """Count the commands that a server is sent meanwhile, by their names."""
+    watcher, sent = server.client(), dict[str, int]()
+    watcher.config_resetstat()
+    yield sent
+    for name, stat in watcher.info("commandstats").items():
+        if not name.startswith("cmdstat_config"):
+            sent[name.removeprefix("cmdstat_")] = stat["calls"]
 
 
 def environment(

@@ -1,7 +1,5 @@
 """What answers say of a group that has a `deprecation_date`, and of one that has none."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
@@ -13,13 +11,11 @@ from tests.serve.support import (
     PAIRS,
     Answer,
     Application,
+    Store,
     days_of,
     pair,
-    publish,
-    push_all,
 )
 from tests.support.group import GROUP, make_group
-from tests.support.server import SERVERS, Server
 
 DATE = "2024-06-01T00:00:00Z"
 SECONDS = int(datetime.fromisoformat("2024-06-01T00:00:00+00:00").timestamp())
@@ -28,17 +24,15 @@ SECONDS = int(datetime.fromisoformat("2024-06-01T00:00:00+00:00").timestamp())
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     """Ask for a group that is to go, and for one that stays."""
-    folder = tmp_path_factory.mktemp("retired")
-    running = Server(SERVERS["valkey"], folder / "server")
-    home = folder / "home"
+    store = Store(tmp_path_factory.mktemp("retired"))
     retired, stays = make_group(deprecation_date=DATE), replace(PAIRS, ttl_days=None)
-    publish(home, days_of("user1"), retired)
-    publish(home, [pair("user1", 1, date(2024, 1, 7))], stays)
+    store.publish(days_of("user1"), retired)
+    store.publish([pair("user1", 1, date(2024, 1, 7))], stays)
     for group in (retired, stays):
-        push_all(home, running.client(), group)
-    with Application(home, running.url) as made:
+        store.push(group)
+    with store.application() as made:
         yield made
-    running.close()
+    store.redis.close()
 
 
 def ask(http: Application, kind: str, name: str) -> Answer:

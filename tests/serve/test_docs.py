@@ -1,7 +1,5 @@
 """docs/reference/http.md agrees with the server: routes, codes, options, and its examples."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

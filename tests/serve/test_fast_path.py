@@ -1,14 +1,12 @@
 """The fast path in front of Flask: to any request the same bytes, and the same counts."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 import pytest
@@ -29,12 +27,9 @@ from tests.serve.support import (
     Store,
     days_of,
     pair,
-    publish,
-    push_all,
 )
 from tests.support.group import make_group
 from tests.support.profile import examples
-from tests.support.server import SERVERS, Server
 
 TOKEN = "secret-Token.1~2+3/4=="
 SHORT = "/features/online/"
@@ -97,7 +92,10 @@ class Ways:
     def counts(self) -> list[dict[tuple[str, ...], float]]:
         return [counts_of(app) for app in self.apps]
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for one in self.stores:
             one.close()
 
@@ -150,9 +148,8 @@ def counts_of(app: Flask) -> dict[tuple[str, ...], float]:
 
 @pytest.fixture(scope="module")
 def shared_ways(filled: Store) -> Iterator[Ways]:
-    made = Ways(filled.home, filled.redis.url)
-    yield made
-    made.close()
+    with Ways(filled.home, filled.redis.url) as made:
+        yield made
 
 
 @pytest.fixture
@@ -356,41 +353,36 @@ def test_a_batch_sent_in_an_odd_way_is_answered_the_same(
     [None, "", "Bearer", f"Bearer {TOKEN}", f"bearer   {TOKEN} ", f"Bearer {TOKEN}x", TOKEN, "é"],
 )
 def test_every_token_is_answered_the_same(filled: Store, header: str | None) -> None:
-    ways = Ways(filled.home, filled.redis.url, token=TOKEN)
     headers = {} if header is None else {"authorization": header}
+    targets = (f"{SHORT}user1", f"{GROUP_ROUTE}?user_id=user1", f"{SHORT}nobody", SHORT)
 
-    answers = [
-        ways.same(target, "GET", b"", **headers)
-        for target in (f"{SHORT}user1", f"{GROUP_ROUTE}?user_id=user1", f"{SHORT}nobody", SHORT)
-    ]
-    answers.append(ways.batch(keys("user1"), **headers))
+    with Ways(filled.home, filled.redis.url, token=TOKEN) as ways:
+        answers = [ways.same(target, "GET", b"", **headers) for target in targets]
+        answers.append(ways.batch(keys("user1"), **headers))
 
     is_right = header is not None and header.split() in (["Bearer", TOKEN], ["bearer", TOKEN])
     assert ways.taken == (4 if is_right else 0)
     assert all((answer.status == "401 UNAUTHORIZED") != is_right for answer in answers)
     assert ways.counts()[0] == ways.counts()[1]
-    ways.close()
 
 
 @pytest.mark.parametrize("now", ["2024-01-09T06:00:00Z", "2024-01-09T06:00:00.000001Z"])
 def test_a_row_that_grew_stale_is_reported_the_same(filled: Store, now: str) -> None:
-    ways = Ways(filled.home, filled.redis.url, now=now)
-
-    answer = ways.same(f"{SHORT}user1")
+    with Ways(filled.home, filled.redis.url, now=now) as ways:
+        answer = ways.same(f"{SHORT}user1")
 
     assert (b'"stale":true' in answer.body) is ("." in now)
     assert ways.taken == 1
-    ways.close()
 
 
 def test_both_ways_count_the_same(filled: Store) -> None:
-    ways = Ways(filled.home, filled.redis.url)
     targets = [f"{SHORT}user1", f"{SHORT}nobody", f"{SHORT}%FF", SHORT, "/nothing", "/health"]
     targets += [f"{GROUP_ROUTE}?user_id={user}" for user in ("user1", "nobody", "")]
     targets += [f"{PAIRS_ROUTE}?user_id=old&item_id=1", "/feature-groups/nothing/online?a=b"]
-    for target in targets * 3:
-        for method in ("GET", "HEAD", "POST"):
-            ways.both(target, method)
+    with Ways(filled.home, filled.redis.url) as ways:
+        for target in targets * 3:
+            for method in ("GET", "HEAD", "POST"):
+                ways.both(target, method)
 
     short, long = ways.counts()
 
@@ -398,43 +390,44 @@ def test_both_ways_count_the_same(filled: Store) -> None:
     assert short["feature_server_requests_total", "/features/online/<id>", "GET", "200"] == 3
     assert short["feature_server_misses_total", "features_daily", "online", "unknown_entity"] == 12
     assert ways.taken == 15
-    ways.close()
 
 
-def test_a_store_that_is_away_is_reported_the_same(tmp_path: Path) -> None:
-    running = Server(SERVERS["valkey"], tmp_path / "server")
-    publish(tmp_path / "home", days_of("user1"))
-    push_all(tmp_path / "home", running.client())
-    ways = Ways(tmp_path / "home", running.url)
+def test_a_store_that_is_away_is_reported_the_same(store: Store) -> None:
+    store.publish(days_of("user1"))
+    store.push()
     target = f"{SHORT}user1"
-    assert ways.same(target).status == "200 OK"
+    with Ways(store.home, store.redis.url) as ways:
+        assert ways.same(target).status == "200 OK"
 
-    running.kill()
-    for _ in range(2):
-        assert ways.same(target).status == "503 SERVICE UNAVAILABLE"
-        assert ways.batch(keys("user1")).status == "503 SERVICE UNAVAILABLE"
+        store.redis.kill()
+        for _ in range(2):
+            assert ways.same(target).status == "503 SERVICE UNAVAILABLE"
+            assert ways.batch(keys("user1")).status == "503 SERVICE UNAVAILABLE"
+
     short, long = ways.counts()
-    running.close()
-    ways.close()
-
     assert short == long
 
 
-def test_what_is_not_ours_is_reported_the_same(tmp_path: Path) -> None:
-    running = Server(SERVERS["valkey"], tmp_path / "server")
-    home, client = tmp_path / "home", running.client()
+@pytest.fixture
+def own_ways(store: Store) -> Iterator[Ways]:
+    """Give both ways of stores of the test's own."""
+    with Ways(store.home, store.redis.url) as made:
+        yield made
+
+
+def test_what_is_not_ours_is_reported_the_same(own_ways: Ways, store: Store) -> None:
+    ways, client = own_ways, store.redis.client()
     stays = replace(PAIRS, ttl_days=None)
-    publish(home, days_of("user1"), retired := make_group(deprecation_date="2024-06-01T00:00:00Z"))
-    publish(home, [pair("user1", 1, date(2024, 1, 7))], stays)
-    ways = Ways(home, running.url)
+    store.publish(days_of("user1"), retired := make_group(deprecation_date="2024-06-01T00:00:00Z"))
+    store.publish([pair("user1", 1, date(2024, 1, 7))], stays)
     target, other = f"{SHORT}user1", f"{PAIRS_ROUTE}?user_id=user1&item_id=1"
 
     assert ways.same(target).status == "503 SERVICE UNAVAILABLE"  # never pushed
-    push_all(home, client, retired)
+    store.push(retired)
     assert dict(ways.same(target).headers)["Deprecation"] == "@1717200000"
     assert dict(ways.batch(keys("user1")).headers)["Deprecation"] == "@1717200000"
     assert ways.same(other).status == "503 SERVICE UNAVAILABLE"
-    push_all(home, client, stays)
+    store.push(stays)
     assert ways.same(other).status == "200 OK"
     for value in ("", "no JSON", "[]", "[1]", '["none",1]', "[1", "\x00"):
         client.set(codec.key("features", ["user1"]), value)
@@ -448,5 +441,3 @@ def test_what_is_not_ours_is_reported_the_same(tmp_path: Path) -> None:
     assert ways.same(f"{SHORT}user2").status == "503 SERVICE UNAVAILABLE"
 
     assert ways.counts()[0] == ways.counts()[1]
-    running.close()
-    ways.close()

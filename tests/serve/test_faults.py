@@ -1,7 +1,5 @@
 """Stores that go away and come back under a running server."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import threading

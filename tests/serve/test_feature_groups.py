@@ -1,7 +1,5 @@
 """`/feature-groups`: what was published, and whatever the registry knows of it."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 
 from materializer.registry import Column, FeatureGroup
@@ -58,8 +56,7 @@ def test_the_list_holds_every_group_by_name(http: FeatureServer) -> None:
 def test_an_unknown_group_is_reported_the_known_ones(http: FeatureServer) -> None:
     answer = http.get("/feature-groups/nope")
 
-    assert (answer.status, answer.code) == (404, "unknown_group")
-    assert "published: features_daily, pairs" in answer.message
+    assert "published: features_daily, pairs" in answer.refused(404, "unknown_group")
 
 
 def test_nothing_is_listed_before_the_first_publish_and_a_new_group_is_found(store: Store) -> None:

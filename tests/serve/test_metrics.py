@@ -1,7 +1,5 @@
 """`GET /metrics`: counts of all workers together, misses by reason, ages of the data."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`/openapi.json` is true: every route, its types and its errors; and it is made on request."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any, TypeAlias

@@ -1,7 +1,5 @@
 """The parts that decide without a store: as_of, staleness, the default group, patience."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

@@ -1,7 +1,5 @@
 """`feature-server` as a command: its options, its lines, its exit codes, its end."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading
@@ -66,6 +64,18 @@ def test_help_shows_addresses_settings_and_exit_codes(tmp_path: Path) -> None:
     assert done.returncode == 0
     for text in ("--host", "--port", "--workers", "curl ", "FEATURE_STORE_HOME", "exit codes"):
         assert text in done.stdout
+
+
+def test_the_command_line_does_not_load_the_stores_into_the_parent() -> None:
+    code = (
+        "import sys, serve.__main__; heavy = {'flask', 'pyarrow', 'pyiceberg', 'duckdb'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])

@@ -1,7 +1,5 @@
 """A value has one form in JSON, whichever way it is asked for."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """The command lines of both programs: their commands, their options, and whether they parse."""
 
-from __future__ import annotations
-
 import shlex
 
 import click

@@ -1,7 +1,5 @@
 """Whether a running server does what its `/openapi.json` says, asked by Schemathesis."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

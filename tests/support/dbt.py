@@ -6,8 +6,6 @@ Each run is a process of its own, forked from one that has dbt imported and warm
 holds no lock afterwards.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import json
@@ -18,9 +16,10 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import duckdb
 
@@ -105,7 +104,12 @@ class Run:
     output: str
     statuses: Mapping[str, str]
 
-    def assert_done(self) -> Run:
+    def assert_failed(self, said: str) -> None:
+        """Fail with the output unless the command failed, and said so."""
+        assert self.code != 0, self.output
+        assert said in self.output, self.output
+
+    def assert_done(self) -> Self:
         """Fail with the output unless the command succeeded."""
         assert self.code == 0, self.output
         return self
@@ -266,6 +270,15 @@ class Project:
     def features(self) -> list[tuple[object, ...]]:
         """Read every feature row in order."""
         return self.query("select * from feature_store.features_daily order by day, user_id")
+
+    def sequences(self) -> dict[date, int]:
+        """Read of every day of the features which build made it last."""
+        return dict(
+            self.query(  # type: ignore[arg-type]  # two columns make pairs
+                'select day, max("sequence") from feature_store.build_ledger '
+                "where model like '%features_daily' group by 1"
+            )
+        )
 
     def training(self) -> list[tuple[object, ...]]:
         """Read every training row in order."""

@@ -7,8 +7,6 @@ than on a small build. Does not decide what is run: see `tests.support.dbt`.
     python -m tests.support.dbt_server ADDRESS
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -1,7 +1,5 @@
 """File access for tables whose files lie under a scheme that nothing else understands."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from pyiceberg.io.pyarrow import PyArrowFileIO

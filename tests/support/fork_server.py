@@ -9,8 +9,6 @@ Each connection to the Unix socket is one command: a line with the request; back
 the id of the process and, when it has ended, a line with its exit code and report.
 """
 
-from __future__ import annotations
-
 import atexit
 import faulthandler
 import json

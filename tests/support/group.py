@@ -1,7 +1,5 @@
 """The sample group as the registry has it, and groups like it, where no dbt runs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

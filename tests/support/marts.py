@@ -4,8 +4,6 @@ A dbt project of somebody else, over tables that something else loads, with this
 The models are the test's own: each is a feature group with the gate that the package asks for.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

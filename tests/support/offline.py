@@ -1,11 +1,10 @@
 """A real offline store of one group, for tests of what reads it."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -13,17 +12,30 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.table import Table
 
 from materializer.config import Settings
+from materializer.get import read_row
 from materializer.offline import publish as publishing
 from materializer.offline.activity import update_spans
 from materializer.offline.catalog import ensure_store, open_catalog, table_name
 from materializer.offline.snapshot import open_snapshot
+from materializer.online import codec
 from materializer.online.push import Progress, PushOptions, PushReport, push_group
+from materializer.online.state import Meta
 from materializer.registry import FeatureGroup
 from tests.support.group import rows_table
 
 Row = Mapping[str, Any]
 
 FAR = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@contextmanager
+def catalog_at(home: Path) -> Iterator[Catalog]:
+    """Open the offline store of a home, whatever the environment says."""
+    catalog = open_catalog(Settings(home), environ={})
+    try:
+        yield catalog
+    finally:
+        catalog.close()
 
 
 class Offline:
@@ -98,6 +110,36 @@ class Offline:
     def show(self) -> None:
         """Let readers see the current snapshot."""
         update_spans(self.catalog, self.group, self.table)
+
+
+class Stores(Offline):
+    """An offline store with one group, and the online store that it is pushed to."""
+
+    def __init__(self, home: Path, group: FeatureGroup, client: redis.Redis) -> None:
+        super().__init__(home, group)
+        self.client = client
+
+    def go(self, **options: Any) -> PushReport:
+        """Push what is published; see `push`."""
+        return self.push(self.client, **options)
+
+    def clicks(self) -> dict[str, Any]:
+        """Key -> clicks of every entity online."""
+        found = cast("list[bytes]", self.client.keys("*"))
+        keys = [key for key in found if not key.startswith(b"features:_")]
+        values = cast("list[bytes]", self.client.mget(keys)) if keys else []
+        return {
+            key.decode(): codec.decode_value(value)[1][1]
+            for key, value in zip(keys, values, strict=True)
+        }
+
+    def read(self, *key: str) -> dict[str, Any]:
+        """Read the online row of a key, as `materializer get` does; the clock is far ahead."""
+        return read_row(self.group, self.client, list(key), FAR)
+
+    def meta(self) -> Meta | None:
+        """What the last push left about itself."""
+        return Meta.read(self.client, codec.meta_key(self.group.name))
 
 
 def rows(day: str, **clicks: int) -> list[Row]:

@@ -4,8 +4,6 @@ What a feature means, once more, in plain Python: a loop over days, a look at ev
 Shares nothing with the SQL. Slow on purpose; read it next to the definition of the features.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import TypeAlias

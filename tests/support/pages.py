@@ -1,7 +1,5 @@
 """What a page of the docs tells a reader to do, so that a test can do it to the letter."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Mapping

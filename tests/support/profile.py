@@ -4,8 +4,6 @@ How much the tests try: little in `make test`, much in `make soak`.
 Both run the same tests. A soak draws more examples, and other ones each time.
 """
 
-from __future__ import annotations
-
 import os
 
 IS_SOAK = os.environ.get("TESTS_PROFILE") == "soak"

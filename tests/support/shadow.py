@@ -5,8 +5,6 @@ Beside the oracle, which says what a day means, this says when a day is built, a
 events it rests until it is built again. It knows no fingerprint: it keeps the events themselves.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace

@@ -5,8 +5,6 @@ dbt projects that use this one as a package, with names, keys and a profile of t
 built by day.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Commands run in this process where only their answer counts, and as a process of
 exit codes, signals or the terminal do.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -15,25 +13,25 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote
 
 import duckdb
 import pytest
 import redis
 import yaml
+from pyiceberg.catalog import Catalog
 
 from materializer import cli
 from materializer.config import Settings, parse_time
 from materializer.offline.catalog import (
     described_snapshot,
     find_table,
-    open_catalog,
     spans_name,
     table_name,
 )
@@ -42,6 +40,7 @@ from materializer.online.connection import connect
 from materializer.registry import Contract
 from tests.support import oracle
 from tests.support.dbt import ROOT, Project, python
+from tests.support.offline import catalog_at
 
 GROUP = "features_daily"
 MODEL = "model.feature_store.features_daily"
@@ -118,7 +117,7 @@ def own_models(project: Project) -> Path:
 def copy(project: Project, folder: Path) -> Project:
     """Copy a project that was built and never published: Iceberg keeps whole paths."""
     shutil.copytree(project.folder, folder, symlinks=True)
-    return Project(folder, project.now, dict(project.variables))
+    return replace(project, folder=folder, variables=dict(project.variables))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +141,25 @@ class Done:
         assert self.out.count("\n") == 1, self.out
         return json.loads(self.out)
 
-    def assert_code(self, code: int) -> Done:
+    def assert_code(self, code: int) -> Self:
         """Fail with the output unless the command ended with this exit code."""
         assert self.code == code, f"exit code {self.code}\n{self.out}\n{self.err}"
         return self
+
+
+def run_here(command: Sequence[str], env: Mapping[str, str]) -> Done:
+    """Run a command of the materializer in this process, in an environment of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in os.environ.keys() - env.keys():
+            patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        try:
+            code = cli.main(command)
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 class Store:
@@ -184,34 +198,22 @@ class Store:
 
     def do(self, command: str, *args: str) -> Done:
         """Run a command of the materializer in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        argv = [command, *args, "--project-dir", str(self.project.folder)]
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            for name in os.environ.keys() - self.env.keys():
-                patch.delenv(name)
-            for name, value in self.env.items():
-                patch.setenv(name, value)
-            try:
-                code = cli.main(argv)
-            except SystemExit as stop:
-                code = stop.code if isinstance(stop.code, int) else 1
-        return Done(code, out.getvalue(), err.getvalue())
+        return run_here([command, *args, "--project-dir", str(self.project.folder)], self.env)
 
     def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
         """Start `materializer` as a process of its own, in the project's folder."""
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
             python("-m", "materializer", *args),
             cwd=self.project.folder,
-            env=self.env,
             text=True,
             stdin=subprocess.DEVNULL,
-            **pipes,
+            **{"env": self.env, **pipes, **options},
         )
 
-    def command(self, *args: str, timeout: float = 60) -> Done:
+    def command(self, *args: str, timeout: float = 60, **env: str) -> Done:
         """Run `materializer` as a process of its own, to its end."""
-        return finish(self.start(*args), timeout)
+        return finish(self.start(*args, env={**self.env, **env}), timeout)
 
     def shell(self, command: str, timeout: float = 120) -> Done:
         """Run a command as it was told to a person, in the project's folder; no unit tests."""
@@ -232,36 +234,61 @@ class Store:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
+    @contextmanager
+    def manifest(self) -> Iterator[Any]:
+        """Give the manifest to change, as `dbt parse` does after a change of the YAML."""
+        path = self.project.target / "manifest.json"
+        body = json.loads(path.read_text())
+        yield body
+        path.write_text(json.dumps(body))
+
+    def declare(self, model: str, kind: str, **meta: object) -> None:
+        """Change what a model declares, by its id, in the manifest."""
+        with self.manifest() as body:
+            body["nodes"][model]["config"]["meta"][kind].update(meta)
+
+    def receipt(self, name: str = "training_data") -> Path:
+        """The newest receipt of a training set."""
+        return self.home / "training" / f"{name}.receipt.json"
+
+    def kept_receipts(self) -> list[Path]:
+        """List every receipt, in the order of their builds."""
+        found = (self.home / "training" / "receipts").iterdir()
+        return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+    def catalog(self) -> AbstractContextManager[Catalog]:
+        """Open the offline store."""
+        return catalog_at(self.home)
+
     def offline(self, name: str = GROUP) -> list[tuple[Any, ...]]:
         """Read every row that readers of the offline store see, ordered by day and user."""
-        catalog = open_catalog(self.settings, environ={})
-        try:
+        with self.catalog() as catalog:
             table = find_table(catalog, table_name(name))
             snapshot = described_snapshot(find_table(catalog, spans_name(name)))
             if table is None or snapshot is None:
                 return []
             rows = table.scan(snapshot_id=snapshot).to_arrow().to_pylist()
-        finally:
-            catalog.close()
         return sorted((tuple(row.values()) for row in rows), key=lambda row: (row[1], row[0]))
 
     def table(self, name: str) -> list[tuple[Any, ...]]:
         """Read a table of the offline store that is no group, in any order."""
-        catalog = open_catalog(self.settings, environ={})
-        try:
+        with self.catalog() as catalog:
             table = find_table(catalog, table_name(name))
-            return (
-                []
-                if table is None
-                else [tuple(row.values()) for row in table.scan().to_arrow().to_pylist()]
-            )
-        finally:
-            catalog.close()
+            rows = [] if table is None else table.scan().to_arrow().to_pylist()
+        return [tuple(row.values()) for row in rows]
 
     def online(self) -> dict[str, tuple[object, ...]]:
         """Read every row of the online store: user -> the columns of the contract."""
         with connect(self.settings) as client:
             return read_online(client)
+
+    def replace_warehouse(self, project: Project) -> None:
+        """Put the warehouse of another build of its project in place."""
+        # A build may leave its last changes in a log next to the file.
+        for old in self.home.glob("warehouse.duckdb*"):
+            old.unlink()
+        for new in project.home.glob("warehouse.duckdb*"):
+            shutil.copy(new, self.home)
 
     def query(self, sql: str) -> None:
         """Change the warehouse behind dbt's back."""
@@ -278,6 +305,15 @@ def finish(process: subprocess.Popen[str], timeout: float = 60) -> Done:
         out, err = process.communicate()
         raise AssertionError(f"still running after {timeout} s\n{out}\n{err}") from None
     return Done(process.returncode, out, err)
+
+
+def start_to_point(*args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start Python on what prints `here` where it then waits, and wait for that."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(python(*args), cwd=ROOT, env=env, text=True, stdin=pipe, stdout=pipe)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    return process
 
 
 def kill(process: subprocess.Popen[str]) -> None:
@@ -308,12 +344,8 @@ def read_online(client: redis.Redis) -> dict[str, tuple[object, ...]]:
 
 def snapshot_id(store: Store, name: str) -> str:
     """Tell the current snapshot of a table of the offline store."""
-    catalog = open_catalog(store.settings, environ={})
-    try:
-        table = find_table(catalog, table_name(name))
-        snapshot = None if table is None else table.current_snapshot()
-    finally:
-        catalog.close()
+    with store.catalog() as catalog:
+        snapshot = catalog.load_table(table_name(name)).current_snapshot()
     assert snapshot is not None
     return str(snapshot.snapshot_id)
 
@@ -342,17 +374,10 @@ def held_warehouse(store: Store) -> Iterator[int]:
     """Hold the warehouse's lock, as a build does, from another process; gives its id."""
     script = (
         "import duckdb, sys; connection = duckdb.connect(sys.argv[1]); "
-        "print('held', flush=True); sys.stdin.read()"
+        "print('here', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        python("-c", script, str(store.project.warehouse)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    holder = start_to_point("-c", script, str(store.project.warehouse))
     try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
         yield holder.pid
     finally:
         holder.communicate()

@@ -5,8 +5,6 @@ A row of the file is a transfer and what was known of its sender at that moment.
 has prefixes, a column that only a request can bring, and an entity that may have no row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

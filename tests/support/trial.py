@@ -4,8 +4,6 @@ One store that is built step by step, or killed in the middle, and compared afte
 What dbt makes of it stands beside what it should be: a `Shadow` that is built by the same steps.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import tempfile

@@ -5,8 +5,6 @@ Each is a case of a test: dbt runs all of their parameters at once, and either r
 is or says why it cannot be.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from functools import cached_property

@@ -5,8 +5,6 @@ It uses the package as a user's project does. Its one group is read from a Parqu
 a label too, so the training set has the rows of the file.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
