@@ -141,13 +141,26 @@ def run(
     metavar="AGE",
     help="Exit with 1 when a group's newest data are older, e.g. 26h; for alerting.",
 )
+@click.option(
+    "--check-files",
+    is_flag=True,
+    help="Read every published data file, and exit with 1 when one is damaged.",
+)
 @common
-def status(call: Call, groups: Sequence[str], wait: float, max_age: timedelta | None) -> int:
+def status(
+    call: Call,
+    groups: Sequence[str],
+    wait: float,
+    max_age: timedelta | None,
+    check_files: bool,
+) -> int:
     """Show how far each group is, and what to run."""
     from materializer.status import status
 
     settings, registry = call.with_warehouse(groups, with_tables=True)
-    return status(settings, registry, call.console, wait=wait, max_age=max_age)
+    return status(
+        settings, registry, call.console, wait=wait, max_age=max_age, check_files=check_files
+    )
 
 
 @program.command()

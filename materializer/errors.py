@@ -180,6 +180,17 @@ class OfflineStoreUnavailable(StoreUnavailable):
         super().__init__(f"offline store {address} is unavailable: {detail}")
 
 
+class DamagedFile(OfflineStoreUnavailable):
+    """A published file is not what was written."""
+
+    def __init__(self, location: str, problem: str) -> None:
+        super().__init__(
+            location,
+            f"the file is damaged: {problem}; restore it from a backup, or rebuild and publish "
+            "its day",
+        )
+
+
 class CommitFailed(OfflineStoreUnavailable):
     """A commit was refused, or its reply was lost: it may have landed, or may yet land."""
 
@@ -264,6 +275,9 @@ def explain(error: BaseException) -> str:
     cause = getattr(error, "orig", None) or error
     text = str(cause).strip() or type(cause).__name__
     line = text.split("\n", 1)[0]
+    if isinstance(cause, LookupError | TypeError | AttributeError):
+        # Their text alone, such as a key, says nothing.
+        line = f"it cannot be read ({type(cause).__name__}: {line})"
     remedy = next((todo for said, todo in _REMEDIES.items() if said in text), None)
     return line if remedy is None else f"{line}; {remedy}"
 

@@ -51,6 +51,13 @@ def numbered_parquet_rows(path: Path, number: str) -> str:
 
 
 @contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a temporary folder, which is removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="feature-store-") as name:
+        yield Path(name)
+
+
+@contextmanager
 def open_engine(memory: str, **config: Any) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """
     Open an empty DuckDB in memory, which spills to disk beyond *memory*, e.g. `1GB`.
@@ -58,8 +65,7 @@ def open_engine(memory: str, **config: Any) -> Iterator[tuple[duckdb.DuckDBPyCon
     Yields:
         The engine, and a temporary folder that is removed with it.
     """
-    with tempfile.TemporaryDirectory(prefix="feature-store-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         settings = {"memory_limit": memory, "temp_directory": str(folder / "spill"), **config}
         with duckdb.connect(config=settings) as connection:
             prepare(connection)

@@ -30,6 +30,7 @@ from materializer.online.connection import connect
 from materializer.online.state import Meta
 from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
+from materializer.status_files import file_document, file_lines, is_damaged
 from materializer.training.files import TrainingFiles
 from materializer.training.publish import other_warehouse
 from materializer.warehouse.gate import objections
@@ -55,35 +56,35 @@ def status(
     *,
     wait: float,
     max_age: timedelta | None,
+    check_files: bool = False,
 ) -> int:
     """
     Print the status of groups, training sets and feature views.
 
-    Waits up to *wait* seconds for a build that holds the warehouse.
+    Waits up to *wait* seconds for a build that holds the warehouse. *check_files* reads all files.
 
     Returns:
-        0, or 1 when a group's last stage is older than *max_age*, or never happened.
+        0, or 1 when a group's last stage is older than *max_age*, or never happened, or when a file
+        is damaged.
     """
     groups = registry.groups.values()
     tables: list[TrainingSet | FeatureView]
     tables = [*registry.training_sets.values(), *registry.views.values()]
     ids = [model.unique_id for model in (*groups, *tables)]
-    try:
-        with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
-            builds = {model: _read_builds(model, registry, warehouse) for model in ids}
-    except FeatureStoreError as error:
-        builds = dict.fromkeys(ids, Builds(problem=str(error)))
+    builds = _read_warehouse(ids, settings, registry, console, wait)
     catalog = _read_or_explain(settings, open_catalog)
     online = _read_or_explain(settings, connect) if any(group.online for group in groups) else ""
     now = settings.now()
     group_documents = [
         _group_document(group, builds[group.unique_id], catalog, online, now, max_age)
         | _warehouse(group, builds[group.unique_id], catalog, settings)
+        | file_document(group.name, catalog, check=check_files)
         for group in groups
     ]
     table_documents = [
         _table_document(table, builds[table.unique_id], catalog, settings)
         | _warehouse(table, builds[table.unique_id], catalog, settings)
+        | file_document(table.name, catalog, check=check_files)
         for table in tables
     ]
     for document in group_documents:
@@ -95,7 +96,18 @@ def status(
     console.result(
         {"now": format_time(now), "groups": group_documents, "training_sets": table_documents}
     )
-    return FAILED if any(document["too_old"] for document in group_documents) else DONE
+    bad = any(d["too_old"] for d in group_documents)
+    return FAILED if bad or any(map(is_damaged, group_documents + table_documents)) else DONE
+
+
+def _read_warehouse(
+    ids: Sequence[str], settings: Settings, registry: Registry, console: Console, wait: float
+) -> dict[str, Builds]:
+    try:
+        with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
+            return {model: _read_builds(model, registry, warehouse) for model in ids}
+    except FeatureStoreError as error:
+        return dict.fromkeys(ids, Builds(problem=str(error)))
 
 
 def _print(console: Console, name: str, lines: Iterator[Line]) -> None:
@@ -300,6 +312,7 @@ def _group_lines(document: Document) -> Iterator[Line]:
     if document["guard"]:
         lost = "; ".join(document["guard"])
         yield "guard", f"a publish would stop: it would remove at least {lost}"
+    yield from file_lines(document)
     if "pushed" in document:
         yield "pushed", _stage_text(document["pushed"])
     for command in document["run"]:

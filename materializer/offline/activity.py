@@ -25,6 +25,7 @@ from materializer.offline.catalog import (
     spans_name,
     translate_errors,
 )
+from materializer.offline.files import damage
 from materializer.offline.read import DayFiles, count_rows, data_files, files_by_day, read_files
 from materializer.offline.schema import iceberg_schema, span_columns
 from materializer.offline.write import (
@@ -67,10 +68,13 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> None:
         and registry.items() <= spans.properties.items()
     ):
         return
+    # Nothing is known of a snapshot that was expired: then every day is new.
+    known = described is not None and table.snapshot_by_id(described) is not None
     with translate_errors(name):
+        if spans is not None and known:
+            # Damaged spans are made again, from the rows of all days.
+            known = not any(damage(spans.io, file.file_path) for file in data_files(spans))
         now = files_by_day(table)
-        # Nothing is known of a snapshot that was expired: then every day is new.
-        known = described is not None and table.snapshot_by_id(described) is not None
         before = files_by_day(table, described) if known else {}
         schema = iceberg_schema(span_columns(group), table.schema().as_arrow())
         spans = open_table(catalog, name, schema)

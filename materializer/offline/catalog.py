@@ -13,15 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
-import pyarrow as pa
-from pyiceberg import exceptions
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
 from sqlalchemy import URL, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from materializer.config import Settings
 from materializer.errors import FeatureStoreError, OfflineStoreUnavailable, UsageError, explain
@@ -41,16 +38,8 @@ GROUP_SNAPSHOT_ID = "feature-store.group-snapshot-id"
 FIRST_DAY = "first_day"
 LAST_DAY = "last_day"
 
-# PyIceberg's errors share no base class. ValueError: its checks, and files that do not parse.
-_FAILURES = (
-    OSError,
-    ValueError,
-    SQLAlchemyError,
-    pa.ArrowException,
-    duckdb.IOException,
-    duckdb.InvalidInputException,
-    *(e for e in vars(exceptions).values() if isinstance(e, type) and issubclass(e, Exception)),
-)
+# DuckDB's other errors are about a query, not about files.
+_OF_FILES = (duckdb.IOException, duckdb.InvalidInputException)
 _SPANS = "_spans_"
 _ENV = "PYICEBERG_CATALOG__"
 
@@ -121,7 +110,10 @@ def translate_errors(address: str) -> Iterator[None]:
         yield
     except FeatureStoreError:
         raise
-    except _FAILURES as error:
+    except Exception as error:
+        # PyIceberg's errors share no base class, and what a damaged file raises can be anything.
+        if isinstance(error, duckdb.Error) and not isinstance(error, _OF_FILES):
+            raise
         raise OfflineStoreUnavailable(address, explain(error)) from error
 
 

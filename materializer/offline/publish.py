@@ -130,16 +130,18 @@ def last_published(catalog: Catalog, group: str) -> LastPublish | None:
     current = None if table is None else table.current_snapshot()
     if table is None or current is None or not (summary := publish_summary(table, current)):
         return None
-    newest = summary.get(NEWEST_DAY)
-    return LastPublish(
-        warehouse_id=summary[WAREHOUSE_ID],
-        ledger_sequence=int(summary[LEDGER_SEQUENCE]),
-        snapshot_id=current.snapshot_id,
-        newest_day=date.fromisoformat(newest) if newest else None,
-        rows=int((current.summary and current.summary["total-records"]) or 0),
-        published_at=datetime.fromtimestamp(current.timestamp_ms / 1000, UTC),
-        visible=described_snapshot(find_table(catalog, spans_name(group))) == current.snapshot_id,
-    )
+    spans = find_table(catalog, spans_name(group))
+    with translate_errors(full_name(table)):
+        newest = summary.get(NEWEST_DAY)
+        return LastPublish(
+            warehouse_id=summary[WAREHOUSE_ID],
+            ledger_sequence=int(summary[LEDGER_SEQUENCE]),
+            snapshot_id=current.snapshot_id,
+            newest_day=date.fromisoformat(newest) if newest else None,
+            rows=int((current.summary and current.summary["total-records"]) or 0),
+            published_at=datetime.fromtimestamp(current.timestamp_ms / 1000, UTC),
+            visible=described_snapshot(spans) == current.snapshot_id,
+        )
 
 
 def publish_days(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table
@@ -23,6 +22,7 @@ from pyiceberg.utils.datetime import days_to_date
 
 from materializer.errors import ContractMismatch, OfflineStoreUnavailable
 from materializer.offline.catalog import full_name, translate_errors
+from materializer.offline.files import CHUNK, check_whole, crc_of, is_checked, open_parquet
 from materializer.offline.schema import contract_type
 from materializer.registry import Column
 from materializer.registry.types import duckdb_type
@@ -30,7 +30,6 @@ from materializer.sql import literal, quoted
 
 # So many rows are read from a file at a time.
 _BATCH = 204_800
-_COPY_BYTES = 1 << 20
 
 DayFiles: TypeAlias = "Mapping[date, Sequence[DataFile]]"
 
@@ -69,8 +68,8 @@ def read_files(
 
     def batches() -> Iterator[Any]:
         for file in files:
-            with table.io.new_input(file.file_path).open() as source:
-                for batch in pq.ParquetFile(source).iter_batches(_BATCH, columns=list(columns)):
+            with open_parquet(table.io, file.file_path) as parquet:
+                for batch in parquet.iter_batches(_BATCH, columns=list(columns)):
                     yield batch.cast(schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
@@ -102,7 +101,7 @@ class Parquet:
         self._table = table
         self._folder = folder
         self._columns = columns
-        self._copies: dict[str, str] = {}
+        self._local: dict[str, str] = {}
         schema = table.scan(snapshot_id=snapshot_id).projection()
         fields = [_field(table, schema, column) for column in columns]
         self._fields = f"map {{{', '.join(fields)}}}"
@@ -129,22 +128,24 @@ class Parquet:
         )
 
     def local(self, location: str) -> str:
-        """Return the path of a file on this machine; a remote one is copied first."""
+        """Return the path of a file on this machine, checked; a remote one is copied first."""
+        if location not in self._local:
+            with translate_errors(self._table.catalog.name):
+                self._local[location] = path = self._fetch(location)
+                if is_checked(location):
+                    check_whole(location, crc_of(Path(path)))
+        return self._local[location]
+
+    def _fetch(self, location: str) -> str:
         if location.startswith("file:"):
             return location.removeprefix("file://").removeprefix("file:")
         if "://" not in location:
             return location
-        if location not in self._copies:
-            self._folder.mkdir(exist_ok=True)
-            copy = self._folder / f"{len(self._copies)}.parquet"
-            with (
-                translate_errors(self._table.catalog.name),
-                self._table.io.new_input(location).open() as remote,
-                copy.open("wb") as local,
-            ):
-                shutil.copyfileobj(remote, local, _COPY_BYTES)
-            self._copies[location] = str(copy)
-        return self._copies[location]
+        self._folder.mkdir(exist_ok=True)
+        copy = self._folder / f"{len(self._local)}.parquet"
+        with self._table.io.new_input(location).open() as remote, copy.open("wb") as local:
+            shutil.copyfileobj(remote, local, CHUNK)
+        return str(copy)
 
 
 def _field(table: Table, schema: Schema, column: Column) -> str:

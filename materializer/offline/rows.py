@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pyiceberg.io import FileIO
+
+from materializer.offline.files import open_parquet, read_footer
 
 # What a key column holds, as Parquet's statistics give it; a string as its UTF-8 bytes.
 KeyPart: TypeAlias = "bytes | int | date"
@@ -83,8 +84,7 @@ class RowFinder:
                     groups.setdefault(group, []).append(key)
             if not groups:
                 continue
-            with io.new_input(path).open() as source:
-                file = pq.ParquetFile(source, metadata=footer.metadata)
+            with open_parquet(io, path, footer.metadata) as file:
                 for group in sorted(groups):
                     rows = file.read_row_group(group, use_threads=False)
                     _gather(rows, columns, groups[group], rows_by_key)
@@ -96,8 +96,7 @@ class RowFinder:
             if footer is not None:
                 self._footers.move_to_end(path)
                 return footer
-        with io.new_input(path).open() as source:
-            metadata = pq.read_metadata(source)
+        metadata = read_footer(io, path)
         numbers = [metadata.schema.names.index(name) for name in columns]
         bounds = tuple(
             tuple(_bounds(metadata.row_group(group).column(n).statistics) for n in numbers)

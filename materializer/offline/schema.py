@@ -16,7 +16,13 @@ from pyiceberg.table import Table
 from pyiceberg.types import IcebergType, IntegerType, ListType, NestedField
 
 from materializer.errors import ContractMismatch, explain
-from materializer.offline.catalog import FIRST_DAY, LAST_DAY, REGISTRY
+from materializer.offline.catalog import (
+    FIRST_DAY,
+    LAST_DAY,
+    REGISTRY,
+    full_name,
+    translate_errors,
+)
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
 
@@ -116,7 +122,8 @@ def _fits(batch: pa.RecordBatch, field: pa.Field) -> bool:
 
 def check_group(group: FeatureGroup, table: Table) -> None:
     """Check that a group still has the key, partition and columns of its published table."""
-    before = FeatureGroup.from_json(table.properties[REGISTRY])
+    with translate_errors(full_name(table)):
+        before = FeatureGroup.from_json(table.properties[REGISTRY])
     for name in ("entity", "partition"):
         old, now = getattr(before, name), getattr(group, name)
         if old != now:

@@ -177,7 +177,8 @@ def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
         if known and (table is None or REGISTRY not in table.properties):
             raise UnknownGroup(name, known)
         raise NotPublished(name)
-    group = FeatureGroup.from_json(spans.properties[REGISTRY])
+    with translate_errors(spans_name(name)):
+        group = FeatureGroup.from_json(spans.properties[REGISTRY])
     return GroupSnapshot(group, table, spans, described)
 
 

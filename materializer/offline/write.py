@@ -8,7 +8,7 @@ stays bounded however often one publishes. Does not decide what is written.
 
 from __future__ import annotations
 
-import uuid
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -34,7 +34,8 @@ from pyiceberg.table.snapshots import Snapshot
 
 from materializer.errors import OfflineStoreUnavailable
 from materializer.offline.catalog import find_table, full_name, table_name, translate_errors
-from materializer.sql import quoted_list
+from materializer.offline.files import CHUNK, new_name
+from materializer.sql import quoted_list, temporary_folder
 
 # One lookup reads and decodes one row group: 10,240 rows take 1.4 ms, 50,000 take 4 ms, and the
 # files are no smaller for it. A multiple of DuckDB's 2,048-row vectors.
@@ -113,18 +114,23 @@ def write_files(
     new_writer = partial(
         pq.ParquetWriter,
         schema=schema,
+        write_page_checksum=True,
         compression="zstd",
         use_dictionary=[name for name in schema.names if name not in keys],
         store_schema=False,
         store_decimal_as_integer=True,
     )
-    with delete_on_error(table.io) as paths:
+    with delete_on_error(table.io) as paths, temporary_folder() as scratch:
+        # The name has the checksums, so the file must be finished before it is named.
+        fresh = scratch / "fresh.parquet"
         for _, pieces in groupby(_numbered(batches), key=itemgetter(0)):
-            path = table.location_provider().new_data_location(f"{folder}{uuid.uuid4()}.parquet")
-            paths.append(path)
-            with table.io.new_output(path).create() as sink, new_writer(sink) as writer:
+            with new_writer(fresh) as writer:
                 for _, piece in pieces:
                     writer.write_batch(piece.cast(schema), row_group_size=ROW_GROUP)
+            path = table.location_provider().new_data_location(folder + new_name(fresh))
+            paths.append(path)
+            with fresh.open("rb") as source, table.io.new_output(path).create() as sink:
+                shutil.copyfileobj(source, sink, CHUNK)
             files.append(_describe(table, path, writer.writer.metadata))
     return files
 

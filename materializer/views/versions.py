@@ -20,6 +20,7 @@ from materializer.offline.catalog import (
     translate_errors,
 )
 from materializer.offline.publish import publish_table
+from materializer.offline.read import data_files, read_files
 from materializer.offline.schema import iceberg_schema
 from materializer.registry import Column
 from materializer.views.definition import ViewVersion
@@ -69,7 +70,8 @@ def read_versions(catalog: Catalog) -> list[PublishedVersion]:
     if table is None or table.current_snapshot() is None:
         return []
     with translate_errors(table_name(VERSIONS)):
-        rows = table.scan().to_arrow().to_pylist()
+        names = [column.name for column in _COLUMNS]
+        rows = read_files(table, data_files(table), names).read_all().to_pylist()
     return sorted(
         (PublishedVersion(**row) for row in rows),
         key=lambda version: (version.view, version.fitted_at),

@@ -484,17 +484,41 @@ def test_times_that_no_reader_can_give_are_refused(catalog: Catalog, kind: str, 
     scalar = kind.removeprefix("array<").removesuffix(">")
     value = f"{scalar} '{bad}'" if scalar == kind else f"[null, {scalar} '{bad}']"
     columns = {"user_id": "string", "day": "date", "available_at": "timestamp", "seen": kind}
-    query = f"""
-        select
-            'bob' as user_id, date '2024-01-01' as day, timestamp '2024-01-02' as available_at,
-            {value} as seen
-    """
-    made = duckdb.execute(query).to_arrow_table()
+    with duckdb.connect() as connection:
+        made = connection.sql(
+            "select 'bob' as user_id, date '2024-01-01' as day, "
+            f"timestamp '2024-01-02' as available_at, {value} as seen"
+        ).to_arrow_table()
 
     with pytest.raises(ContractMismatch, match="column seen of bob is not in the years 1 to 9999"):
         publish_rows(catalog, made, make_group(columns=columns))
 
 
+@pytest.mark.parametrize(
+    ("group", "problem"),
+    [
+        (
+            replace(GROUP, columns=(*GROUP.columns, Column("extra", "int64"))),
+            "extra was published as nothing, and is int64 now",
+        ),
+        (
+            replace(GROUP, columns=GROUP.columns[:-2] + GROUP.columns[-1:]),
+            "event_type_counts was published as string, and is gone now",
+        ),
+        (
+            replace(
+                GROUP,
+                columns=tuple(
+                    Column(c.name, "double") if c.name == "event_count_7d" else c
+                    for c in GROUP.columns
+                ),
+            ),
+            "event_count_7d was published as int64, and is double now",
+        ),
+        (replace(GROUP, entity=("event_type_counts",)), "entity was published as"),
+        (replace(GROUP, partition="available_at"), "partition was published as"),
+    ],
+)
 def test_a_group_that_changed_its_shape_is_refused(
     catalog: Catalog, group: FeatureGroup, problem: str
 ) -> None:

@@ -396,3 +396,23 @@ def test_status_changes_nothing(published: Store) -> None:
     before = _files(published)
     published.do("status").assert_code(0)
     assert _files(published) == before
+
+
+def test_every_published_file_is_checked_and_a_damaged_one_is_named(store: Store) -> None:
+    store.do("publish").assert_code(0)
+    whole = store.do("status", "--check-files").assert_code(0).out
+    # A file a day, and the spans; the labels are an input of the training set.
+    assert f"  files      {len(ALL_DAYS) + 1} checked\n" in whole
+    folder = store.home / "iceberg" / "data" / "feature_store" / "features_daily"
+    files = sorted(folder.rglob("*.parquet"))
+    files[3].write_bytes(files[3].read_bytes()[:-1] + b"2")
+    files[5].unlink()
+
+    done = store.do("status", "--check-files", "--json").assert_code(1)
+
+    checked = done.document["groups"][0]["files"]
+    assert checked["checked"] == len(ALL_DAYS) + 1
+    damaged, gone = checked["damaged"]
+    assert f"{files[3]} is unavailable: the file is damaged: " in damaged
+    assert files[5].name in gone
+    assert "files" not in store.do("status", "--json").assert_code(0).document["groups"][0]
