@@ -22,13 +22,12 @@ def changed_files(
     List the files whose entities may have another newest row than at the last push.
 
     They are the files that were added or removed since *base*, the files of that push, and those
-    with rows that became available between *since* and *now* [microseconds since 1970], of which
-    either may be the later. Files whose rows are all still in the future are left out.
+    with rows that became available between *since* and *now* [microseconds since 1970]. Files whose
+    rows are all still in the future are left out.
     """
     added_or_removed = set(snapshot.files) ^ set(base)
-    early, late = min(since, now), max(since, now)
-    became_available = {f for f in snapshot.files if early < late and f.may_hold(early, late)}
-    return [file for file in added_or_removed | became_available if file.may_hold(None, late)]
+    became_available = {f for f in snapshot.files if since < now and f.may_hold(since, now)}
+    return [file for file in added_or_removed | became_available if file.may_hold(None, now)]
 
 
 def waves(

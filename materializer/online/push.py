@@ -230,6 +230,9 @@ def _changed(known: Meta | None, new: Meta, selection: Selection) -> list[Snapsh
     common = ("store_id", "contract", "key_prefix", "ttl_days", "closing_row")
     if any(getattr(known, name) != getattr(new, name) for name in common):
         return None
+    # When the clock was set back, rows hold again whose keys were removed.
+    if new.pushed_at < known.pushed_at:
+        return None
     base = selection.snapshot.files_at(int(known.snapshot_id))
     if base is None:
         return None

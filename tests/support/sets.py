@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from materializer.config import Settings
+from materializer.errors import Expired, LookupMiss, NotYetAvailable, UnknownEntity
 from materializer.offline.catalog import open_catalog
 from materializer.offline.publish import publish_days
 from materializer.registry import Column, FeatureGroup
@@ -148,25 +149,30 @@ def visit(visitor: int, shop: date, day: date, minutes: float, at: datetime) -> 
 def seen(
     group: FeatureGroup, rows: Sequence[Row], key: Row, at: datetime, built: Iterable[date] = ()
 ) -> Row:
-    """Tell what a label sees of a group, in plain Python: its columns that are no keys."""
-    nothing = {c.name: None for c in group.columns if c.name not in group.entity}
+    """Tell what a label sees of a group: its columns that are no keys."""
     mine = [row for row in rows if all(row[k] == v for k, v in key.items())]
-    known = [row for row in mine if row["available_at"] <= at]
+    row = row_at(group, mine, at, built)
+    names = [c.name for c in group.columns if c.name not in group.entity]
+    return {name: row[name] if isinstance(row, dict) else None for name in names}
+
+
+def row_at(
+    group: FeatureGroup, rows: Sequence[Row], at: datetime, built: Iterable[date] = ()
+) -> Row | type[LookupMiss]:
+    """Tell the row of an entity at a time, of all that it has, or why there is none."""
+    if not rows:
+        return UnknownEntity
+    known = [row for row in rows if row["available_at"] <= at]
     if not known:
-        return nothing
+        return NotYetAvailable
     row = max(known, key=lambda one: one["available_at"])
-    age = at - row["available_at"]
-    if group.ttl_days is not None and age >= group.ttl_days * DAY:
-        return nothing
-    if group.fresh_hours is not None and age >= timedelta(hours=group.fresh_hours):
-        if group.closing_row is None or row["clicks"] != 0:
-            return nothing
-        # True for as long as every day since was built, and for a day after.
-        days, last = set(built), row["day"]
-        if last not in days:
-            return nothing
-        while last + DAY in days:
+    ends = [datetime.max]
+    if group.ttl_days is not None:
+        ends.append(row["available_at"] + group.ttl_days * DAY)
+    if group.fresh_hours is not None:
+        last, days = row["day"], set(built)
+        while group.closing_row and row["clicks"] == 0 and last in days and last + DAY in days:
             last += DAY
-        if age >= (1 + (last - row["day"]).days) * DAY:
-            return nothing
-    return {name: row[name] for name in nothing}
+        fresh = timedelta(hours=group.fresh_hours)
+        ends.append(row["available_at"] + (last - row["day"]) + fresh)
+    return row if at < min(ends) else Expired

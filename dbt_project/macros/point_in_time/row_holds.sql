@@ -1,5 +1,5 @@
 {#- The same rule in Python is materializer/registry/validity.py, which every reader outside dbt asks; both must change
-    together. tests/test_readers.py compares all readers. -#}
+    together. tests/e2e/test_readers.py compares all readers. -#}
 {% macro row_holds(meta, time, available_at, day, is_closing, last_day) %}
     {%- set conditions = [] -%}
     {%- if meta.get('fresh_hours') -%}

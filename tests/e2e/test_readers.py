@@ -1,0 +1,169 @@
+"""Training sets, lookups of both stores, vectors and `get`: one answer, that of plain Python."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from materializer.registry import FeatureGroup
+from tests.support.dbt import ROOT, Project
+from tests.support.profile import examples
+from tests.support.readers import Question, Readers
+from tests.support.server import SERVERS, Server
+from tests.support.sets import DAY, USERS, Row
+
+# Far enough ahead that Redis, which knows only the real clock, removes no key.
+FIRST = date(2090, 2, 26)
+DAYS = [FIRST + n * DAY for n in range(7)]
+PEOPLE = ["ann", "bob", "cid"]
+MICRO = timedelta(microseconds=1)
+CLOSING = "clicks = 0"
+RULES: list[dict[str, Any]] = [
+    {"fresh_hours": fresh, "closing_row": closing, "ttl_days": ttl}
+    for fresh, closing in [(None, None), (20, None), (24, None), (24, CLOSING), (50, CLOSING)]
+    for ttl in (None, 2)
+]
+GROUPS = [
+    replace(
+        USERS,
+        name=f"group_{number}",
+        unique_id=f"model.feature_store.group_{number}",
+        key_prefix=f"group_{number}",
+        max_age_hours=None,
+        **rules,
+    )
+    for number, rules in enumerate(RULES)
+]
+_GROUP = """
+select 'u' as user_id, date '2024-01-01' as day, 1 as clicks, timestamp '2024-01-02' as available_at
+"""
+_JOIN = """
+{{{{ point_in_time_join(
+    spine=ref('stg_labels'), time='as_of_ts', columns=['user_id', 'as_of_ts'],
+    groups=[{{'group': '{name}', 'on': {{'user_id': 'user_id'}}, 'columns': ['clicks']}}],
+) }}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def joins(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """Give the SQL of dbt's join with each group, by the group's name."""
+    project = Project(tmp_path_factory.mktemp("joins"))
+    folder = project.folder / "dbt_project"
+    folder.unlink()
+    shutil.copytree(ROOT / "dbt_project", folder)
+    for group in GROUPS:
+        meta = {key: getattr(group, key) for key in ("fresh_hours", "closing_row", "ttl_days")}
+        model = {"name": group.name, "config": {"meta": {"feature_group": meta}}}
+        (folder / "models" / f"{group.name}.yml").write_text(json.dumps({"models": [model]}))
+        (folder / "models" / f"{group.name}.sql").write_text(_GROUP)
+        (folder / "models" / f"join_{group.name}.sql").write_text(_JOIN.format(name=group.name))
+    project.dbt("compile", "--select", "join_group_*").assert_done()
+    compiled = project.target / "compiled" / "feature_store" / "dbt_project" / "models"
+    return {group.name: (compiled / f"join_{group.name}.sql").read_text() for group in GROUPS}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(SERVERS["valkey"], tmp_path_factory.mktemp("server"))
+    yield running
+    running.close()
+
+
+@dataclass(frozen=True)
+class History:
+    """
+    What becomes known of a group.
+
+    Attributes:
+        states: What is published one after the other: rows, and the days that are built.
+        places: Of each state, where in its times the online store is asked.
+    """
+
+    group: FeatureGroup = field(repr=False)
+    states: Sequence[tuple[Sequence[Row], Sequence[date]]]
+    places: Sequence[int]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """Draw some days that are built, then more of them, with rows of some users on each."""
+    group = draw(st.sampled_from(GROUPS))
+    lag = draw(st.sampled_from([0, 6]))
+    rows: list[Row] = []
+    built = draw(st.lists(st.sampled_from(DAYS), min_size=1, unique=True))
+    for day in built:
+        # The first is published, so it has a row.
+        least = int(day == built[0])
+        for user in draw(st.lists(st.sampled_from(PEOPLE[:2]), unique=True, min_size=least)):
+            # Some rows are known later than they should, and after those of later days.
+            hours = lag + draw(st.sampled_from([0, 0, 0, -3, 30]))
+            at = datetime(day.year, day.month, day.day) + DAY + timedelta(hours=hours)
+            row = {"user_id": user, "day": day, "available_at": at}
+            row["clicks"] = draw(st.integers(0, 1)) and len(rows) + 1
+            if all((r["user_id"], r["available_at"]) != (user, at) for r in rows):
+                rows.append(row)
+    cut = draw(st.integers(1, len(built)))
+    early = [row for row in rows if row["day"] in built[:cut]]
+    places = draw(st.lists(st.integers(0, 10**6), min_size=2, max_size=2))
+    return History(group, [(early, built[:cut]), (rows, built)], places)
+
+
+def edges(group: FeatureGroup, rows: Sequence[Row]) -> list[datetime]:
+    """Tell every time at which an answer may change, and the microsecond before each."""
+    hours = [0, 24 * (group.ttl_days or 0)]
+    if group.fresh_hours:
+        hours += [group.fresh_hours + 24 * days for days in range(len(DAYS))]
+    starts = {row["available_at"] for row in rows}
+    times = {start + timedelta(hours=h) for start, h in itertools.product(starts, hours)}
+    return sorted({time - step for time in times for step in (timedelta(), MICRO)})
+
+
+@settings(
+    max_examples=examples(12, soak=400),
+    deadline=None,
+    # An example takes a second, and a smaller one is no easier to read.
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(history=histories())
+def test_every_reader_answers_what_plain_python_says(
+    history: History,
+    server: Server,
+    joins: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    group = history.group
+    server.client().flushall()
+    readers = Readers(tmp_path_factory.mktemp("home"), group, server, joins[group.name])
+    published: Sequence[Row] = []
+    for (rows, built), place in zip(history.states, history.places, strict=True):
+        readers.publish(rows, built, [row["day"] for row in rows if row not in published])
+        published = rows
+        times = edges(group, rows)
+        now = times[place % len(times)]
+        # The push may be older than the lookup, but no row became available in between.
+        starts = [row["available_at"] for row in rows if row["available_at"] <= now]
+        pushed = max(starts, default=now)
+        readers.push((pushed if place % 2 else now).replace(tzinfo=UTC))
+        expected, _ = readers.expected(rows, built, [(user, now) for user in PEOPLE])
+        for reader, answers in readers.online(now.replace(tzinfo=UTC), PEOPLE):
+            assert answers == expected, reader
+
+    questions: list[Question] = list(itertools.product(PEOPLE, times))
+    expected, codes = readers.expected(rows, built, questions)
+    for reader, answers in readers.trained(rows, built, questions):
+        assert answers == expected, reader
+    told = {question: (expected[question], codes[question]) for question in questions}
+    some = questions[:: 1 + len(questions) // 40]
+    for reader, answers in readers.offline(max(times).replace(tzinfo=UTC), some):
+        assert answers == {question: told[question] for question in answers}, reader
