@@ -1,9 +1,9 @@
 """
 Publishing a feature view: its rows, and the version of its parameters that made them.
 
-Responsible for the proof that serving makes the same vectors: the code that serves makes a sample
-of the rows again, and the two are compared. Does not publish a view whose training set was not
-published, whose groups are not served, or whose rows differ from that code's.
+Responsible for the proof that serving makes the same vectors: the code that serves looks up and
+makes a sample of the rows again, and the two are compared. Does not publish a view whose training
+set was not published, whose groups are not served, or whose rows differ from that code's.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 import pyarrow as pa
 
 from materializer.errors import GateRed, NotPublished
+from materializer.offline.lookup import OfflineReader
 from materializer.offline.publish import last_published
 from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureView, Registry, TrainingSet
+from materializer.registry.values import json_value
 from materializer.sql import quoted
 from materializer.training.publish import DerivedTable, Publishing, publish_derived_table
 from materializer.training.receipt import InputTable
@@ -30,6 +33,8 @@ from materializer.warehouse.gate import refuse, require_green, require_table_as_
 
 # About so many rows are compared at each publish, which takes some 10 ms.
 _COMPARED = 2_000
+# At most so many of them are looked up at their times, which reads a file for most.
+_LOOKED_UP = 100
 
 # As the macro makes them.
 _PARAMETERS = (
@@ -147,6 +152,8 @@ def _compare(view: FeatureView, vectors: Vectors, carried: Sequence[str], work: 
     training_set = work.registry.training_sets[view.training_set]
     features = [feature.name for feature in vectors.version.features]
     inputs = _sample(work, training_set.relation_name, carried, features)
+    looked_up = inputs[:: 1 + len(inputs) // _LOOKED_UP]
+    _compare_lookups(view, vectors.version, looked_up, carried, work)
     made = [(*row[: len(carried)], *vectors.make(row[len(carried) :])) for row in inputs]
     built = _sample(work, view.relation_name, carried, vectors.names)
     differing = Counter(map(repr, made)) - Counter(map(repr, built))
@@ -154,6 +161,43 @@ def _compare(view: FeatureView, vectors: Vectors, carried: Sequence[str], work: 
         example = f", such as {next(iter(differing))}" if differing else ""
         problem = f"serving makes {differing.total():,} of {len(made):,} rows otherwise{example}"
         raise _not_as_built(view.name, problem)
+
+
+def _compare_lookups(
+    view: FeatureView,
+    version: ViewVersion,
+    rows: Sequence[tuple[Any, ...]],
+    carried: Sequence[str],
+    work: Publishing,
+) -> None:
+    """Look up the groups of a view at the times of some rows; both must have the same values."""
+    training_set = work.registry.training_sets[view.training_set]
+    reader = OfflineReader(work.catalog)
+    for join in version.joins:
+        group = work.registry.groups[join.group]
+        if group.relation_name == training_set.labels_relation:
+            # Its rows are the labels themselves.
+            continue
+        places = [carried.index(join.on[name]) for name in group.entity]
+        time = carried.index(view.time)
+        # A key that is null has no row.
+        asked = [row for row in rows if None not in [row[place] for place in places]]
+        found = reader.lookup_many(
+            group.name,
+            [([str(row[n]) for n in places], row[time].replace(tzinfo=UTC)) for row in asked],
+        )
+        for number, feature in enumerate(version.features, start=len(carried)):
+            if feature.join != join.name:
+                continue
+            for row, answer in zip(asked, found, strict=True):
+                value = answer[str(feature.column)] if isinstance(answer, dict) else None
+                if json_value(value) != json_value(row[number]):
+                    problem = (
+                        f"a lookup of {join.name} at {row[time]} finds {feature.name} "
+                        f"{json_value(value)!r}, and the row of {row[: len(carried)]} has "
+                        f"{json_value(row[number])!r}"
+                    )
+                    raise _not_as_built(view.name, problem)
 
 
 def _sample(

@@ -296,6 +296,24 @@ def test_rows_that_serving_would_make_otherwise_are_refused(store: Store) -> Non
     assert known(store) == []
 
 
+def test_a_training_set_that_lookups_would_not_give_is_refused(store: Store) -> None:
+    # Its rows are as they were built, and those of the group are others by now.
+    facts, day = "feature_store.facts", "date '2024-01-20'"
+    store.query(f"update {facts} set balance = balance + 1 where day = {day}")
+    names = [name for (name,) in store.project.query(f"select column_name from (describe {facts})")]
+    store.query(
+        "update feature_store.build_ledger set content = ("
+        f"select concat(count(*), ':', sum(hash({', '.join(map(str, names))}))) from {facts} "
+        f"where day = {day}) where model = 'model.views.facts' and day = {day}"
+    )
+
+    output = refused(store.do("publish"))
+
+    assert output.startswith(f"{VIEW}: not published: a lookup of sender_facts at 2024-01-2")
+    assert "finds sender_balance " in output
+    assert output.endswith(f"; {AGAIN}")
+
+
 def _build_again(store: Store, model: str) -> None:
     """Leave the records of a later build of one model alone, with a green gate."""
     later, of = "+ 100", f"where model = 'model.views.{model}'"
