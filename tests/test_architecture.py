@@ -139,3 +139,10 @@ def test_no_module_and_no_function_is_too_long(name: str) -> None:
 
     assert len(FILES[name].read_text().splitlines()) <= MODULE_LINES
     assert long == {}
+
+
+def test_no_macro_reads_a_record_as_an_input() -> None:
+    """By `record(...)`, which no flag of dbt limits."""
+    paths = (ROOT / "dbt_project" / "macros").rglob("*.sql")
+    found = {path.name for path in paths if "source('records', '" in path.read_text()}
+    assert found == set()

@@ -1,7 +1,7 @@
 {% macro announce_plan() %}
     {%- if execute -%}
     {%- set rows = run_query(
-        "select reason, count(*), min(day), max(day) from " ~ source('records', 'build_plan')
+        "select reason, count(*), min(day), max(day) from " ~ feature_store.record('build_plan')
         ~ " where model = '" ~ model.unique_id ~ "' group by 1 order by 3"
     ).rows -%}
     {%- for row in rows -%}
@@ -11,7 +11,7 @@
         ) -%}
     {%- endfor -%}
     {%- if not rows -%}
-        {%- do log(model.name ~ ": every finished day is built and no event changed", info=true) -%}
+        {%- do log(model.name ~ (': an empty build' if flags.EMPTY else ': every finished day is built and no event changed'), info=true) -%}
     {%- endif -%}
     {%- endif -%}
 {% endmacro %}

@@ -2,7 +2,7 @@
     moves the next one into its place. -#}
 {% macro build_next_chunks() %}
     {%- if execute -%}
-    {%- set plan = source('records', 'build_plan') -%}
+    {%- set plan = feature_store.record('build_plan') -%}
     {%- set mine = " where model = '" ~ model.unique_id ~ "' and rebuild" -%}
     {%- set columns = model.columns.keys() | join(', ') -%}
     {%- set last = run_query('select coalesce(max(chunk), 0) from ' ~ plan ~ mine).rows[0][0] | int -%}

@@ -1,3 +1,3 @@
 {% macro clear_plan() %}
-    delete from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}'
+    delete from {{ feature_store.record('build_plan') }} where model = '{{ model.unique_id }}'
 {% endmacro %}

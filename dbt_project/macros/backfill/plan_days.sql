@@ -10,7 +10,7 @@
     {%- set lag = feature_store.availability_lag_hours() -%}
     {%- set columns = feature_store.column_types(events, 'events') -%}
     {%- set late = 'ingested_at' in columns -%}
-    {%- set plan = source('records', 'build_plan') -%}
+    {%- set plan = feature_store.record('build_plan') -%}
     {%- set mine = ' from ' ~ plan ~ " where model = '" ~ model.unique_id ~ "'" -%}
     {%- set noted = feature_store.note_files(files, columns.keys() | list) -%}
     {%- set wanted_days %}
@@ -170,7 +170,7 @@
         {%- do run_query(feature_store.narrow_files(
             noted,
             "timestamp '-infinity'",
-            'select min(first_ts) from ' ~ source('records', 'input_files') ~ " where model = '" ~ model.unique_id ~ "'"
+            'select min(first_ts) from ' ~ feature_store.record('input_files') ~ " where model = '" ~ model.unique_id ~ "'"
         )) -%}
     {%- endif -%}
     {%- set found = run_query('select cast(min(ts) as date) from ' ~ events).rows[0][0] -%}

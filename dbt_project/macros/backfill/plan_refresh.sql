@@ -1,7 +1,7 @@
 {#- These days get a new entry in the ledger too, so that the next publish takes them. -#}
 {% macro plan_refresh(events) %}
     {%- if is_incremental() %}
-    {%- set plan = source('records', 'build_plan') -%}
+    {%- set plan = feature_store.record('build_plan') -%}
     {%- set lag = feature_store.availability_lag_hours() -%}
     {%- set others -%}
         select day, fingerprint, source_first_day, window_days, availability_lag_hours

@@ -1,6 +1,13 @@
 {#- Inside the model's own transaction: after a kill, data and ledger agree. -#}
 {% macro record_build(by_day=false, partition=none) %}
-    {%- set ledger = source('records', 'build_ledger') -%}
+    {%- if flags.EMPTY -%} {{ return('') }} {%- endif -%}
+    {%- for read in feature_store.deferred_inputs(model) -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ": it read " ~ read ~ ", which --defer took from another target, and would not match what is "
+            ~ "published of this one; build its inputs here: dbt build --select +" ~ model.name
+        ) }}
+    {%- endfor -%}
+    {%- set ledger = feature_store.record('build_ledger') -%}
     {%- set checksum = local_md5(model.get('compiled_code') or '') -%}
     {%- if execute -%} {%- do feature_store._record_sql(checksum) -%} {%- endif %}
     insert into {{ ledger }} (
@@ -52,12 +59,12 @@
         '{{ feature_store._vars() if execute }}' as vars,
         {{ feature_store.clock_reading() }} as clock
     {%- if by_day %}
-    from {{ source('records', 'build_plan') }} as plan
+    from {{ feature_store.record('build_plan') }} as plan
     left join (
         select day, count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }}
         where
-            day >= (select min(day) from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}')
-            and day <= (select max(day) from {{ source('records', 'build_plan') }} where model = '{{ model.unique_id }}')
+            day >= (select min(day) from {{ feature_store.record('build_plan') }} where model = '{{ model.unique_id }}')
+            and day <= (select max(day) from {{ feature_store.record('build_plan') }} where model = '{{ model.unique_id }}')
         group by 1
     ) as counted on plan.day = counted.day
     left join ({{ feature_store.current_ledger(model.unique_id) }}) as previous on plan.day = previous.day
@@ -89,7 +96,7 @@
 
 {#- A training set can be built again from its receipt alone, when its SQL is kept. -#}
 {% macro _record_sql(checksum) %}
-    {%- set known = source('records', 'built_sql') -%}
+    {%- set known = feature_store.record('built_sql') -%}
     {%- set checksum_and_model = "model_checksum = '" ~ checksum ~ "' and model = '" ~ model.unique_id ~ "'" -%}
     {%- do run_query(
         "delete from " ~ known ~ " where " ~ checksum_and_model ~ ";\n"

@@ -2,7 +2,7 @@
     {%- if is_incremental() %}
     update {{ this }} as target
     set available_at = plan.available_at
-    from {{ source('records', 'build_plan') }} as plan
+    from {{ feature_store.record('build_plan') }} as plan
     where plan.model = '{{ model.unique_id }}' and not plan.rebuild and target.day = plan.day
     {%- endif %}
 {% endmacro %}

@@ -73,7 +73,7 @@
     whether or not it is needed. -#}
 {% macro _parquet_forms(files) %}
     {%- set forms = {} -%}
-    {%- set noted = source('records', 'input_files') -%}
+    {%- set noted = feature_store.record('input_files') -%}
     {%- if load_relation(noted) is not none -%}
         {%- for file, form in run_query(
             'select known.file, min(known.form) from ' ~ noted ~ ' as known'

@@ -8,7 +8,7 @@
 {% macro duckdb__note_files(files, columns) %}
     {%- set input = feature_store.input_files(files) if files and execute else none -%}
     {%- if input is none or not feature_store.is_narrowed(input) -%} {{ return(none) }} {%- endif -%}
-    {%- set ranges = source('records', 'input_files') -%}
+    {%- set ranges = feature_store.record('input_files') -%}
     {%- set mine = "model = '" ~ model.unique_id ~ "'" -%}
     {%- set look %}
         create or replace temp table found_files as
@@ -103,7 +103,7 @@
     set variable {{ noted }} = (
         select list(regexp_replace(found.file, '([*?\[])', '[\1]', 'g') order by found.place)
         from found_files as found
-        left join {{ source('records', 'input_files') }} as known
+        left join {{ feature_store.record('input_files') }} as known
             on found.file = known.file and known.model = '{{ model.unique_id }}'
         where
             found.place = 1

@@ -4,7 +4,7 @@
     {%- set node = graph.nodes[unique_id] -%}
     {%- set relation = node.relation_name -%}
     {%- set sql = namespace(text=feature_store._built_sql(unique_id), given=[]) -%}
-    {%- set plan = source('records', 'build_plan') | string -%}
+    {%- set plan = feature_store.record('build_plan') | string -%}
     {%- set newest = none -%}
     {%- for id in node.depends_on.nodes -%}
         {%- set input = graph.nodes.get(id) or graph.sources[id] -%}

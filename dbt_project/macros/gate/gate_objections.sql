@@ -5,14 +5,14 @@ with
 
 tests as (
     select test, name, model, is_published
-    from {{ source('records', 'gate_tests') }}
+    from {{ feature_store.record('gate_tests') }}
 ),
 
 newest_builds as (
     select model, "sequence", max(built_at) as built_at
     from (
         select model, "sequence", built_at, max("sequence") over (partition by model) as newest
-        from {{ source('records', 'build_ledger') }}
+        from {{ feature_store.record('build_ledger') }}
     ) as builds
     where "sequence" = newest
     group by model, "sequence"
@@ -20,7 +20,7 @@ newest_builds as (
 
 newest_runs as (
     select test, max("sequence") as "sequence"
-    from {{ source('records', 'gate_verdicts') }}
+    from {{ feature_store.record('gate_verdicts') }}
     group by test
 ),
 
@@ -44,7 +44,7 @@ verdicts as (
             when verdicts.failures > 1 then concat(' (', cast(verdicts.failures as varchar), ' rows)')
             else ''
         end as offending
-    from {{ source('records', 'gate_verdicts') }} as verdicts
+    from {{ feature_store.record('gate_verdicts') }} as verdicts
     inner join newest_runs
         on verdicts.test = newest_runs.test and verdicts."sequence" = newest_runs."sequence"
     left join newest_builds on verdicts.model = newest_builds.model

@@ -1,7 +1,7 @@
 {#- Of the whole project and its packages, whatever the command selects. Written only when something changed: every
     command comes here. A command that is killed in between leaves no test, and so nothing may be published. -#}
 {% macro record_gate_tests() %}
-    {%- set relation = source('records', 'gate_tests') -%}
+    {%- set relation = feature_store.record('gate_tests') -%}
     {%- set declared = feature_store._declared_gate_tests() -%}
     {%- set recorded = [] -%}
     {%- for row in run_query('select model, test, name, is_published from ' ~ relation).rows -%}

@@ -1,7 +1,8 @@
-{#- Runs after failures too, and records on which build each test ran; see `gate_objections`. -#}
+{#- Runs after failures too, and records on which build each test ran; see `gate_objections`. A test that read nothing,
+    or the rows of another target, says nothing of that build. -#}
 {% macro record_verdicts(results) %}
     {%- set rows = [] -%}
-    {%- for result in results if feature_store._is_gate_test(result.node) -%}
+    {%- for result in results if feature_store._is_gate_test(result.node) and feature_store._is_about_the_build(result.node) -%}
         {%- set status = result.status | string -%}
         {%- set share = feature_store.gate_sample_share() if result.node.config.meta.get('sampled') else 1.0 -%}
         {%- if share < 1 -%}
@@ -16,7 +17,7 @@
     {%- endfor -%}
     {%- for result in results if feature_store._lists_problems(result) -%} {%- do feature_store._print_problems(result) -%} {%- endfor -%}
     {%- if rows -%}
-        {%- set verdicts = source('records', 'gate_verdicts') %}
+        {%- set verdicts = feature_store.record('gate_verdicts') %}
     insert into {{ verdicts }} (
         "sequence", run_id, test, name, model, model_sequence, status, failures, sample_share, recorded_at
     )
@@ -28,7 +29,7 @@
         said.model,
         (
             select max(ledger."sequence")
-            from {{ source('records', 'build_ledger') }} as ledger
+            from {{ feature_store.record('build_ledger') }} as ledger
             where ledger.model = said.model
         ) as model_sequence,
         said.status,
@@ -37,6 +38,14 @@
         {{ feature_store._literal(run_started_at) }} as recorded_at
     from (values {{ rows | join(', ') }}) as said (test, name, model, status, failures, sample_share)
     {%- endif -%}
+{% endmacro %}
+
+{% macro _is_about_the_build(node) %}
+    {%- for read in feature_store.deferred_inputs(node) -%}
+        {%- do log(node.name ~ ': not recorded, for it read ' ~ read ~ ' of another target', info=true) -%}
+        {{ return(false) }}
+    {%- endfor -%}
+    {{ return(not flags.EMPTY) }}
 {% endmacro %}
 
 {% macro _is_gate_test(node) %}

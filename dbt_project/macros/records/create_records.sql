@@ -3,14 +3,14 @@
 {% macro create_records() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
         {%- if flags.WHICH in ['build', 'run', 'test'] -%} {%- do feature_store.require_gate_tests() -%} {%- endif -%}
-        {%- set warehouse = source('records', 'warehouse') -%}
+        {%- set warehouse = feature_store.record('warehouse') -%}
         {%- do adapter.create_schema(api.Relation.create(database=warehouse.database, schema=warehouse.schema)) -%}
         {%- set statements = [] -%}
         {%- for name, columns in feature_store._record_columns().items() -%}
             {%- set typed = [] -%}
             {%- for column, type in columns.items() -%} {%- do typed.append('"' ~ column ~ '" ' ~ type) -%} {%- endfor -%}
             {%- do statements.append(
-                'create table if not exists ' ~ source('records', name) ~ ' (' ~ typed | join(', ') ~ ')'
+                'create table if not exists ' ~ feature_store.record(name) ~ ' (' ~ typed | join(', ') ~ ')'
             ) -%}
         {%- endfor -%}
         {%- do statements.append(
@@ -20,10 +20,11 @@
         {#- Every time, so that the rules are those of the project that is run. -#}
         {%- set views = {'gate_objections': feature_store.gate_objections(), 'day_status': feature_store.day_status()} -%}
         {%- for name, sql in views.items() -%}
-            {%- do statements.append('create or replace view ' ~ source('records', name) ~ ' as ' ~ sql) -%}
+            {%- do statements.append('create or replace view ' ~ feature_store.record(name) ~ ' as ' ~ sql) -%}
         {%- endfor -%}
         {#- In one call: every command comes here. -#}
         {%- do run_query(statements | join(';\n')) -%}
+        {%- do feature_store.refuse_partial_builds() -%}
         {%- do feature_store.record_gate_tests() -%}
     {%- endif -%}
 {% endmacro %}

@@ -6,7 +6,7 @@
         select
             *,
             row_number() over (partition by model, day order by "sequence" desc) as recency
-        from {{ source('records', 'build_ledger') }}
+        from {{ feature_store.record('build_ledger') }}
         where day is not null {%- if unique_id %} and model = '{{ unique_id }}' {%- endif %}
     ) as entries
     where recency = 1

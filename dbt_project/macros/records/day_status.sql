@@ -12,7 +12,7 @@ models as (
         model,
         min(source_first_day) as first_event_day,
         case when min(source_first_day) < min(day) then min(source_first_day) else min(day) end as first_day
-    from {{ source('records', 'build_ledger') }}
+    from {{ feature_store.record('build_ledger') }}
     where day is not null
     group by model
 ),
@@ -30,7 +30,7 @@ newest_plan as (
             source_first_day,
             window_days,
             row_number() over (partition by model order by "sequence" desc) as recency
-        from {{ source('records', 'build_ledger') }}
+        from {{ feature_store.record('build_ledger') }}
         where source_first_day is not null and reason <> 'availability lag changed'
     ) as plans
     where recency = 1

@@ -3,7 +3,7 @@
     select model, model_checksum, sql
     from (
         select *, row_number() over (partition by model order by used desc) as recency
-        from {{ source('records', 'built_sql') }}
+        from {{ feature_store.record('built_sql') }}
     ) as texts
     where recency = 1
 {%- endmacro %}

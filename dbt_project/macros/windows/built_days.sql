@@ -3,7 +3,7 @@
 {% macro _built_days_of(unique_id) %}
     (
         select distinct day
-        from {{ source('records', 'build_ledger') }}
+        from {{ feature_store.record('build_ledger') }}
         where model = '{{ unique_id }}' and day is not null
     )
 {%- endmacro %}

@@ -6,7 +6,7 @@
     {%- set unique_id = model.get('tested_node_unique_id') or model.unique_id -%}
     (
         select day, available_at
-        from {{ source('records', 'build_plan') }}
+        from {{ feature_store.record('build_plan') }}
         where model = '{{ unique_id }}' and rebuild and chunk = 0
     )
 {%- endmacro %}

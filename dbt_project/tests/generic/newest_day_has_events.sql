@@ -9,7 +9,8 @@ select
         '; is the input complete?'
     ) as problem
 from (select max(day) as day from {{ feature_store.built_days(model.identifier) }} as built) as newest
-where not exists (
+-- An empty build has no events, as was asked of it.
+where {{ 'false' if flags.EMPTY else 'true' }} and not exists (
     select 1
     from {{ events }}
     where
