@@ -37,8 +37,8 @@ def create_app(
 
     from serve import auth, errors
     from serve.fast_path import FastPath
-    from serve.requests import query
-    from serve.requests.batch import MOST_BYTES
+    from serve.requests import head, query
+    from serve.requests.body import Bodies
     from serve.responses import CompactJson
     from serve.routes import metrics
     from serve.stores.stores import Stores
@@ -49,12 +49,13 @@ def create_app(
     app = Flask(__name__, static_folder=None)
     # OPTIONS has nothing to report.
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
     app.json = CompactJson(app)
     stores = stores or Stores(settings or Settings.from_env())
     app.extensions["stores"] = stores
+    Bodies().init_app(app)
     metrics.init_app(app, stores)
     query.init_app(app)
+    head.init_app(app)
     errors.init_app(app)
     auth.init_app(app, token)
     app.after_request(_uncached)

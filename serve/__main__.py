@@ -42,6 +42,7 @@ from materializer.errors import (
 from materializer.online import connection
 from serve import create_app
 from serve.auth import read_token
+from serve.limits import THREADS
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -51,8 +52,6 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
-# Threads that answer at one time, per worker; more requests wait in line.
-THREADS = 8
 # Time [s] a request in flight has to end after SIGTERM.
 GRACE = 10
 # Longest time [s] from a made application to an open port, and between two checks of it.
@@ -240,11 +239,14 @@ def _load(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     # Not in the parent; see the package.
+    from serve import sockets
     from serve.errors import ApiError, translate
+    from serve.requests.body import BODIES
     from serve.stores.stores import Stores
 
     stores = Stores(settings)
     app = create_app(settings, stores=stores, token=token)
+    sockets.watch(address[1], app.extensions[BODIES])
     curl = "curl" if token is None else 'curl -H "Authorization: Bearer $FEATURE_SERVER_TOKEN"'
     line = f"listening on {url}; try: {curl} {url}/feature-groups"
     try:

@@ -9,10 +9,12 @@ logged, and answered as `internal_error`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from http import HTTPStatus
+from threading import Event
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from materializer.errors import (
@@ -41,11 +43,21 @@ CODES: dict[str, tuple[int, str]] = {
     "unknown_view": (404, "no such feature view was pushed"),
     "unknown_route": (404, "no such route"),
     "method_not_allowed": (405, "the route exists, but answers other methods only"),
+    "request_timeout": (408, "the body of the request did not end in time"),
     "version_gone": (409, "the view has no such version of its parameters, or not any more"),
     "internal_error": (500, "a defect of the server, or a value it cannot read; see its log"),
     "store_unavailable": (503, "a store cannot be reached now; try again"),
+    "overloaded": (503, "too many such requests at one time; try again"),
     "not_materialized": (503, "nothing was pushed, or published, yet"),
 }
+
+
+class Overloaded(StoreUnavailable):
+    """There is no room for a request, because too many like it are not answered yet."""
+
+    def __init__(self) -> None:
+        super().__init__("too many such requests at one time; try again")
+
 
 # The first that fits decides.
 _KINDS: tuple[tuple[type[FeatureStoreError], str], ...] = (
@@ -55,14 +67,22 @@ _KINDS: tuple[tuple[type[FeatureStoreError], str], ...] = (
     (Expired, "expired"),
     (NotPublished, "not_materialized"),
     (NotMaterialized, "not_materialized"),
+    (Overloaded, "overloaded"),
     (StoreUnavailable, "store_unavailable"),
 )
 # Why there is no row, and the code of that.
 MISSES: dict[type[LookupMiss], str] = {
     kind: code for kind, code in _KINDS if issubclass(kind, LookupMiss)
 }
+# What a client should do next, for those that read headers only.
+_HEADERS: dict[str, dict[str, str]] = {
+    "unauthorized": {"WWW-Authenticate": "Bearer"},
+    "request_timeout": {"Connection": "close"},
+    "store_unavailable": {"Retry-After": "1"},
+    "overloaded": {"Retry-After": "1"},
+}
 # What any route may answer.
-ANYWHERE = "internal_error"
+ANYWHERE = ("bad_request", "internal_error")
 _logger = logging.getLogger(__name__)
 
 
@@ -75,6 +95,19 @@ class ApiError(Exception):
         self.status = CODES[code][0]
 
 
+class RequestTimeout(ApiError):
+    """
+    The body of a request did not end in time.
+
+    Attributes:
+        ended: Set once nobody reads the body any more.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__("request_timeout", f"the body did not end: {problem}")
+        self.ended = Event()
+
+
 def init_app(app: Flask) -> None:
     """Answer every error of *app* in the one shape."""
     app.register_error_handler(Exception, _answer)
@@ -84,13 +117,24 @@ def _answer(error: Exception) -> Response:
     known = translate(error)
     response = jsonify(body(known))
     response.status_code = known.status
-    if known.code == "unauthorized":
-        response.headers["WWW-Authenticate"] = "Bearer"
+    response.headers.update(_HEADERS.get(known.code, {}))
+    if isinstance(error, RequestTimeout) and request.environ.get("SERVER_SOFTWARE") == "Granian":
+        response.response = _held(response.get_data(), error.ended)
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
     return response
+
+
+def _held(text: bytes, ended: Event) -> Iterator[bytes]:
+    """
+    Return an answer, all at once, and its end only when nobody reads the body any more.
+
+    Granian waits for that when an answer ends, and keeps Python from everybody else meanwhile.
+    """
+    yield text
+    ended.wait()
 
 
 def body(error: ApiError) -> dict[str, Any]:

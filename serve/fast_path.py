@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import orjson
@@ -23,7 +22,9 @@ from materializer.errors import LookupMiss
 from materializer.registry import FeatureGroup
 from serve import errors
 from serve.auth import has_token
-from serve.requests.batch import MOST_BYTES, read_batch
+from serve.requests.batch import read_batch
+from serve.requests.body import BODIES, Bodies, Environ
+from serve.requests.head import HOST
 from serve.requests.query import LookupRequest, read_query
 from serve.responses import CompactJson
 from serve.routes import metrics, online
@@ -33,14 +34,11 @@ from serve.stores.stores import Stores
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
-Environ: TypeAlias = "dict[str, Any]"
 # Method and rule of the route, the status, the answer, and the headers that only it has.
 FastAnswer: TypeAlias = "tuple[str, str, HTTPStatus, dict[str, Any], dict[str, str]]"
 
 _BY_ID = online.BY_ID.split("<", 1)[0]
 _BY_KEYS = re.compile(re.escape(online.BY_KEYS).replace("<group>", "([A-Za-z0-9_.-]+)"))
-# Flask refuses hosts that no name server could know.
-_HOST = re.compile(r"([A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*|\[[0-9A-Fa-f:]+\])(:[0-9]+)?")
 
 
 class FastPath:
@@ -60,6 +58,7 @@ class FastPath:
         self.flask: WSGIApplication = app.wsgi_app
         self._json = cast("CompactJson", app.json)
         self._metrics = metrics.metrics_of(app)
+        self._bodies: Bodies = app.extensions[BODIES]
         self._stores = stores
         self._token = token
 
@@ -73,7 +72,10 @@ class FastPath:
         if fast is None:
             return self.flask(environ, start_response)
         method, rule, status, answer, headers = fast
-        body = self._json.write(answer) + b"\n"
+        try:
+            body = self._json.write(answer) + b"\n"
+        finally:
+            self._bodies.release(environ)
         self._metrics.answered(rule, method, status.value, time.perf_counter() - started)
         start_response(
             f"{status.value} {status.phrase.upper()}",
@@ -92,7 +94,7 @@ class FastPath:
         if (
             method not in ("GET", "POST")
             or "HTTP_UPGRADE" in request
-            or not _HOST.fullmatch(request["HTTP_HOST"])
+            or not HOST.fullmatch(request["HTTP_HOST"])
             or not has_token(request.get("HTTP_AUTHORIZATION", ""), self._token)
         ):
             return None
@@ -111,9 +113,10 @@ class FastPath:
         return None
 
     def _rows(self, request: Environ, name: str) -> FastAnswer | None:
-        raw = _take_body(request)
+        if request.get("CONTENT_TYPE") != "application/json":
+            return None
         # What orjson refuses, and Flask's reader would not, Flask answers.
-        body = orjson.loads(raw) if raw else None
+        body = orjson.loads(self._bodies.take(request))
         if not isinstance(body, dict):
             return None
         group = self._stores.directory.named(name)
@@ -127,17 +130,3 @@ class FastPath:
             error = errors.translate(miss)
             return "GET", rule, HTTPStatus(error.status), errors.body(error), {}
         return "GET", rule, HTTPStatus.OK, answer, headers
-
-
-def _take_body(request: Environ) -> bytes | None:
-    """Read a JSON body that has a length, and put it back, because Flask may have to read it."""
-    length = request.get("CONTENT_LENGTH", "")
-    if (
-        request.get("CONTENT_TYPE") != "application/json"
-        or "HTTP_TRANSFER_ENCODING" in request
-        or not (length.isdecimal() and int(length) <= MOST_BYTES)
-    ):
-        return None
-    body: bytes = request["wsgi.input"].read(int(length))
-    request["wsgi.input"] = BytesIO(body)
-    return body if len(body) == int(length) else None

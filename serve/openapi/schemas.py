@@ -20,7 +20,8 @@ from materializer.views.definition import ViewVersion
 from serve.errors import codes_of
 from serve.openapi.operations import Operation, Schema
 from serve.requests.as_of import AS_OF
-from serve.requests.batch import KEYS, MOST_BYTES, MOST_ROWS
+from serve.requests.batch import KEYS, MOST_ROWS
+from serve.requests.body import MOST_BYTES
 from serve.requests.query import FEATURES
 from serve.requests.vectors import VALUES, VERSION
 from serve.responses import Source

@@ -1,7 +1,7 @@
 """
 Responsible for reading a batch: keys, features and times of many rows, from a JSON body.
 
-Also owns what every JSON body shares: its limits, its fields, and how keys are read. A message
+Also owns what every JSON body shares: its fields, and how keys are read. A message
 names the row at fault. Does not accept a part of a body: one wrong key refuses the whole, because a
 client that gets a 200 does not look for what was left out.
 """
@@ -14,21 +14,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from flask import Request
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import Request, current_app
 
 from materializer.registry import Column, FeatureGroup
 from serve.errors import ApiError, quoted
 from serve.requests.as_of import AS_OF, read_body_time
+from serve.requests.body import BODIES
 from serve.requests.query import FEATURES, check_features
 
-# Rows of one batch, and bytes of its body: room for keys of some 1,600 bytes each.
+# Rows of one batch.
 MOST_ROWS = 10_000
-MOST_BYTES = 16 * 2**20
 
 KEYS = "keys"
-
-_PIECE = 2**20
 
 # The values of the key columns as text, in key order.
 Key: TypeAlias = "tuple[str, ...]"
@@ -55,32 +52,19 @@ def read_body(request: Request) -> Mapping[str, Any]:
     Read the JSON object that a request sends.
 
     Raises:
-        ApiError: `bad_request`: there is none, it is too large, or there are parameters too.
+        ApiError: `bad_request`: there is none, or there are parameters too; see `Bodies.take`.
     """
     if request.query_string:
         raise ApiError("bad_request", "a batch takes its keys in the body, and no parameters")
     if not request.is_json:
         raise ApiError("bad_request", "send the batch as JSON, with Content-Type: application/json")
     try:
-        body = json.loads(request.get_data(cache=False))
-    except RequestEntityTooLarge:
-        _drain(request)
-        raise ApiError(
-            "bad_request", f"the body is larger than {MOST_BYTES} bytes; send fewer keys"
-        ) from None
+        body = json.loads(current_app.extensions[BODIES].take(request.environ))
     except (ValueError, RecursionError) as error:
         raise ApiError("bad_request", f"the body is not JSON: {str(error)[:100]}") from None
     if not isinstance(body, dict):
         raise ApiError("bad_request", "the body is not a JSON object")
     return body
-
-
-def _drain(request: Request) -> None:
-    # A client that is still sending would see a broken connection in place of the answer.
-    stream = request.environ["wsgi.input"]
-    for _ in range(4 * MOST_BYTES // _PIECE):
-        if not stream.read(_PIECE):
-            return
 
 
 def read_batch(

@@ -24,6 +24,7 @@ from serve.openapi import schemas
 from serve.openapi.operations import all_groups, described, online_groups
 from serve.requests.as_of import TIME_CODES
 from serve.requests.batch import BatchRequest, read_batch, read_body
+from serve.requests.body import BODY_CODES
 from serve.responses import Answer, Freshness, with_deprecation
 from serve.routes.metrics import Metrics, metrics_of
 from serve.routes.online import BY_KEYS, require_online
@@ -41,7 +42,7 @@ blueprint = Blueprint("batch", __name__)
 @described(
     partial(schemas.batch, source="online"),
     for_each=online_groups,
-    raises=("bad_request", "too_many_rows", "unknown_group", StoreUnavailable),
+    raises=(*BODY_CODES, "too_many_rows", "unknown_group", StoreUnavailable),
 )
 def online(group: str) -> ResponseReturnValue:
     """Answer the newest row of each of many entities, in one round trip to the online store."""
@@ -116,7 +117,7 @@ def _picker(indexes: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
 @described(
     partial(schemas.batch, source="offline"),
     for_each=all_groups,
-    raises=("bad_request", "too_many_rows", *TIME_CODES, "unknown_group", StoreUnavailable),
+    raises=(*BODY_CODES, "too_many_rows", *TIME_CODES, "unknown_group", StoreUnavailable),
 )
 def offline(group: str) -> ResponseReturnValue:
     """Answer, for each of many entities and times, the row that was available then."""

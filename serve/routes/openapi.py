@@ -56,7 +56,7 @@ def document(app: Flask, stores: Stores) -> dict[str, Any]:
         view = app.view_functions[rule.endpoint]
         codes, operations = description_of(view)
         guarded = has_token and rule.rule not in auth.OPEN
-        errors = _errors((*codes, ANYWHERE, *([auth.REFUSAL] if guarded else [])))
+        errors = _errors((*codes, *ANYWHERE, *([auth.REFUSAL] if guarded else [])))
         components["responses"].update(errors)
         (method,) = (rule.methods or set()) - {"HEAD"}
         for name, operation in operations(stores).items():

@@ -19,6 +19,7 @@ from materializer.views.vector import FeatureInput, Part, Vectors
 from serve.errors import ApiError, translate
 from serve.openapi import schemas
 from serve.openapi.operations import described
+from serve.requests.body import BODY_CODES
 from serve.requests.vectors import read_vectors
 from serve.responses import Source
 from serve.routes.metrics import metrics_of
@@ -33,7 +34,8 @@ blueprint = Blueprint("vectors", __name__)
     schemas.vectors,
     for_each=schemas.published_views,
     raises=(
-        *("bad_request", "too_many_rows", "bad_as_of", "as_of_in_future"),
+        *BODY_CODES,
+        *("too_many_rows", "bad_as_of", "as_of_in_future"),
         *("unknown_view", "unknown_group", "version_gone", LookupMiss, StoreUnavailable),
     ),
 )

@@ -18,14 +18,17 @@ from materializer.errors import LookupMiss, OfflineStoreUnavailable
 from materializer.offline.catalog import open_catalog
 from materializer.offline.lookup import OfflineReader, State
 from materializer.views.versions import PublishedVersion, VersionCache
-from serve.stores.breaker import Breaker, Deadline
+from serve.errors import Overloaded
+from serve.limits import MOST_OFFLINE, Deadline
+from serve.stores.breaker import Breaker
 from serve.stores.directory import Groups
 
 OFFLINE_TIMEOUT = 5.0
-OFFLINE_MOST = 32
 BATCH_TIMEOUT = 60.0
 # Batches that are read at one time; each takes CPU from single lookups.
 BATCH_MOST = 4
+# Time [s] that a batch waits for its turn.
+BATCH_PATIENCE = 5.0
 
 T = TypeVar("T")
 Row: TypeAlias = "dict[str, Any]"
@@ -42,10 +45,18 @@ class OfflineStore:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._breaker = Breaker()
-        self._deadline = Deadline(OFFLINE_TIMEOUT, most=OFFLINE_MOST, failure=self._overrun)
+        self._deadline = Deadline(
+            OFFLINE_TIMEOUT, most=MOST_OFFLINE, overrun=_overrun, crowded=Overloaded
+        )
         # A batch that took too long must not keep single lookups from the store.
         self._batch_breaker = Breaker()
-        self._batch_deadline = Deadline(BATCH_TIMEOUT, most=BATCH_MOST, failure=self._overrun)
+        self._batch_deadline = Deadline(
+            BATCH_TIMEOUT,
+            most=BATCH_MOST,
+            overrun=_overrun,
+            crowded=Overloaded,
+            patience=BATCH_PATIENCE,
+        )
         self._opening = threading.Lock()
         self._catalog: Catalog | None = None
         self._reader: OfflineReader | None = None
@@ -118,6 +129,6 @@ class OfflineStore:
                 self._reader = OfflineReader(self._catalog)
             return self._reader
 
-    @staticmethod
-    def _overrun(problem: str) -> OfflineStoreUnavailable:
-        return OfflineStoreUnavailable("catalog", problem)
+
+def _overrun(problem: str) -> OfflineStoreUnavailable:
+    return OfflineStoreUnavailable("catalog", problem)

@@ -23,7 +23,8 @@ from materializer.online import codec, connection
 from materializer.online.state import Meta
 from materializer.registry import Contract, FeatureGroup
 from serve.errors import ApiError
-from serve.stores.breaker import Breaker, Deadline
+from serve.limits import Deadline
+from serve.stores.breaker import Breaker
 from serve.stores.connections import Connections
 
 ONLINE_TIMEOUT = 1.0
@@ -62,7 +63,13 @@ class OnlineStore:
         self._settings = settings
         self._breaker = Breaker()
         # Starting an embedded server takes longer than a lookup may; the next request finds it.
-        self._connecting = Deadline(CONNECT_TIMEOUT, most=1, failure=self._unavailable)
+        self._connecting = Deadline(
+            CONNECT_TIMEOUT,
+            most=1,
+            overrun=self._unavailable,
+            crowded=lambda: self._unavailable("too many lookups wait for it"),
+            patience=CONNECT_TIMEOUT,
+        )
         self._connections: Connections | None = None
         self._contracts: dict[str, Contract] = {}
         self._metas: dict[bytes, Meta] = {}

@@ -216,12 +216,18 @@ class FeatureServer(Http):
         home: Path,
         redis_url: str | None,
         *options: str,
+        patch: str = "",
         **env: str,
     ) -> None:
         self.port = free_port()
         self.output: list[str] = []
+        # With a patch, such as another timeout, the same by another way.
+        run = ["-c", f"{patch}\nimport sys, serve.__main__ as m; sys.exit(m.main())"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "serve", "--port", str(self.port), *options],
+            [
+                *(sys.executable, *(run if patch else ["-m", "serve"])),
+                *("--port", str(self.port), *options),
+            ],
             cwd=ROOT,
             env=environment(home, redis_url, **env),
             stdout=subprocess.PIPE,
@@ -290,8 +296,8 @@ class Store:
     def application(self, *, now: str = NOW, token: str | None = None) -> Application:
         return Application(self.home, self.redis.url, now=now, token=token)
 
-    def server(self, *options: str, **env: str) -> FeatureServer:
-        return FeatureServer(self.home, self.redis.url, *options, **env)
+    def server(self, *options: str, patch: str = "", **env: str) -> FeatureServer:
+        return FeatureServer(self.home, self.redis.url, *options, patch=patch, **env)
 
 
 @contextmanager

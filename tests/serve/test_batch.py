@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from serve.requests.batch import MOST_BYTES, MOST_ROWS
+from serve.requests.batch import MOST_ROWS
+from serve.requests.body import MOST_BYTES
 from tests.serve.conftest import BIG, ODD_IDS
 from tests.serve.support import (
     NOW,

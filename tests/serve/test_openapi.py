@@ -13,7 +13,8 @@ from materializer.registry.types import _DECLARED
 from serve import create_app
 from serve.errors import CODES, codes_of
 from serve.openapi.schemas import type_schema
-from serve.requests.batch import MOST_BYTES, MOST_ROWS
+from serve.requests.batch import MOST_ROWS
+from serve.requests.body import MOST_BYTES
 from serve.routes.openapi import document as written
 from serve.stores.stores import Stores
 from tests.serve.support import (

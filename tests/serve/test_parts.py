@@ -21,11 +21,16 @@ from materializer.errors import (
     OnlineStoreUnavailable,
     UnknownEntity,
 )
+<<<<<<< HEAD
 from materializer.registry.validity import why_no_row
 from serve.errors import ApiError
+=======
+from serve.errors import ApiError, Overloaded
+from serve.limits import Deadline
+>>>>>>> 0cbe559 (Half-sent and slow bodies no longer stop a worker)
 from serve.requests.as_of import read_query_time
 from serve.responses import CompactJson, is_stale
-from serve.stores.breaker import Breaker, Deadline
+from serve.stores.breaker import Breaker
 from serve.stores.directory import Directory
 from tests.serve.support import until
 from tests.support.group import GROUP, make_group
@@ -235,23 +240,29 @@ def test_a_store_that_answers_no_is_there(miss: Exception) -> None:
 
 def test_a_call_that_overruns_is_left_and_its_place_comes_back() -> None:
     release = threading.Event()
-    deadline = Deadline(0.1, most=1, failure=lambda text: OnlineStoreUnavailable("there", text))
+    deadline = Deadline(0.1, most=1, overrun=_unavailable, crowded=Overloaded)
 
     with pytest.raises(OnlineStoreUnavailable, match=r"no answer within 0\.1 s"):
         deadline.call(release.wait)
-    with pytest.raises(OnlineStoreUnavailable, match="too many"):
+    with pytest.raises(Overloaded):
         deadline.call(lambda: "answer")
+    assert deadline.left == 1
     release.set()
 
+    until(lambda: deadline.left == 0, seconds=5)
     until(lambda: deadline.call(lambda: "answer") == "answer", seconds=5)
 
 
 def test_a_deadline_hands_on_what_was_raised() -> None:
-    deadline = Deadline(5, most=1, failure=lambda text: OnlineStoreUnavailable("there", text))
+    deadline = Deadline(5, most=1, overrun=_unavailable, crowded=Overloaded)
 
     with pytest.raises(KeyError):
         deadline.call(lambda: _raise(KeyError("x")))
     assert deadline.call(lambda: None) is None
+
+
+def _unavailable(problem: str) -> OnlineStoreUnavailable:
+    return OnlineStoreUnavailable("there", problem)
 
 
 def _raise(error: Exception) -> str:
