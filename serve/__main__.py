@@ -42,7 +42,6 @@ from materializer.errors import (
 from materializer.online import connection
 from serve import create_app
 from serve.auth import read_token
-from serve.limits import THREADS
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -52,6 +51,9 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 
+# Threads of a worker that answer, made as they are needed; more requests wait in line. For /health,
+# /metrics and online lookups of one row are left those that `serve.limits` gives to nothing else.
+THREADS = 192
 # Time [s] a request in flight has to end after SIGTERM.
 GRACE = 10
 # Longest time [s] from a made application to an open port, and between two checks of it.

@@ -15,9 +15,6 @@ from typing import Any, TypeVar
 
 from serve.errors import Overloaded
 
-# Threads of a worker that answer, made as they are needed; more requests wait in line. For /health,
-# /metrics and online lookups of one row are always left THREADS - MOST_READERS - MOST_OFFLINE.
-THREADS = 192
 # Requests with a body, from its first byte to the answer.
 MOST_BODIES = 32
 # Bodies, those included whose clients neither ended nor went away after the answer that they are

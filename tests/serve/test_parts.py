@@ -21,13 +21,9 @@ from materializer.errors import (
     OnlineStoreUnavailable,
     UnknownEntity,
 )
-<<<<<<< HEAD
 from materializer.registry.validity import why_no_row
-from serve.errors import ApiError
-=======
 from serve.errors import ApiError, Overloaded
 from serve.limits import Deadline
->>>>>>> 0cbe559 (Half-sent and slow bodies no longer stop a worker)
 from serve.requests.as_of import read_query_time
 from serve.responses import CompactJson, is_stale
 from serve.stores.breaker import Breaker
