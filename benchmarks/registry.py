@@ -62,8 +62,7 @@ many:
       path: many.duckdb
       schema: many
       settings: {TimeZone: UTC}
-      module_paths: [dbt_packages/feature_store/dbt_project/plugins]
-      plugins: [{module: feature_store_home}]
+      plugins: [{module: materializer.warehouse_folder}]
 """
 SQL = """
 select

@@ -1,4 +1,4 @@
-"""Flags of dbt: nothing partial, and nothing of another target, counts as a build."""
+"""Flags and settings of dbt: only a whole build of this target, in UTC, counts as a build."""
 
 from __future__ import annotations
 
@@ -73,6 +73,25 @@ def test_a_sample_is_refused(store: Store) -> None:
 
     assert run.code == 1
     assert "--sample: days that are built of a part of the input cannot pass the gate" in run.output
+
+
+def test_another_time_zone_is_refused(store: Store) -> None:
+    profile = store.project.folder / "profiles.yml"
+    text = profile.read_text()
+
+    profile.write_text(text.replace("TimeZone: UTC", "TimeZone: Asia/Tokyo"))
+    run = store.project.build()
+    profile.write_text(text)
+
+    assert run.code == 1
+    assert "the session's time zone is Asia/Tokyo, and times here are UTC; write" in run.output
+    assert "under target dev of profile till" in run.output
+
+
+def test_dbt_works_from_another_folder_and_without_a_home(store: Store) -> None:
+    store.shell("cd .. && env -u HOME dbt seed --project-dir shop --profiles-dir shop").assert_code(
+        0
+    )
 
 
 def test_a_build_on_another_target_is_refused_and_its_tests_say_nothing(store: Store) -> None:

@@ -24,8 +24,7 @@ _DEV = """\
       path: "{{ env_var('FEATURE_STORE_HOME', '.feature_store') }}/dev.duckdb"
       schema: feature_store
       settings: {TimeZone: UTC}
-      module_paths: [dbt_project/plugins]
-      plugins: [{module: feature_store_home}]
+      plugins: [{module: materializer.warehouse_folder}]
 """
 
 

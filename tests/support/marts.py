@@ -36,8 +36,7 @@ marts:
       path: "{{ env_var('FEATURE_STORE_HOME') }}/warehouse.duckdb"
       schema: feature_store
       settings: {TimeZone: UTC}
-      module_paths: [.packages/feature_store/dbt_project/plugins]
-      plugins: [{module: feature_store_home}]
+      plugins: [{module: materializer.warehouse_folder}]
 """
 
 

@@ -44,8 +44,7 @@ views:
       path: "{{ env_var('FEATURE_STORE_HOME') }}/warehouse.duckdb"
       schema: feature_store
       settings: {TimeZone: UTC}
-      module_paths: [.packages/feature_store/dbt_project/plugins]
-      plugins: [{module: feature_store_home}]
+      plugins: [{module: materializer.warehouse_folder}]
 """
 _FACTS = """\
 select id, cast(available_at as date) as day, available_at, {columns}

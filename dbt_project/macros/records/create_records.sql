@@ -2,6 +2,7 @@
     them like any other. -#}
 {% macro create_records() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
+        {%- do feature_store.require_utc() -%}
         {%- if flags.WHICH in ['build', 'run', 'test'] -%} {%- do feature_store.require_gate_tests() -%} {%- endif -%}
         {%- set warehouse = feature_store.record('warehouse') -%}
         {%- do adapter.create_schema(api.Relation.create(database=warehouse.database, schema=warehouse.schema)) -%}

@@ -1,8 +1,9 @@
 """
-Make the folder of the warehouse before DuckDB opens it, so that plain `dbt build` works anywhere.
+A plugin of dbt-duckdb: make the folder of the warehouse before DuckDB opens it.
 
-Owns nothing else: dbt-duckdb calls a plugin's `initialize` before it connects, and at no other
-point can a project act that early.
+So plain `dbt build` works anywhere. Owns nothing else: dbt-duckdb calls a plugin's `initialize`
+before it connects, and at no other point can a project act that early. It is a module of this
+package, because dbt looks for a path in a profile from the current folder.
 """
 
 from __future__ import annotations
