@@ -142,6 +142,7 @@ def _build(store: Path, events: str, last: date, days: int) -> dict[str, Any]:
     """Build a range into an empty store."""
     variables: Mapping[str, object] = {
         "events_path": events,
+        "labels_path": "none",
         "start_date": str(last - timedelta(days=days - 1)),
         "end_date": str(last),
     }

@@ -9,6 +9,7 @@ import: each command and server makes one `Settings` and passes it on.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +31,11 @@ def parse_time(text: str) -> datetime:
 def format_time(moment: datetime) -> str:
     """Return an aware time as ISO 8601 in UTC with `Z`; microseconds only if there are any."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def without_fraction(moment: str) -> str:
+    """Return a time that `format_time` wrote without its fraction of a second."""
+    return re.sub(r"\.\d+Z$", "Z", moment)
 
 
 def micros(moment: datetime) -> int:

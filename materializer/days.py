@@ -1,8 +1,8 @@
 """
-Ranges of consecutive days: their text, and the dbt command that builds a range.
+Ranges of consecutive days, and their text.
 
-Responsible for turning many days into few lines. Does not join two ranges: a command must not build
-a day in between, whose events may be gone.
+Responsible for turning many days into few lines. Does not join two ranges: a command that is made
+from one must not build a day in between, whose events may be gone.
 """
 
 from __future__ import annotations
@@ -35,11 +35,6 @@ class DayRange:
         first, _, last = text.partition(" to ")
         return cls(date.fromisoformat(first), date.fromisoformat(last or first))
 
-    @property
-    def command(self) -> str:
-        """The dbt command that builds the days."""
-        return f"dbt build --vars '{{start_date: {self.first}, end_date: {self.last}}}'"
-
 
 def built_since(runs: Sequence[DayRange], day: date) -> int:
     """
@@ -60,3 +55,8 @@ def day_ranges(days: Iterable[date]) -> list[DayRange]:
         else:
             ranges.append(DayRange(day, day))
     return ranges
+
+
+def count_days(count: int) -> str:
+    """Return a number of days as text."""
+    return f"{count:,} day{'' if count == 1 else 's'}"

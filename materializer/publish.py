@@ -88,7 +88,9 @@ def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) 
     built = warehouse.built_days(group.unique_id)
     group = _as_built(group, built)
     warehouse_id = warehouse.warehouse_id()
-    waiting = unpublished(built, last_published(work.catalog, name), warehouse_id)
+    removed = warehouse.removed_days(group.unique_id)
+    written = sorted([*built, *removed], key=lambda written_day: written_day.day)
+    waiting = unpublished(written, last_published(work.catalog, name), warehouse_id)
     require_days_as_built(group, waiting, warehouse)
     report = publish_days(
         work.catalog,
@@ -113,7 +115,7 @@ def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) 
 def unpublished(
     days: Sequence[BuiltDay], last: LastPublish | None, warehouse_id: str
 ) -> list[BuiltDay]:
-    """Return the built days that are not published: all of them when the warehouse is a new one."""
+    """Return the days whose last build is not published: all when the warehouse is a new one."""
     return [
         day
         for day in days
@@ -129,7 +131,7 @@ def _as_built(group: FeatureGroup, days: Sequence[BuiltDay]) -> FeatureGroup:
     if hours < 0:
         reason = (
             f"availability_lag_hours is {hours}: its rows could be used before their day is over; "
-            "set the true lag and run: dbt build"
+            "set the true lag, and build again"
         )
         raise GateRed(model=group.name, reasons=[reason])
     return replace(group, availability_lag_hours=hours)

@@ -8,19 +8,18 @@ frozen, missing or of older SQL: the view `day_status` does.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeVar
 
 import redis
 from pyiceberg.catalog import Catalog
 
-from materializer.config import Settings, format_time
+from materializer.config import Settings, format_time, without_fraction
 from materializer.console import Console
-from materializer.days import DayRange, day_ranges
+from materializer.days import DayRange, count_days, day_ranges
 from materializer.errors import DONE, FAILED, FeatureStoreError
 from materializer.offline.catalog import find_table, open_catalog, table_name
 from materializer.offline.publish import last_published
@@ -34,7 +33,7 @@ from materializer.status_files import file_document, file_lines, is_damaged
 from materializer.training.files import TrainingFiles
 from materializer.training.publish import other_warehouse
 from materializer.warehouse.gate import objections
-from materializer.warehouse.reader import Build, BuiltDay, Warehouse, open_warehouse
+from materializer.warehouse.reader import Build, BuiltDay, Commands, Warehouse, open_warehouse
 
 # What `--json` prints, with the values that the text is made of.
 Document = dict[str, Any]
@@ -139,30 +138,36 @@ class Builds:
 
     Attributes:
         days: The built days of a group.
+        removed: Days that were removed because they were built before they ended.
         missing: Finished days that it lacks.
         table: The newest build of a training set or view, None when it was never built.
         gate: Why it may not be published, empty when it may; None when unknown.
         sample_share: The smallest share of rows that a gate test looked at.
+        commands: dbt commands with the vars of the newest one.
         problem: Why the warehouse cannot be read, or None.
     """
 
     days: Sequence[BuiltDay] = ()
+    removed: Sequence[BuiltDay] = ()
     missing: Sequence[date] = ()
     table: Build | None = None
     gate: Sequence[str] | None = None
     sample_share: float = 1.0
     warehouse_id: str = ""
+    commands: Commands = field(default_factory=Commands)
     problem: str | None = None
 
 
 def _read_builds(model: str, registry: Registry, warehouse: Warehouse) -> Builds:
     return Builds(
         days=warehouse.built_days(model),
+        removed=warehouse.removed_days(model),
         missing=warehouse.missing_days(model),
         table=warehouse.newest_build(model),
         gate=objections(model, registry, warehouse),
         sample_share=warehouse.sample_share(model),
         warehouse_id=warehouse.warehouse_id(),
+        commands=warehouse.commands,
     )
 
 
@@ -243,7 +248,7 @@ def _read_publication(
         not published; what a publish would remove, by the counts of the ledger and of the files.
     """
     last = last_published(catalog, group.name)
-    waiting = unpublished(builds.days, last, builds.warehouse_id)
+    waiting = unpublished([*builds.days, *builds.removed], last, builds.warehouse_id)
     table = find_table(catalog, table_name(group.name))
     if last is None or table is None:
         return None, len(waiting), []
@@ -292,11 +297,12 @@ def _commands(builds: Builds) -> list[str]:
     if builds.problem is not None:
         return []
     if not builds.days:
-        return ["dbt build"]
+        return [builds.commands.build()]
+    command = builds.commands.build_days
     older = day_ranges(built.day for built in builds.days if built.is_older_sql)
     return [
-        *(f"{days.command}  # missing" for days in day_ranges(builds.missing)),
-        *(f"{days.command}  # built by older SQL" for days in older),
+        *(f"{command(days)}  # missing" for days in day_ranges(builds.missing)),
+        *(f"{command(days)}  # built by older SQL" for days in older),
     ]
 
 
@@ -321,13 +327,13 @@ def _group_lines(document: Document) -> Iterator[Line]:
 
 def _build_lines(document: Document) -> Iterator[Line]:
     last, frozen = document["last_build"], document["frozen"]
-    reasons = ", ".join(f"{_days(days)} {reason}" for reason, days in last["days"].items())
-    yield "last build", f"{reasons}, at {_without_fraction(last['built_at'])}"
+    reasons = ", ".join(f"{count_days(days)} {reason}" for reason, days in last["days"].items())
+    yield "last build", f"{reasons}, at {without_fraction(last['built_at'])}"
     if frozen:
         ranges = [str(DayRange(*map(date.fromisoformat, (d["first"], d["last"])))) for d in frozen]
         named = ", ".join(ranges[:_NAMED_RANGES])
         more = " and more" if len(ranges) > _NAMED_RANGES else ""
-        total = _days(sum(days["days"] for days in frozen))
+        total = count_days(sum(days["days"] for days in frozen))
         yield "frozen", f"{total}, {named}{more}: their events are no longer kept"
     yield _gate_line(document["gate"])
 
@@ -340,14 +346,6 @@ def _stage_text(stage: Document) -> str:
 
 def _gate_line(gate: Sequence[str], note: str = "") -> Line:
     return "gate", "\n".join([f"{'red' if gate else 'green'}{note}", *gate])
-
-
-def _without_fraction(moment: str) -> str:
-    return re.sub(r"\.\d+Z$", "Z", moment)
-
-
-def _days(count: int) -> str:
-    return f"{count:,} day{'' if count == 1 else 's'}"
 
 
 # Training sets and feature views
@@ -389,7 +387,7 @@ def _table_lines(document: Document) -> Iterator[Line]:
     if document["built_at"] is None:
         yield "built", document["problem"] or "nothing yet"
     else:
-        at = _without_fraction(document["built_at"])
+        at = without_fraction(document["built_at"])
         yield "built", f"{document['rows']:,} rows, at {at}"
         share = document["sample_share"]
         note = f", on {100 * share:g} % of the label rows" if share < 1 else ""

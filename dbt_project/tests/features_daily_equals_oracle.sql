@@ -1,7 +1,8 @@
 {{ config(tags=['gate'], meta={'sampled': true}) }}
 -- The features of every built day, computed again from the events in the plainest way: for each
 -- day, look at every event of its 31 days. Shares no macro with the model but the calendar's.
--- Frozen days cannot be computed again: their events are no longer kept.
+-- Frozen days cannot be computed again: their events are no longer kept. Days of older SQL can, and
+-- are named as such where they differ: a table does not hold two meanings of one column.
 -- Of events with an arrival time, a day knows those that arrived before its `available_at`,
 -- which falls on a whole hour.
 -- A sampled run looks at every day of some users.
@@ -131,15 +132,21 @@ select
                 ' (7d/30d/days ago/types), or the times differ'
             )
         end,
-        '; run: dbt build --vars ''{start_date: ',
-        cast(coalesce(actual.day, expected.day) as varchar),
-        ', end_date: ', cast(coalesce(actual.day, expected.day) as varchar), '}'''
+        case when older.day is not null then '; the day was built by older SQL' else '' end,
+        '; run: ',
+        {{ dbt_command(
+            'build',
+            first='coalesce(older.first_day, actual.day, expected.day)',
+            last='coalesce(older.last_day, actual.day, expected.day)',
+        ) }}
     ) as problem
 from actual
 full outer join expected
     on
         actual.user_id = expected.user_id
         and actual.day = expected.day
+left join {{ older_days('features_daily') }} as older
+    on coalesce(actual.day, expected.day) = older.day
 where
     actual.user_id is null
     or expected.user_id is null

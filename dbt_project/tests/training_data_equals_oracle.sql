@@ -1,8 +1,8 @@
 {{ config(tags=['gate'], meta={'sampled': true}) }}
 -- What each label row should know, computed from the events: the snapshot of the last day that was
 -- over and available at the label's time, or the closing row of the user's last activity before it.
--- Where the events are no longer kept, there is nothing to compute it from. Of events that tell
--- their arrival, a day knows those that arrived before its `available_at`, on a whole hour.
+-- Where the events are no longer kept, there is nothing to compute it from. Of events with
+-- an arrival time, a day knows those that arrived before its `available_at`, on a whole hour.
 {%- set late = has_column(ref('stg_events'), 'ingested_at') %}
 
 with
@@ -223,7 +223,12 @@ select
         coalesce(cast(compared.event_count_30d as varchar), 'null'), ', the events give day ',
         coalesce(cast(compared.expected_day as varchar), 'null'), ' with ',
         cast(compared.expected_7d as varchar), '/', cast(compared.expected_30d as varchar),
-        ' (7d/30d); run: dbt build'
+        ' (7d/30d)',
+        case when older.day is not null then '; the day was built by older SQL' else '' end,
+        '; run: ', case
+            when older.day is null then {{ dbt_command('build') }}
+            else {{ dbt_command('build', first='older.first_day', last='older.last_day') }}
+        end
     ) as problem
 from compared
 left join excused
@@ -231,4 +236,6 @@ left join excused
         compared.user_id = excused.user_id
         and compared.newest_day = excused.newest_day
         and compared.is_null
+left join {{ older_days('features_daily') }} as older
+    on compared.day = older.day
 where excused.user_id is null

@@ -1,4 +1,4 @@
-{%- set is_sample = var('events_path', none) is none and var('labels_path', none) is none -%}
+{%- set is_sample = reads_sample('events_path') and reads_sample('labels_path') -%}
 {{ config(
     tags=['gate'],
     severity='error' if var('gate_requires_witness', is_sample) else 'warn',

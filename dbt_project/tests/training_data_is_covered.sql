@@ -72,9 +72,10 @@ select
         case
             when count(missing.finished_day) > 0
                 then concat(
-                    'days are missing; run: dbt build --vars ''{start_date: ',
-                    cast(min(missing.finished_day) as varchar),
-                    ', end_date: ', cast(max(missing.finished_day) as varchar), '}'''
+                    'days are missing; run: ',
+                    {{ dbt_command(
+                        'build', first='min(missing.finished_day)', last='max(missing.finished_day)'
+                    ) }}
                 )
             else concat(
                 'the label is usable from ',

@@ -143,8 +143,9 @@ def publish_derived_table(table: DerivedTable, work: Publishing) -> Outcome:
         work.console.print(f"published {name}: up to date")
         return Outcome("publish", name, DONE, "up to date")
     newest = warehouse.sequences()
+    again = warehouse.commands.build(f"--select {name}")
     stale = [
-        f"it was built before {source} was last built; run: dbt build --select {name}"
+        f"it was built before {source} was last built; run: {again}"
         for source, unique_id in table.built_on.items()
         if newest.get(unique_id, 0) > build.sequence
     ]

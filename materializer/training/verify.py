@@ -280,13 +280,15 @@ class Rebuild:
 
     def _load_built_days(self, relation: str) -> None:
         # What the macro built_days reads, and no more.
-        nothing = "select null::varchar as model, null::date as day, null::bigint as sequence"
+        nothing = (
+            "select null::varchar as model, null::date as day, 1::bigint as sequence, '' as reason"
+        )
         self._create("table", relation, f"{nothing} where false")
         for source in self._receipt.inputs:
             for days in source.built_days:
                 self._connection.execute(
                     f"insert into {relation} "
-                    "select ?, cast(unnest(generate_series(?, ?, interval 1 day)) as date), 1",
+                    "select ?, cast(unnest(generate_series(?, ?, interval 1 day)) as date), 1, ''",
                     [source.model, days.first, days.last],
                 )
 

@@ -20,7 +20,7 @@ from materializer.errors import GateRed, NotPublished
 from materializer.offline.lookup import OfflineReader
 from materializer.offline.publish import last_published
 from materializer.outcome import Outcome
-from materializer.registry import Column, FeatureView, Registry, TrainingSet
+from materializer.registry import Column, FeatureView, TrainingSet
 from materializer.registry.values import json_value
 from materializer.sql import quoted
 from materializer.training.publish import DerivedTable, Publishing, publish_derived_table
@@ -61,7 +61,7 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     training_set = work.registry.training_sets[view.training_set]
     _require_parameters(view, training_set, work)
     version = _built_version(view, work)
-    _require_served(version, work.registry)
+    _require_served(version, work)
     vectors = Vectors(version)
     types = {column.name: column for column in training_set.columns}
     carried = (*version.keys, types[view.time], types[view.label])
@@ -102,7 +102,8 @@ def _require_parameters(view: FeatureView, training_set: TrainingSet, work: Publ
     newest = warehouse.sequences()
     if newest.get(training_set.unique_id, 0) > newest[model]:
         problem = f"it was fitted before {training_set.name} was last built"
-        refuse(name, [f"{problem}; run: dbt build --select {name} {view.name}"])
+        again = warehouse.commands.build(f"--select {name} {view.name}")
+        refuse(name, [f"{problem}; run: {again}"])
 
 
 def _built_version(view: FeatureView, work: Publishing) -> ViewVersion:
@@ -113,23 +114,24 @@ def _built_version(view: FeatureView, work: Publishing) -> ViewVersion:
     try:
         return built_version(view, rows)
     except ValueError as error:
-        raise _not_as_built(view.name, str(error)) from None
+        raise _not_as_built(view.name, str(error), work) from None
 
 
-def _not_as_built(view: str, problem: str) -> GateRed:
-    return GateRed(model=view, reasons=[f"{problem}; run: dbt build --select +{view}"])
+def _not_as_built(view: str, problem: str, work: Publishing) -> GateRed:
+    again = work.warehouse.commands.build(f"--select +{view}")
+    return GateRed(model=view, reasons=[f"{problem}; run: {again}"])
 
 
-def _require_served(version: ViewVersion, registry: Registry) -> None:
+def _require_served(version: ViewVersion, work: Publishing) -> None:
     """Check that online groups still have the features; the groups may have been changed since."""
-    groups = {join.name: registry.groups.get(join.group) for join in version.joins}
+    groups = {join.name: work.registry.groups.get(join.group) for join in version.joins}
     for feature in version.features:
         if feature.join is None:
             continue
         group = groups[feature.join]
         if not (group and group.online and feature.column in group.features):
             problem = f"{feature.join} does not serve {feature.column} any more"
-            raise _not_as_built(version.view, problem)
+            raise _not_as_built(version.view, problem, work)
 
 
 def _training_input(training_set: TrainingSet, work: Publishing) -> InputTable:
@@ -160,7 +162,7 @@ def _compare(view: FeatureView, vectors: Vectors, carried: Sequence[str], work: 
     if differing or len(made) != len(built):
         example = f", such as {next(iter(differing))}" if differing else ""
         problem = f"serving makes {differing.total():,} of {len(made):,} rows otherwise{example}"
-        raise _not_as_built(view.name, problem)
+        raise _not_as_built(view.name, problem, work)
 
 
 def _compare_lookups(
@@ -197,7 +199,7 @@ def _compare_lookups(
                         f"{json_value(value)!r}, and the row of {row[: len(carried)]} has "
                         f"{json_value(row[number])!r}"
                     )
-                    raise _not_as_built(view.name, problem)
+                    raise _not_as_built(view.name, problem, work)
 
 
 def _sample(

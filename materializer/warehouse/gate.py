@@ -27,7 +27,7 @@ def objections(model: str, registry: Registry, warehouse: Warehouse) -> list[str
     recorded = warehouse.gate_tests(model)
     # A test that dbt has not recorded yet never ran.
     unrecorded = [
-        f"{name} has no verdict; run: dbt test"
+        f"{name} has no verdict; run: {warehouse.commands.test()}"
         for test, name in (declared or {None: "its gate"}).items()
         if test not in recorded
     ]
@@ -48,11 +48,11 @@ def require_table_as_built(
     Raises:
         GateRed: The model holds other rows, or the SQL was deleted from the records.
     """
-    build = warehouse.newest_build(unique_id)
+    build, commands = warehouse.newest_build(unique_id), warehouse.commands
     if build is None or build.content != warehouse.checksum(relation_name, columns):
-        raise GateRed(model=name, reasons=[f"its rows {_CHANGED}; run: dbt build"])
+        raise GateRed(model=name, reasons=[f"its rows {_CHANGED}; run: {commands.build()}"])
     if not build.sql:
-        reason = f"its build left no SQL to keep; run: dbt build --select {name}"
+        reason = f"its build left no SQL to keep; run: {commands.build(f'--select {name}')}"
         raise GateRed(model=name, reasons=[reason])
     return build
 
@@ -63,8 +63,9 @@ def require_days_as_built(
     """Raise `GateRed` unless days, given in order, hold the rows that their builds wrote."""
     checksums = warehouse.checksums_of_days(group, [built.day for built in days])
     changed = day_ranges(built.day for built in days if built.content != checksums[built.day])
+    command = warehouse.commands.build_days
     reasons = [
-        f"the rows of {changed_range} {_CHANGED}; run: {changed_range.command}"
+        f"the rows of {changed_range} {_CHANGED}; run: {command(changed_range)}"
         for changed_range in changed[:_NAMED_RANGES]
     ]
     if more := sum(map(len, changed[_NAMED_RANGES:])):

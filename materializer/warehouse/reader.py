@@ -22,6 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from materializer.config import Settings
+from materializer.days import DayRange
 from materializer.errors import FeatureStoreError, StoreUnavailable
 from materializer.registry import Column, FeatureGroup, Registry
 from materializer.sql import prepare, quoted, quoted_list
@@ -82,6 +83,33 @@ class Build:
     vars: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """
+    dbt commands to print, with the vars of the newest one, as the view `dbt_arguments` has them.
+
+    Attributes:
+        arguments: What a command was given, for a shell.
+        arguments_of_days: The same with a range of days, `<first>` and `<last>`.
+    """
+
+    arguments: str = ""
+    arguments_of_days: str = " --vars '{start_date: <first>, end_date: <last>}'"
+
+    def build(self, options: str = "") -> str:
+        """Return a `dbt build`."""
+        return f"dbt build{options and f' {options}'}{self.arguments}"
+
+    def build_days(self, days: DayRange) -> str:
+        """Return the `dbt build` of a range of days."""
+        arguments = self.arguments_of_days.replace("<first>", str(days.first), 1)
+        return f"dbt build{arguments.replace('<last>', str(days.last), 1)}"
+
+    def test(self) -> str:
+        """Return a `dbt test`."""
+        return f"dbt test{self.arguments}"
+
+
 class Warehouse:
     """An open, read-only warehouse; its relations come from the manifest."""
 
@@ -95,6 +123,13 @@ class Warehouse:
         if not rows:
             raise FeatureStoreError("the warehouse has no id; run: dbt build")
         return str(rows[0][0])
+
+    @cached_property
+    def commands(self) -> Commands:
+        """The dbt commands that build or test this warehouse as the newest one did."""
+        view = self._relation("dbt_arguments")
+        [row] = self._records(f"select arguments, arguments_of_days from {view}")
+        return Commands(*row)
 
     def sequences(self) -> dict[str, int]:
         """Return each model's newest ledger sequence, by dbt's id of the model."""
@@ -135,12 +170,19 @@ class Warehouse:
 
     def built_days(self, model: str) -> list[BuiltDay]:
         """Return every built day of a model in order, empty days included."""
+        return self._days(model, "not is_missing and not is_removed")
+
+    def removed_days(self, model: str) -> list[BuiltDay]:
+        """Return in order the days that were removed because they were built before they ended."""
+        return self._days(model, "is_removed")
+
+    def _days(self, model: str, condition: str) -> list[BuiltDay]:
         query = f"""
             select
                 day, "sequence", "rows", content, reason, availability_lag_hours, built_at,
                 is_frozen, is_older_sql
             from {self._relation("day_status")}
-            where model = ? and not is_missing
+            where model = ? and {condition}
             order by day
         """
         days = [BuiltDay(*row) for row in self._records(query, model)]

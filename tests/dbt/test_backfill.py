@@ -268,6 +268,35 @@ def test_a_day_is_built_once_it_is_over_and_not_a_moment_earlier(
     assert max(project.sequences()) == newest
 
 
+@pytest.mark.parametrize("args", [(), ("--full-refresh",)])
+def test_days_that_are_not_over_are_removed_and_built_when_they_are(
+    project: Project, args: tuple[str, ...]
+) -> None:
+    _run(project).assert_done()
+    project.now = "2024-03-16T00:00:00Z"
+
+    run = _run(project, *args).assert_done()
+
+    over = [day for day in ALL_DAYS if day < date(2024, 3, 16)]
+    assert "features_daily: 15 days not over, 2024-03-16 to 2024-03-30" in run.output
+    assert project.features() == oracle.features(_history(), over)
+
+    project.now = "2024-03-31T00:00:00Z"
+    assert "15 days missing, 2024-03-16 to 2024-03-30" in _run(project).assert_done().output
+    assert project.features() == oracle.features(_history(), ALL_DAYS)
+
+
+def test_an_earlier_clock_removes_no_day_that_could_not_be_built_again(project: Project) -> None:
+    _run(project).assert_done()
+    before = project.features()
+    project.write_history([event for event in _history() if event[2].date() >= LAST])
+    project.now = "2024-02-15T00:00:00Z"
+
+    _run(project).assert_done()
+
+    assert project.features() == before
+
+
 def test_a_build_killed_at_any_moment_is_completed_by_the_next(
     project: Project, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from tests.support.dbt import Project, Run
-from tests.support.store import built_project, copy, history
+from tests.support.store import build_days, built_project, copy, history
 
 SAMPLED = {"features_daily_equals_oracle", "training_data_equals_oracle"}
 
@@ -94,8 +94,7 @@ def test_an_edited_day_is_named_although_its_events_are_no_longer_kept(project: 
     )[0][0]
     assert _told(run, "features_daily_is_as_built") == [
         f"day 2024-02-20 has {rows} rows that are not the {rows} rows the build left: they were "
-        "changed behind dbt's back; run: dbt build --vars '{start_date: 2024-02-20, end_date: "
-        "2024-02-20}'"
+        f"changed behind dbt's back; run: {build_days('2024-02-20', '2024-02-20')}"
     ]
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.dbt import Project
-from tests.support.store import built_project, copy
+from tests.support.store import GIVEN, built_project, copy
 
 LEDGER = "feature_store.build_ledger"
 CASES = 3000
@@ -46,7 +46,7 @@ def warehouse(
     """Give a warehouse whose records are empty, to fill with any."""
     project = copy(built_project(tmp_path_factory), tmp_path / "store")
     with duckdb.connect(str(project.warehouse)) as connection:
-        for record in ("build_ledger", "gate_verdicts", "gate_tests"):
+        for record in ("build_ledger", "built_sql", "gate_passes", "gate_verdicts", "gate_tests"):
             connection.execute(f"delete from feature_store.{record}")
         yield connection
 
@@ -127,7 +127,9 @@ def _objections(gate: Gate, model: str) -> list[str]:
     """List in plain Python why a model may not be published."""
     current = {m: max(builds) for m, builds in gate.builds.items() if builds}
     if model not in current:
-        return ["it was never built, or the ledger was deleted; run: dbt build --full-refresh"]
+        return [
+            f"it was never built, or the ledger was deleted; run: dbt build --full-refresh {GIVEN}"
+        ]
     newest_run = {verdict.test: 0 for verdict in gate.verdicts}
     for verdict in gate.verdicts:
         newest_run[verdict.test] = max(newest_run[verdict.test], verdict.sequence)
@@ -146,12 +148,13 @@ def _objections(gate: Gate, model: str) -> list[str]:
         red = [v for v in mine.values() if v.status not in ("pass", "warn")]
         if red:
             found.append(
-                f"{test.name} {_outcome(red[0])}{_rows(red[0])}; see: dbt test --select {test.name}"
+                f"{test.name} {_outcome(red[0])}{_rows(red[0])}; see: dbt test --select "
+                f"{test.name} {GIVEN}"
             )
         elif any(other in current and other not in mine for other in test.models):
-            found.append(f"{test.name} has no verdict; run: dbt test")
+            found.append(f"{test.name} has no verdict; run: dbt test {GIVEN}")
         elif not all(map(is_current, mine.values())):
-            found.append(f"{test.name} last ran on an older build; run: dbt test")
+            found.append(f"{test.name} last ran on an older build; run: dbt test {GIVEN}")
     names = {test.name for test in guarding}
     return found + [
         f"{v.name} {_outcome(v)} on this build{_rows(v)} and was then removed; restore the test or "
@@ -251,11 +254,13 @@ def _ledger(draw: random.Random, model: str) -> list[Entry]:
     ledger = []
     for sequence in range(1, draw.randint(1, 4) + 1):
         first = draw.choice([*days[:7], FIRST - timedelta(days=2)]) if has_events else None
-        built = Entry(model, FIRST, sequence, "missing", draw.choice("ab"), first, window)
+        reason = draw.choice(["missing"] * 4 + ["not over"])
+        built = Entry(model, FIRST, sequence, reason, draw.choice("ab"), first, window)
         if entries and draw.random() < 0.3:
             entry = [
-                replace(old, sequence=sequence, reason=STAMPED, model_checksum=built.model_checksum)
+                replace(old, sequence=sequence, reason=STAMPED)
                 for old in entries.values()
+                if old.reason != "not over"
             ]
         else:
             entry = [replace(built, day=day) for day in draw.sample(days, draw.randint(1, 6))]
@@ -264,12 +269,11 @@ def _ledger(draw: random.Random, model: str) -> list[Entry]:
     return ledger
 
 
-def _days(ledger: Sequence[Entry]) -> list[tuple[object, ...]]:
+def _days(ledger: Sequence[Entry], newest_sql: str) -> list[tuple[object, ...]]:
     """Judge the days of one model in plain Python."""
     current: dict[date, Entry] = {}
     for entry in sorted(ledger, key=lambda entry: entry.sequence):
         current[entry.day] = entry
-    newest = max(ledger, key=lambda entry: entry.sequence)
     firsts = [entry.source_first_day for entry in ledger if entry.source_first_day]
     plans = [e for e in ledger if e.source_first_day and e.reason != STAMPED]
     plan = max(plans, key=lambda entry: entry.sequence, default=None)
@@ -283,13 +287,16 @@ def _days(ledger: Sequence[Entry]) -> list[tuple[object, ...]]:
             and entry.day - timedelta(days=plan.window_days - 1) < plan.source_first_day
             and entry.source_first_day < plan.source_first_day
         )
-        older = bool(firsts) and entry.model_checksum != newest.model_checksum and not frozen
-        judged.append((entry.model, entry.day, entry.sequence, False, frozen, older))
+        removed = entry.reason == "not over"
+        older = bool(firsts) and entry.model_checksum != newest_sql and not frozen
+        judged.append(
+            (entry.model, entry.day, entry.sequence, removed, frozen > removed, older > removed)
+        )
     if firsts:
         day = min(*firsts, *current)
         while day <= LAST:
             if day not in current:
-                judged.append((newest.model, day, None, True, False, False))
+                judged.append((ledger[0].model, day, None, True, False, False))
             day += timedelta(days=1)
     return judged
 
@@ -300,6 +307,17 @@ def test_days_are_judged_as_the_rules_in_plain_python_do(
     draw = random.Random(4)
     ledgers = [_ledger(draw, f"model.p.{n}") for n in range(CASES)]
     _insert(warehouse, "build_ledger", [asdict(entry) for ledger in ledgers for entry in ledger])
+    # The newest SQL of a model may have built no day.
+    texts = [draw.choice(["ab", "ba", "abc"]) for _ in ledgers]
+    _insert(
+        warehouse,
+        "built_sql",
+        [
+            {"model": ledger[0].model, "model_checksum": checksum, "sql": "", "used": used}
+            for ledger, text in zip(ledgers, texts, strict=True)
+            for used, checksum in enumerate(text)
+        ],
+    )
     warehouse.execute(f"set variable last_finished_day = date '{LAST}'")
 
     rows = warehouse.execute(
@@ -311,7 +329,12 @@ def test_days_are_judged_as_the_rules_in_plain_python_do(
         return tuple(map(str, row))
 
     assert sorted(rows, key=order) == sorted(
-        (row for ledger in ledgers for row in _days(ledger)), key=order
+        (
+            row
+            for ledger, text in zip(ledgers, texts, strict=True)
+            for row in _days(ledger, text[-1])
+        ),
+        key=order,
     )
     assert min(sum(row[n] for row in rows) for n in (3, 4, 5)) > 500
 

@@ -9,12 +9,13 @@ import pytest
 from tests.support.dbt import Project
 from tests.support.store import (
     ALL_DAYS,
+    GIVEN,
     LABELS,
     Store,
+    build_days,
     copy,
     expected,
     history,
-    keep_inputs,
     newest,
     own_models,
     wait_until,
@@ -105,7 +106,7 @@ def test_a_build_of_which_one_gate_test_was_left_out_does_not_go_out(store: Stor
 
     assert done.err.startswith(
         "features_daily: not published: "
-        "features_daily_is_unique last ran on an older build; run: dbt test\n"
+        f"features_daily_is_unique last ran on an older build; run: dbt test {GIVEN}\n"
     )
     assert store.offline() == []
 
@@ -172,7 +173,7 @@ def test_without_its_ledger_nothing_goes_out(store: Store, was_published: bool) 
 
     done = store.do("publish").assert_code(3)
 
-    lost = "it was never built, or the ledger was deleted; run: dbt build --full-refresh"
+    lost = f"it was never built, or the ledger was deleted; run: dbt build --full-refresh {GIVEN}"
     assert done.err == (
         f"features_daily: not published: {lost}\ntraining_data: not published: {lost}\n"
     )
@@ -202,8 +203,7 @@ def test_days_that_were_edited_are_named_in_at_most_five_ranges(store: Store) ->
 
     assert reasons[0] == (
         "features_daily: not published: the rows of 2024-03-01 to 2024-03-02 are not those that "
-        "the build wrote (edited by hand?); run: dbt build --vars "
-        "'{start_date: 2024-03-01, end_date: 2024-03-02}'"
+        f"the build wrote (edited by hand?); run: {build_days('2024-03-01', '2024-03-02')}"
     )
     assert [reason[:10] for reason in reasons[1:]] == [
         f"2024-03-{day}" for day in ("04", "06", "08", "10")
@@ -286,7 +286,7 @@ def test_rows_that_were_edited_after_their_tests_do_not_go_out(
 
     told = [
         f"the rows of {day} are not those that the build wrote (edited by hand?); run: "
-        f"dbt build --vars '{{start_date: {day}, end_date: {day}}}'"
+        f"{build_days(day, day)}"
         for day in days
     ]
     assert done.err.splitlines()[:2] == [
@@ -326,7 +326,7 @@ def test_a_training_set_that_was_edited_after_its_tests_does_not_go_out(
 
     assert done.err == (
         "training_data: not published: its rows are not those that the build wrote (edited by "
-        "hand?); run: dbt build\n"
+        f"hand?); run: dbt build {GIVEN}\n"
     )
     assert store.table("training_data") == []
     assert not (store.home / "training").exists()
@@ -405,7 +405,7 @@ def test_a_partial_backfill_holds_back_the_training_set_and_not_the_features(
 
     assert done.err == (
         "training_data: not published: training_data_is_covered failed (1 row); "
-        "see: dbt test --select training_data_is_covered\n"
+        f"see: dbt test --select training_data_is_covered {GIVEN}\n"
     )
     assert store.offline() == expected(days=FIRST_RANGE)
     assert store.online() == newest(expected())
@@ -417,9 +417,8 @@ def test_the_command_that_a_partial_backfill_prints_turns_the_training_set_green
     project, output = backfilled
     said = re.search(r"user_id user2, label at 2024-03-05 09:30:00: .* run: (.*)", output)
     assert said is not None
-    assert said[1] == "dbt build --vars '{start_date: 2024-02-15, end_date: 2024-03-04}'"
+    assert said[1] == build_days("2024-02-15", "2024-03-04")
     store = Store(copy(project, tmp_path / "store"), redis_url)
-    keep_inputs(store.project)
 
     store.shell(said[1]).assert_code(0)
 

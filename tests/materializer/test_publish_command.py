@@ -211,6 +211,7 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
         "vars": {
             "command": {"events_path": "events.csv", "labels_path": "labels.csv"},
             "project": yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"],
+            "inputs": {"events_path": "events.csv", "labels_path": "labels.csv"},
         },
         "label_file": None,
         "inputs": [

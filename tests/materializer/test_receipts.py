@@ -19,7 +19,7 @@ from materializer.warehouse.checksum import (
     md5_checksum,
     sum_checksums,
 )
-from tests.support.store import Store
+from tests.support.store import GIVEN, Store
 
 NAMES = ("labels", "features_daily", "training_data")
 
@@ -75,7 +75,7 @@ def test_a_set_that_is_older_than_its_features_is_not_published(store: Store) ->
 
     assert done.err == (
         "training_data: not published: it was built before features_daily was last built; "
-        "run: dbt build --select training_data\n"
+        f"run: dbt build --select training_data {GIVEN}\n"
     )
     assert not store.receipt().exists()
     assert store.table("labels") == []
@@ -107,7 +107,7 @@ def test_a_build_that_left_no_sql_is_not_published(store: Store) -> None:
 
     assert done.err == (
         "training_data: not published: its build left no SQL to keep; "
-        "run: dbt build --select training_data\n"
+        f"run: dbt build --select training_data {GIVEN}\n"
     )
 
 
@@ -129,6 +129,7 @@ def test_the_vars_of_the_command_and_of_the_project_are_kept_and_no_secret(store
             "team": {"names": ["ann", 7]},
         },
         "project": {**yaml.safe_load(text)["vars"], "since": "2024-01-01", "it's": ["a", None]},
+        "inputs": {"events_path": "events.csv", "labels_path": "labels.csv"},
     }
 
 

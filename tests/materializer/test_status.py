@@ -14,10 +14,12 @@ from tests.support.dbt import Project
 from tests.support.server import Server
 from tests.support.store import (
     ALL_DAYS,
+    GIVEN,
     MODEL,
     TRAINING,
     USERS,
     Store,
+    build_days,
     copy,
     held_warehouse,
     history,
@@ -130,7 +132,7 @@ def test_a_red_gate_is_told_with_its_tests(store: Store) -> None:
             "update feature_store.gate_verdicts set status = 'fail', failures = 2 "
             f"where test like '%{test}%'"
         )
-        reasons.append(f"{test} failed (2 rows); see: dbt test --select {test}")
+        reasons.append(f"{test} failed (2 rows); see: dbt test --select {test} {GIVEN}")
 
     group, training, out = _group(store), _training(store), store.do("status").out
     assert (group["gate"], training["gate"]) == ([reasons[0]], [reasons[1]])
@@ -210,7 +212,7 @@ def test_data_that_never_came_online_are_an_alarm(store: Store, valkey: Server) 
 
 def test_days_since_the_last_build_are_told_as_a_command(store: Store) -> None:
     store.project.now = "2024-04-03T00:00:00Z"
-    command = "dbt build --vars '{start_date: 2024-03-31, end_date: 2024-04-02}'"
+    command = build_days("2024-03-31", "2024-04-02")
     assert _group(store)["run"] == [f"{command}  # missing"]
     assert f"  run        {command}  # missing\n" in store.do("status").out
 
@@ -232,8 +234,7 @@ def test_each_gap_is_a_command_of_its_own(
     store.query(f"delete from feature_store.build_ledger where day {lost}")
 
     assert _group(store)["run"] == [
-        f"dbt build --vars '{{start_date: {first}, end_date: {last}}}'  # missing"
-        for first, last in ranges
+        f"{build_days(first, last)}  # missing" for first, last in ranges
     ]
 
 
@@ -256,7 +257,7 @@ def test_days_built_by_older_sql_are_told_as_a_command(
     project.build().assert_done()
 
     assert _group(store)["run"] == [
-        "dbt build --vars '{start_date: 2024-02-15, end_date: 2024-03-30}'  # built by older SQL"
+        f"{build_days('2024-02-15', '2024-03-30')}  # built by older SQL"
     ]
 
 
@@ -299,6 +300,26 @@ def test_frozen_days_and_what_the_last_build_made_are_told(
     group = _group(store)
     assert group["last_build"]["days"] == {"events changed": 2, "missing": 1}
     assert group["frozen"] == FROZEN
+
+
+def test_a_window_that_is_given_by_its_place_keeps_frozen_days_out_of_the_command(
+    forgetful: Project, redis_url: str, tmp_path: Path
+) -> None:
+    project = copy(forgetful, tmp_path / "store")
+    listed = own_models(project) / "models" / "features" / "features_daily"
+    for name, old, new in [
+        (".yml", "window_days=31, files='events_path'", "31, 'events_path'"),
+        (".sql", "-- One row per", "-- In other words, one row per"),
+    ]:
+        path = listed.with_suffix(name)
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+    project.dbt("run").assert_done()
+
+    group = _group(Store(project, redis_url))
+
+    assert group["frozen"] == FROZEN
+    assert group["run"] == [f"{build_days('2024-03-26', '2024-03-31')}  # built by older SQL"]
 
 
 def test_days_that_are_only_stamped_anew_do_not_hide_that_they_are_frozen(

@@ -121,7 +121,9 @@ def _run(request: Request, parsed: Parsed | None) -> tuple[int, dict[str, Any]]:
         file.parent.mkdir(exist_ok=True)
         shutil.copy(parsed.file, file)
     manifest = None if parsed is None or request.parses else parsed.manifest
-    variables = ["--vars", json.dumps(request.variables)] if request.variables else []
+    variables = (
+        ["--vars", json.dumps(request.variables, ensure_ascii=False)] if request.variables else []
+    )
     args = [*_FLAGS, *request.args, *variables]
     result = dbtRunner(manifest=manifest).invoke(args)
     _close_warehouse()

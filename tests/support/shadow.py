@@ -73,6 +73,12 @@ class Shadow:
         first, then = first_day(events), self.days[day].first
         return first is not None and then is not None and day - WINDOW < first and then < first
 
+    def not_over(self, events: Sequence[Event], last: date) -> set[date]:
+        """Tell which days a build without a range removes: they were built too early."""
+        if not events:
+            return set()
+        return {day for day in self.days if day > last and not self.is_frozen(day, events)}
+
     def of_another_lag(self, lag: timedelta) -> set[date]:
         """Tell which days a build with this lag stamps anew, unless it builds them."""
         return {day for day, built in self.days.items() if built.lag != lag}

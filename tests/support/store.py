@@ -58,6 +58,14 @@ LABELS: list[oracle.Label] = [
     ("nobody", 1.0, datetime(2024, 3, 29, 12)),
 ]
 
+# What a printed command of dbt ends in, on a store that was built from `write_inputs`.
+GIVEN = """--vars '{events_path: "events.csv", labels_path: "labels.csv"}'"""
+
+
+def build_days(first: object, last: object) -> str:
+    """Write the printed command that builds a range of days."""
+    return f"dbt build {GIVEN}".replace("{", f"{{start_date: {first}, end_date: {last}, ", 1)
+
 
 def history() -> list[oracle.Event]:
     """Make the same events every time: eight users, each seen on the first and on the last day."""

@@ -26,6 +26,7 @@ TRIED: Counter[str] = Counter()
 _LEDGER = """
     select day, "rows", content from feature_store.build_ledger where day is not null
     qualify row_number() over (partition by day order by "sequence" desc) = 1
+        and reason <> 'not over'
 """
 _DATA = """
     select day, count(*), concat(count(*), ':', sum(hash(
@@ -104,7 +105,8 @@ class Trial:
         else:
             days = {min(day, self.last) for day in asked}
             variables |= {"start_date": str(min(days)), "end_date": str(max(days))}
-        stamped = self.shadow.of_another_lag(self.lag) - days
+        removed = self.shadow.not_over(self.events, self.last) if asked is None else set()
+        stamped = self.shadow.of_another_lag(self.lag) - days - removed
         before = self._newest_build()
         self._write()
         if moment is None:
@@ -113,7 +115,7 @@ class Trial:
             self._kill("run", *models, moment=moment, **variables)
         written = self._written_since(before)
         # One transaction: all of it or, after a kill, nothing.
-        assert written == days | stamped or (moment is not None and not written)
+        assert written == days | stamped | removed or (moment is not None and not written)
         if moment is not None:
             TRIED["kills after the commit" if written else "kills before the commit"] += 1
         if written:
@@ -122,6 +124,8 @@ class Trial:
             TRIED["days stamped anew"] += len(stamped)
             self.shadow.build(days, self.events, self.lag)
             self.shadow.stamp(stamped, self.lag)
+            for day in removed:
+                del self.shadow.days[day]
         self._compare()
         self.is_sound = True
         return days if written else set()

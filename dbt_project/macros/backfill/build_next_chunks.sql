@@ -11,7 +11,7 @@
         {%- do run_query('delete from ' ~ this ~ ' where day in (select day from ' ~ feature_store.planned_days() ~ ')') -%}
         {%- do run_query(
             'insert into ' ~ this ~ ' (' ~ columns ~ ') select ' ~ columns ~ ' from ('
-            ~ model.compiled_code ~ ') as chunk'
+            ~ model.compiled_code ~ '\n) as chunk'
         ) -%}
         {%- set done = run_query(
             'select count(case when chunk <= 0 then 1 end), count(*), max(case when chunk <= 0 then day end) from '

@@ -4,6 +4,11 @@
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') %}
     delete from {{ target }} where day in (select day from {{ feature_store.planned_days() }});
 
+    delete from {{ target }} where day in (
+        select day from {{ feature_store.record('build_plan') }}
+        where model = '{{ model.unique_id }}' and reason = 'not over'
+    );
+
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ new }}
 {% endmacro %}

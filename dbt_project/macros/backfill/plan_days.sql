@@ -11,19 +11,19 @@
     {%- set columns = feature_store.column_types(events, 'events') -%}
     {%- set late = 'ingested_at' in columns -%}
     {%- set plan = feature_store.record('build_plan') -%}
-    {%- set mine = ' from ' ~ plan ~ " where model = '" ~ model.unique_id ~ "'" -%}
+    {%- set mine = ' from ' ~ plan ~ " where rebuild and model = '" ~ model.unique_id ~ "'" -%}
     {%- set noted = feature_store.note_files(files, columns.keys() | list) -%}
-    {%- set wanted_days %}
+    {%- set candidate_days %}
     first_event as (
         select {{ feature_store._first_day(events, noted) }} as day
     ),
 
     built as (
-        select day, fingerprint, source_first_day, availability_lag_hours
+        select day, fingerprint, source_first_day, window_days, availability_lag_hours
         from ({{ feature_store.current_ledger(model.unique_id) }})
     ),
 
-    wanted as (
+    candidates as (
     {%- if range %}
         select {{ feature_store.each_day("date '" ~ range[0] ~ "'", "date '" ~ range[1] ~ "'") }} as day
         {%- if late %}
@@ -32,28 +32,27 @@
         {%- endif %}
     {%- else %}
         select {{ feature_store.each_day('first_event.day', last_day) }} as day from first_event
-        {%- if whole %}
         union
-        select day from built
-        {%- endif %}
+        select day from built {{ '' if whole else 'where day > ' ~ last_day }}
     {%- endif %}
     ),
 
     compared as (
         select
-            wanted.day,
+            candidates.day,
             built.day is not null as is_built,
             built.fingerprint as built_fingerprint,
             built.availability_lag_hours <> {{ lag }} as has_other_lag,
-            {{ feature_store.is_frozen('wanted.day', 'built.source_first_day', 'first_event.day', window_days) }} as is_frozen,
+            coalesce(built.window_days <> {{ window_days }}, false) as has_other_window,
+            {{ feature_store.is_frozen('candidates.day', 'built.source_first_day', 'first_event.day', window_days) }} as is_frozen,
             first_event.day as source_first_day
-        from wanted
+        from candidates
         cross join first_event
-        left join built on wanted.day = built.day
+        left join built on candidates.day = built.day
     {%- if not range and not whole %}
         where
             built.day is null
-            or wanted.day > {{ feature_store.add_days(last_day, -feature_store.healing_horizon_days()) }}
+            or candidates.day > {{ feature_store.add_days(last_day, -feature_store.healing_horizon_days()) }}
         {%- if late %}
             or built.availability_lag_hours <> {{ lag }}
         {%- endif %}
@@ -63,15 +62,15 @@
     {%- if noted %}
     {{ feature_store.narrow_files(
         noted,
-        'with ' ~ wanted_days ~ ' select ' ~ feature_store.add_days('min(day)', -reach) ~ ' from compared',
-        'with ' ~ wanted_days ~ ' select ' ~ feature_store.add_days('max(day)', 1) ~ ' from compared'
+        'with ' ~ candidate_days ~ ' select ' ~ feature_store.add_days('min(day)', -reach) ~ ' from compared',
+        'with ' ~ candidate_days ~ ' select ' ~ feature_store.add_days('max(day)', 1) ~ ' from compared'
     ) }};
     {%- endif %}
     insert into {{ plan }} (
         model, day, reason, rebuild, available_at, fingerprint, source_first_day, window_days, chunk
     )
     with
-    {{ wanted_days }},
+    {{ candidate_days }},
 
     days_of_events as (
         select
@@ -95,6 +94,7 @@
             compared.built_fingerprint,
             compared.is_frozen,
             compared.has_other_lag,
+            compared.has_other_window,
             compared.source_first_day,
             concat(
                 cast(coalesce(sum(days_of_events.events), 0) as varchar),
@@ -119,15 +119,25 @@
             source_first_day,
             case
     {%- if range %}
-                when day between date '{{ range[0] }}' and date '{{ range[1] }}' then 'asked for'
-    {%- elif whole %}
+                when day between date '{{ range[0] }}' and date '{{ range[1] }}' then 'requested'
+    {%- else %}
+                -- Built when the clock was ahead, from events that were not complete.
+                when
+                    day > {{ last_day }} and source_first_day is not null and not coalesce(is_frozen, false)
+                    then 'not over'
+    {%- if whole %}
                 when true then 'whole build'
+    {%- else %}
+                when day > {{ last_day }} then cast(null as varchar)
+    {%- endif %}
     {%- endif %}
                 when not is_built then 'missing'
     {%- if late %}
                 -- Another lag is another moment of knowing, and so other features.
                 when has_other_lag and not is_frozen then 'availability lag changed'
     {%- endif %}
+                -- Fingerprints of two windows cannot be compared.
+                when has_other_window and not is_frozen then 'window changed'
                 when fingerprint <> built_fingerprint and not is_frozen then 'events changed'
             end as reason
         from fingerprinted
@@ -147,7 +157,7 @@
         '{{ model.unique_id }}' as model,
         day,
         reason,
-        true as rebuild,
+        reason <> 'not over' as rebuild,
         {{ feature_store.add_hours(feature_store.add_days('day', 1), lag) }} as available_at,
         fingerprint,
         source_first_day,
@@ -163,7 +173,7 @@
     {%- endif %}
 {% endmacro %}
 
-{#- Asked by itself, for it opens other files than the days do. -#}
+{#- A query of its own, for it opens other files than the days do. -#}
 {% macro _first_day(events, noted) %}
     {%- if not execute -%} {{ return('cast(null as date)') }} {%- endif -%}
     {%- if noted -%}

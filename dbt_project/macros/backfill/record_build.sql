@@ -105,16 +105,24 @@
     ) -%}
 {% endmacro %}
 
-{#- What dbt itself keeps of them is overwritten by the next command. A secret of dbt's stays out. -#}
+{#- What dbt itself keeps of them is overwritten by the next command. -#}
 {% macro _vars() %}
+    {%- set project = fromyaml(feature_store._project_file()) or {} -%}
+    {%- set vars = {
+        'command': feature_store._given_vars(), 'project': feature_store._plain(project.get('vars') or {}),
+        'inputs': feature_store._inputs(),
+    } -%}
+    {{ return(tojson(vars, sort_keys=true) | replace("'", "''")) }}
+{% endmacro %}
+
+{#- The vars of this command. A secret of dbt's stays out. -#}
+{% macro _given_vars() %}
     {%- set given = {} -%}
     {%- for name, value in (invocation_args_dict.get('vars') or {}).items()
         if not name.startswith('DBT_ENV_SECRET') -%}
         {%- do given.update({name: feature_store._plain(value)}) -%}
     {%- endfor -%}
-    {%- set project = fromyaml(feature_store._project_file()) or {} -%}
-    {%- set vars = {'command': given, 'project': feature_store._plain(project.get('vars') or {})} -%}
-    {{ return(tojson(vars, sort_keys=true) | replace("'", "''")) }}
+    {{ return(given) }}
 {% endmacro %}
 
 {#- A date without quotes has no form in JSON. -#}

@@ -38,7 +38,7 @@
         {%- set sql.text = sql.text | replace(plan, '_cut_plan') -%}
     {%- endif -%}
     {{ return({
-        'sql': ('with ' ~ sql.given | join(', ') ~ ' ' if sql.given else '') ~ 'select * from (' ~ sql.text ~ ') as rebuilt',
+        'sql': ('with ' ~ sql.given | join(', ') ~ ' ' if sql.given else '') ~ 'select * from (' ~ sql.text ~ '\n) as rebuilt',
         'days': newest,
     }) }}
 {% endmacro %}

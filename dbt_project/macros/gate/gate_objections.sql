@@ -1,5 +1,5 @@
-{#- A verdict counts for the build that was the model's newest when the test ran. Sequence numbers tell builds
-    apart; after the ledger was deleted they start over, and then the times do. -#}
+{#- A verdict counts for the build that was the model's newest when the test ran. Builds have sequence
+    numbers; after the ledger was deleted these start over, and then the times decide. -#}
 {% macro gate_objections() %}
 with
 
@@ -70,12 +70,43 @@ objecting as (
         test,
         name,
         concat(name, case
-            when failure is not null then concat(' ', failure, '; see: dbt test --select ', name)
-            when missing > 0 then ' has no verdict; run: dbt test'
-            else ' last ran on an older build; run: dbt test'
+            when failure is not null
+                then concat(' ', failure, '; see: ', {{ feature_store.dbt_command('test', select='name') }})
+            when missing > 0 then concat(' has no verdict; run: ', {{ feature_store.dbt_command('test') }})
+            else concat(' last ran on an older build; run: ', {{ feature_store.dbt_command('test') }})
         end) as reason
     from findings
     where failure is not null or missing > 0 or outdated > 0
+),
+
+newest_passes as (
+    select model, model_sequence, passed_at
+    from (
+        select *, row_number() over (partition by model order by passed_at desc, model_sequence desc) as recency
+        from {{ feature_store.record('gate_passes') }}
+    ) as passes
+    where recency = 1
+),
+
+-- What no test builds again any more must have passed while its SQL and its events were there. Of a day that was
+-- only stamped again, that is its build.
+unjudged as (
+    select days.model, days.day, days.is_frozen
+    from {{ feature_store.record('day_status') }} as days
+    inner join {{ feature_store.record('build_ledger') }} as builds
+        on
+            days.model = builds.model
+            and days.day = builds.day
+            and days.fingerprint = builds.fingerprint
+            and days.model_checksum = builds.model_checksum
+    left join newest_passes
+        on
+            days.model = newest_passes.model
+            and builds."sequence" <= newest_passes.model_sequence
+            and builds.built_at <= newest_passes.passed_at
+    where days.is_frozen or days.is_older_sql
+    group by days.model, days.day, days.is_frozen
+    having count(newest_passes.model) = 0
 ),
 
 published as (
@@ -90,7 +121,9 @@ published as (
 select
     model,
     cast(null as varchar) as test,
-    'it was never built, or the ledger was deleted; run: dbt build --full-refresh' as reason
+    concat(
+        'it was never built, or the ledger was deleted; run: ', {{ feature_store.dbt_command('build', '--full-refresh') }}
+    ) as reason
 from published
 where not is_built
 
@@ -107,6 +140,24 @@ select published.model, objecting.name as test, objecting.reason
 from published
 inner join tests on published.model = tests.model
 inner join objecting on tests.test = objecting.test
+where published.is_built
+
+union all
+
+select distinct
+    unjudged.model,
+    cast(null as varchar) as test,
+    concat(
+        'the days ', cast(unjudged.first_day as varchar), ' to ', cast(unjudged.last_day as varchar),
+        case
+            when unjudged.is_frozen
+                then ' never passed the gate, and their events are no longer kept; restore the events, or build what is left: '
+            else ' were built by older SQL and never passed the gate; run: '
+        end,
+        {{ feature_store.dbt_command('build', first='unjudged.first_day', last='unjudged.last_day') }}
+    ) as reason
+from ({{ feature_store.day_ranges('unjudged', ['model', 'is_frozen']) }}) as unjudged
+inner join published on unjudged.model = published.model
 where published.is_built
 
 union all

@@ -36,7 +36,18 @@
         cast(said.failures as bigint) as failures,
         cast(said.sample_share as double) as sample_share,
         {{ feature_store._literal(run_started_at) }} as recorded_at
-    from (values {{ rows | join(', ') }}) as said (test, name, model, status, failures, sample_share)
+    from (values {{ rows | join(', ') }}) as said (test, name, model, status, failures, sample_share);
+
+    insert into {{ feature_store.record('gate_passes') }} (model, model_sequence, passed_at)
+    select
+        model,
+        max("sequence") as model_sequence,
+        {{ feature_store._literal(run_started_at) }} as passed_at
+    from {{ feature_store.record('build_ledger') }}
+    where
+        model in (select model from {{ feature_store.record('gate_tests') }} where is_published)
+        and model not in (select model from {{ feature_store.record('gate_objections') }})
+    group by model
     {%- endif -%}
 {% endmacro %}
 
@@ -64,7 +75,7 @@
 {% macro _print_problems(result) %}
     {%- set shown = 20 -%}
     {%- set found = run_query(
-        'select problem from (' ~ result.node.compiled_code ~ ') as offending order by problem limit ' ~ shown
+        'select problem from (' ~ result.node.compiled_code ~ '\n) as offending order by problem limit ' ~ shown
     ) -%}
     {%- do log(result.status | string | upper ~ ' ' ~ result.node.name ~ ' (' ~ result.failures ~ ')', info=true) -%}
     {%- for row in found.rows -%} {%- do log('  ' ~ row[0], info=true) -%} {%- endfor -%}

@@ -4,10 +4,10 @@
     {%- set gate = feature_store._gate_tests() -%}
     {%- for node in graph.nodes.values() if node.resource_type == 'model' -%}
         {%- set group = node.config.meta.get('feature_group') -%}
-        {%- set wanted = {} -%}
+        {%- set required = {} -%}
         {%- if group is mapping -%}
             {%- set entity = '[' ~ (group.get('entity') or []) | join(', ') ~ ']' -%}
-            {%- do wanted.update({
+            {%- do required.update({
                 'unique_snapshot': ['is_unique', '{entity: ' ~ entity ~ '}'],
                 'rows_are_known': ['rows_are_known', none],
                 'is_as_built': ['is_as_built', none],
@@ -16,13 +16,13 @@
             }) -%}
         {%- elif node.config.meta.get('training_set') is mapping -%}
             {%- set labels = node.config.meta['training_set'].get('labels') -%}
-            {%- do wanted.update({
+            {%- do required.update({
                 'conserves': ['conserves_' ~ labels, '{columns: [<columns of the labels>], of: ref(' ~ "'" ~ labels ~ "')}"],
             }) -%}
         {%- elif node.config.meta.get('feature_view') is mapping -%}
             {%- do feature_store._require_of_view(node, gate) -%}
         {%- endif -%}
-        {%- if wanted -%} {%- do feature_store._require(node, wanted, gate.get(node.unique_id, [])) -%} {%- endif -%}
+        {%- if required -%} {%- do feature_store._require(node, required, gate.get(node.unique_id, [])) -%} {%- endif -%}
     {%- endfor -%}
 {% endmacro %}
 
@@ -31,7 +31,7 @@
     {%- set rows = node.config.meta['feature_view'].get('training_set') -%}
     {%- for id in node.depends_on.nodes if id in graph.nodes -%}
         {%- set other = graph.nodes[id] -%}
-        {%- set wanted = {} -%}
+        {%- set required = {} -%}
         {%- if other.name == rows -%}
             {%- do feature_store._require(node, {
                 'conserves': ['conserves_' ~ rows, '{columns: [<keys, time and label>], of: ref(' ~ "'" ~ rows ~ "')}"],
@@ -55,9 +55,9 @@
     {{ return(found) }}
 {% endmacro %}
 
-{% macro _require(node, wanted, there) %}
+{% macro _require(node, required, there) %}
     {%- set yaml = [] -%}
-    {%- for kind, parts in wanted.items() if kind not in there -%}
+    {%- for kind, parts in required.items() if kind not in there -%}
         {%- do yaml.append(
             '      - feature_store.' ~ kind ~ ':\n          name: ' ~ node.name ~ '_' ~ parts[0]
             ~ ('\n          arguments: ' ~ parts[1] if parts[1] else '') ~ '\n          config: {tags: [gate]}'

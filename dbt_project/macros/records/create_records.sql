@@ -3,7 +3,8 @@
 {% macro create_records() %}
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
         {%- do feature_store.require_utc() -%}
-        {%- if flags.WHICH in ['build', 'run', 'test'] -%} {%- do feature_store.require_gate_tests() -%} {%- endif -%}
+        {%- set judges = flags.WHICH in ['build', 'run', 'test'] -%}
+        {%- if judges -%} {%- do feature_store.require_gate_tests() -%} {%- endif -%}
         {%- set warehouse = feature_store.record('warehouse') -%}
         {%- do adapter.create_schema(api.Relation.create(database=warehouse.database, schema=warehouse.schema)) -%}
         {%- set statements = [] -%}
@@ -18,14 +19,19 @@
             "insert into " ~ warehouse ~ " select '" ~ invocation_id ~ "', " ~ feature_store._literal(run_started_at)
             ~ " where not exists (select 1 from " ~ warehouse ~ ")"
         ) -%}
-        {#- Every time, so that the rules are those of the project that is run. -#}
-        {%- set views = {'gate_objections': feature_store.gate_objections(), 'day_status': feature_store.day_status()} -%}
-        {%- for name, sql in views.items() -%}
-            {%- do statements.append('create or replace view ' ~ feature_store.record(name) ~ ' as ' ~ sql) -%}
-        {%- endfor -%}
         {#- In one call: every command comes here. -#}
         {%- do run_query(statements | join(';\n')) -%}
         {%- do feature_store.refuse_partial_builds() -%}
+        {%- if judges -%}
+            {%- do feature_store.check_inputs() -%}
+            {#- Every time, so that the rules are those of the project that is run, and the commands in their reasons
+                have the vars of this one. One view may read another that is before it. -#}
+            {%- set views = [] -%}
+            {%- for name in ['dbt_arguments', 'day_status', 'gate_objections'] -%}
+                {%- do views.append('create or replace view ' ~ feature_store.record(name) ~ ' as ' ~ feature_store[name]()) -%}
+            {%- endfor -%}
+            {%- do run_query(views | join(';\n')) -%}
+        {%- endif -%}
         {%- do feature_store.record_gate_tests() -%}
     {%- endif -%}
 {% endmacro %}
@@ -45,6 +51,7 @@
             'built_at': 'timestamp', 'content': 'varchar', 'vars': 'varchar', 'clock': 'timestamp',
         },
         'built_sql': {'model_checksum': 'varchar', 'model': 'varchar', 'sql': 'varchar', 'used': 'bigint'},
+        'gate_passes': {'model': 'varchar', 'model_sequence': 'bigint', 'passed_at': 'timestamp'},
         'gate_tests': {'model': 'varchar', 'test': 'varchar', 'name': 'varchar', 'is_published': 'boolean'},
         'gate_verdicts': {
             'sequence': 'bigint', 'run_id': 'varchar', 'test': 'varchar', 'name': 'varchar', 'model': 'varchar',

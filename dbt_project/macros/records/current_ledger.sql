@@ -1,4 +1,5 @@
-{% macro current_ledger(unique_id=none) -%}
+{#- A day that was removed because it is not over counts as never built. -#}
+{% macro current_ledger(unique_id=none, removed=false) -%}
     select
         model, day, "sequence", model_checksum, "rows", content, reason, fingerprint,
         availability_lag_hours, source_first_day, window_days, built_at, clock
@@ -9,5 +10,5 @@
         from {{ feature_store.record('build_ledger') }}
         where day is not null {%- if unique_id %} and model = '{{ unique_id }}' {%- endif %}
     ) as entries
-    where recency = 1
+    where recency = 1 {%- if not removed %} and reason <> 'not over' {%- endif %}
 {%- endmacro %}

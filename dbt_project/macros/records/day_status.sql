@@ -4,7 +4,7 @@
 with
 
 entries as (
-    {{ feature_store.current_ledger() }}
+    {{ feature_store.current_ledger(removed=true) }}
 ),
 
 models as (
@@ -56,7 +56,10 @@ judged as (
         entries.availability_lag_hours,
         entries.source_first_day,
         entries.built_at,
-        entries.day is null as is_missing,
+        entries.fingerprint,
+        coalesce(entries.reason = 'not over', false) as is_removed,
+        entries.day is null
+        or (entries.reason = 'not over' and days.day <= {{ feature_store.reader_last_finished_day() }}) as is_missing,
         coalesce({{ feature_store.is_frozen(
             'entries.day', 'entries.source_first_day', 'newest_plan.source_first_day', 'newest_plan.window_days'
         ) }}, false) as is_frozen,
@@ -80,9 +83,11 @@ select
     availability_lag_hours,
     source_first_day,
     built_at,
+    fingerprint,
     is_missing,
-    is_frozen,
+    is_removed,
+    is_frozen and not is_removed as is_frozen,
     -- To build a frozen day again would take rows away.
-    coalesce(has_older_sql and not is_frozen, false) as is_older_sql
+    coalesce(has_older_sql and not is_frozen and not is_removed, false) as is_older_sql
 from judged
 {% endmacro %}

@@ -1,7 +1,7 @@
 {#- The files of an input, which are looked up now, so that a missing one is an error before anything is built. -#}
 {% macro input_files(var_name) %}
-    {%- set given = var(var_name, none) -%}
-    {%- if given is none -%} {{ return(none) }} {%- endif -%}
+    {%- set given = var(var_name, none) or 'sample' -%}
+    {%- if given in ['sample', 'none'] -%} {{ return(none) }} {%- endif -%}
     {%- set options = given if given is mapping else {'path': given} -%}
     {%- set unknown = options.keys() | reject('in', ['path', 'delimiter', 'quote']) | list -%}
     {%- if unknown or not options.get('path') -%}

@@ -1,9 +1,15 @@
 {#- Each file is read by its own types: what one file has as a number and another as text comes out the same. The
     types of the first file would turn the id 007 of a later one into 7. -#}
 {% macro read_input(var_name, sample, required, optional={}, narrowed=false) %}
+    {#- Into the manifest, under a key of its own, so that a command knows its inputs before it builds anything. -#}
+    {%- do config(meta={'input ' ~ var_name: feature_store._plain(var(var_name, none) or none)}) -%}
     {%- set kinds = dict(required, **optional) -%}
     {%- set input = feature_store.input_files(var_name) -%}
-    {%- if input is none -%}
+    {%- if input is none and not feature_store.reads_sample(var_name) -%}
+        {%- set nulls = [] -%}
+        {%- for column in required -%} {%- do nulls.append('cast(null as varchar) as ' ~ feature_store.quoted(column)) -%} {%- endfor -%}
+        {%- set parts = [{'relation': '(select ' ~ nulls | join(', ') ~ ' where false)', 'types': {}, 'name': 'none'}] -%}
+    {%- elif input is none -%}
         {%- set types = feature_store.column_types(sample, var_name) -%}
         {%- set parts = [{'relation': sample | string, 'types': types, 'name': sample.identifier}] -%}
     {%- elif execute -%}
@@ -26,6 +32,8 @@
     {%- endfor -%}
     {{ return('(' ~ (selects or ['select null']) | join(' union all ') ~ ')') }}
 {% endmacro %}
+
+{% macro reads_sample(var_name) %}{{ return((var(var_name, none) or 'sample') == 'sample') }}{% endmacro %}
 
 {#- SQL that reads a column of a part. A relation that is not there yet, and the rows of a unit test, have no types to
     look at; theirs are text. -#}

@@ -2,9 +2,11 @@
 
 {% macro _built_days_of(unique_id) %}
     (
-        select distinct day
+        select day
         from {{ feature_store.record('build_ledger') }}
         where model = '{{ unique_id }}' and day is not null
+        group by day
+        having max("sequence") = max(case when reason <> 'not over' then "sequence" end)
     )
 {%- endmacro %}
 

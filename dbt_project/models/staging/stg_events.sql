@@ -1,6 +1,6 @@
 {#- Narrowed: a build opens the files that can hold its days and no others. So each row of the
     view must come from one row of the input, whatever the other rows are. -#}
-{%- set sample = ref('events_raw') if var('events_path', none) is none else none -%}
+{%- set sample = ref('events_raw') if reads_sample('events_path') else none -%}
 
 select *
 from {{ read_input(

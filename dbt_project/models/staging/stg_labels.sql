@@ -1,4 +1,4 @@
-{%- set sample = ref('labels') if var('labels_path', none) is none else none -%}
+{%- set sample = ref('labels') if reads_sample('labels_path') else none -%}
 
 select
     user_id,

@@ -8,9 +8,10 @@ select
         'day ', cast(coalesce(built.day, current_rows.day) as varchar), ' has ',
         coalesce(cast(current_rows."rows" as varchar), '0'), ' rows that are not the ',
         coalesce(cast(built."rows" as varchar), '0'),
-        ' rows the build left: they were changed behind dbt''s back; run: dbt build --vars ''{start_date: ',
-        cast(coalesce(built.day, current_rows.day) as varchar), ', end_date: ',
-        cast(coalesce(built.day, current_rows.day) as varchar), '}'''
+        ' rows the build left: they were changed behind dbt''s back; run: ',
+        {{ feature_store.dbt_command(
+            'build', first='coalesce(built.day, current_rows.day)', last='coalesce(built.day, current_rows.day)'
+        ) }}
     ) as problem
 from ({{ feature_store.current_ledger(feature_store.model_id(model.identifier)) }}) as built
 full outer join (

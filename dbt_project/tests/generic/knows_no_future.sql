@@ -6,6 +6,7 @@
 {%- set cuts = [] -%}
 {%- if execute and load_relation(model) is not none -%}
     {%- set columns = graph.nodes[feature_store.model_id(model.identifier)].columns.keys() | list -%}
+    {%- do feature_store.announce_older_days(model.identifier) -%}
     {%- set moments = feature_store.cut_instants(model, available_at, inputs, instants) -%}
     {%- for moment in moments -%}
         {%- do cuts.append([feature_store._literal(moment), feature_store.cut_build(model.identifier, inputs, available_at, moment, days)]) -%}

@@ -4,9 +4,19 @@
 select
     newest.day,
     concat(
-        'the newest built day ', cast(newest.day as varchar), ' has no event; the latest event is at ',
-        coalesce((select cast(max(ts) as varchar) from {{ events }}), 'no time, the input is empty'),
-        '; is the input complete?'
+        'the newest built day ', cast(newest.day as varchar), ' has no event; ',
+        case
+            when newest.day > date '{{ feature_store.last_finished_day() }}'
+                then concat(
+                    'it is not over, and was built when the clock was ahead; to remove such days, run: ',
+                    {{ feature_store.dbt_command('build') }}
+                )
+            else concat(
+                'the latest event is at ',
+                coalesce((select cast(max(ts) as varchar) from {{ events }}), 'no time, the input is empty'),
+                '; is the input complete?'
+            )
+        end
     ) as problem
 from (select max(day) as day from {{ feature_store.built_days(model.identifier) }} as built) as newest
 -- An empty build has no events, as was asked of it.
