@@ -180,10 +180,12 @@ def views(call: Call, name: str | None) -> int:
     """List the feature views, or describe one."""
     from materializer.describe import describe_views
     from materializer.offline.catalog import open_catalog
+    from materializer.offline.snapshot import published_definitions
     from materializer.views.versions import read_versions
 
-    registry = call.registry()
-    return describe_views(registry, name, read_versions(open_catalog(call.settings)), call.console)
+    registry, catalog = call.registry(), open_catalog(call.settings)
+    versions, definitions = read_versions(catalog), published_definitions(catalog)
+    return describe_views(registry, name, versions, definitions, call.console)
 
 
 @program.command()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = tuple[str | int | None, ...]
 Step: TypeAlias = dict[str, Any]
+Definitions: TypeAlias = Mapping[str, str | None]
 
 _NONE = "-"
 _LABEL = 14
@@ -45,20 +46,25 @@ def describe_groups(registry: Registry, name: str | None, console: Console, now:
 
 
 def describe_views(
-    registry: Registry, name: str | None, published: Sequence[PublishedVersion], console: Console
+    registry: Registry,
+    name: str | None,
+    published: Sequence[PublishedVersion],
+    definitions: Definitions,
+    console: Console,
 ) -> int:
     """
     Print a list of the views, or describe one.
 
-    *published* has every published version of every view, the newest of a view last.
+    *published* has every published version of every view, the newest of a view last, and
+    *definitions* that of each published group.
     """
     if name is not None and name not in registry.views:
         raise UnknownView(name, list(registry.views))
     views = [view for view in registry.views.values() if name in (None, view.name)]
     versions = [[version for version in published if version.view == view.name] for view in views]
     pairs = list(zip(views, versions, strict=True))
-    documents = [_view_document(view, history, registry) for view, history in pairs]
-    lines = _view_list(pairs) if name is None else _view_page(*pairs[0], registry)
+    documents = [_view_document(view, history, registry, definitions) for view, history in pairs]
+    lines = _view_list(pairs) if name is None else _view_page(*pairs[0], registry, definitions)
     return _print(console, "view", name, lines, documents)
 
 
@@ -159,13 +165,15 @@ def _group_page(group: FeatureGroup, registry: Registry, now: datetime) -> list[
 def _group_document(group: FeatureGroup, registry: Registry) -> dict[str, object]:
     run = registry.runs.get(group.unique_id)
     types = registry.warehouse_types.get(group.unique_id, {})
+    known = asdict(group)
+    for published in ("store_id", "definition"):
+        del known[published]
     return {
-        **asdict(group),
+        **known,
         "columns": [
             {**asdict(column), "warehouse_type": types.get(column.name)} for column in group.columns
         ],
         "features": list(group.features),
-        "contract": group.contract.id,
         "gate": [test.name for test in registry.gate_tests_of(group.unique_id)],
         "last_run": asdict(run) if run else None,
     }
@@ -203,7 +211,9 @@ def _view_list(views: Sequence[tuple[FeatureView, Versions]]) -> list[str]:
     return table(rows)
 
 
-def _view_page(view: FeatureView, versions: Versions, registry: Registry) -> list[str]:
+def _view_page(
+    view: FeatureView, versions: Versions, registry: Registry, definitions: Definitions
+) -> list[str]:
     newest = _newest(versions)
     facts = [
         ("training set", view.training_set),
@@ -221,10 +231,14 @@ def _view_page(view: FeatureView, versions: Versions, registry: Registry) -> lis
         return _page(view.name, view.description, [*facts, ("version", unknown)])
     last, *earlier = reversed(versions)
     fitted_on = f"{newest.fitted_on_rows:,} rows of {last.training_tag}"
+    changed = [_changed(version, definitions) for version in (last, *earlier)]
     facts += [
         ("version", f"{last.version}, fitted on {fitted_on}"),
-        ("", f"at {_fitted_at(last)}, before {newest.train_until}"),
-        *(("before it", f"{version.version}, at {_fitted_at(version)}") for version in earlier),
+        ("", f"at {_fitted_at(last)}, before {newest.train_until}{changed[0]}"),
+        *(
+            ("before it", f"{version.version}, at {_fitted_at(version)}{since}")
+            for version, since in zip(earlier, changed[1:], strict=True)
+        ),
     ]
     joins: list[Row] = [("group", "found by", "missing")]
     for join in newest.joins:
@@ -234,6 +248,11 @@ def _view_page(view: FeatureView, versions: Versions, registry: Registry) -> lis
     for feature in newest.features:
         features += _feature_rows(feature, _declared_steps(view, feature.name))
     return _page(view.name, view.description, facts, joins, features)
+
+
+def _changed(version: PublishedVersion, definitions: Definitions) -> str:
+    groups = version.to_version().outdated_groups(definitions)
+    return f"; not served, {', '.join(groups)} has another definition now" if groups else ""
 
 
 def _feature_rows(feature: Feature, declared: Sequence[Step]) -> list[Row]:
@@ -263,7 +282,9 @@ def _declared_steps(view: FeatureView, feature: str) -> list[Step]:
     ]
 
 
-def _view_document(view: FeatureView, versions: Versions, registry: Registry) -> dict[str, Any]:
+def _view_document(
+    view: FeatureView, versions: Versions, registry: Registry, definitions: Definitions
+) -> dict[str, Any]:
     newest = _newest(versions)
     published: dict[str, Any] = {} if newest is None else json.loads(newest.text)
     features = [
@@ -280,7 +301,12 @@ def _view_document(view: FeatureView, versions: Versions, registry: Registry) ->
         "gate_of_parameters": [test.name for test in registry.gate_tests_of(view.parameters_id)],
         "version": versions[-1].version if versions else None,
         "versions": [
-            {"version": v.version, "fitted_at": _fitted_at(v), "training_tag": v.training_tag}
+            {
+                "version": v.version,
+                "fitted_at": _fitted_at(v),
+                "training_tag": v.training_tag,
+                "outdated_groups": v.to_version().outdated_groups(definitions),
+            }
             for v in versions
         ],
         "published": published or None,

@@ -224,6 +224,24 @@ class NotMaterialized(StoreUnavailable):
         super().__init__(f"{group} was never pushed; run: materializer push")
 
 
+class RowOfAnother(NotMaterialized):
+    """An online key of the group holds a row of another group, or of another store's."""
+
+    def __init__(self, group: str, other: str, store_id: str | None) -> None:
+        StoreUnavailable.__init__(
+            self,
+            f"{group}: the online store has a row of group {other} of store {store_id} in its "
+            "place; run: materializer push, which says whose keys these are",
+        )
+
+
+class OtherDefinition(FeatureStoreError):
+    """The rows of a group were built by other SQL than those that a reader knows."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"{group} has another definition now")
+
+
 class LookupMiss(FeatureStoreError):
     """The stores answer, and have no usable row."""
 

@@ -57,7 +57,7 @@ def read_row(
 
     Raises:
         UnknownEntity, NotYetAvailable, Expired: There is no row, or it does not hold.
-        NotMaterialized: The group was never pushed.
+        NotMaterialized: The group was never pushed, or the row is another group's.
         UnreadableValue: The value is not ours.
         OnlineStoreUnavailable: The server cannot be reached.
     """
@@ -72,6 +72,7 @@ def read_row(
         contract = read_contract(client, contract_id)
     if contract is None:
         raise UnreadableValue(f"its contract {contract_id} is not there")
+    codec.check_group(contract, replace(group, store_id=meta.store_id))
     row = codec.row(contract, values)
     # As they were published with the rows; the project may have changed them since.
     rules = {name: getattr(meta, name) for name in ("ttl_days", "fresh_hours", "closing_row")}

@@ -86,7 +86,9 @@ def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) 
     warehouse, console, name = work.warehouse, work.console, group.name
     require_green(name, group.unique_id, work.registry, warehouse)
     built = warehouse.built_days(group.unique_id)
-    group = _as_built(group, built)
+    sequence = warehouse.sequences()[group.unique_id]
+    definition = warehouse.definition(group.unique_id, sequence)
+    group = replace(_as_built(group, built), definition=definition)
     warehouse_id = warehouse.warehouse_id()
     removed = warehouse.removed_days(group.unique_id)
     written = sorted([*built, *removed], key=lambda written_day: written_day.day)
@@ -98,7 +100,7 @@ def _publish_group(group: FeatureGroup, work: Publishing, allow_removals: bool) 
         days=[day.day for day in waiting],
         rows=partial(warehouse.day_of, group),
         warehouse_id=warehouse_id,
-        ledger_sequence=warehouse.sequences()[group.unique_id],
+        ledger_sequence=sequence,
         built_days=[day.day for day in built],
         allow_removals=allow_removals,
         progress=lambda done, days: console.progress(f"publish {name}", done, days, "days"),

@@ -9,10 +9,9 @@ frozen, missing or of older SQL: the view `day_status` does.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, TypeVar
 
 import redis
 from pyiceberg.catalog import Catalog
@@ -21,7 +20,7 @@ from materializer.config import Settings, format_time, without_fraction
 from materializer.console import Console
 from materializer.days import DayRange, count_days, day_ranges
 from materializer.errors import DONE, FAILED, FeatureStoreError
-from materializer.offline.catalog import find_table, open_catalog, table_name
+from materializer.offline.catalog import find_table, open_catalog, store_id, table_name
 from materializer.offline.publish import last_published
 from materializer.offline.removals import least_losses, published_rows
 from materializer.online import codec
@@ -30,22 +29,22 @@ from materializer.online.state import Meta
 from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
 from materializer.status_files import file_document, file_lines, is_damaged
+from materializer.status_notes import (
+    Document,
+    Line,
+    newest_version,
+    published_warehouse,
+    read_or_explain,
+    version_lines,
+    warehouse_lines,
+)
 from materializer.training.files import TrainingFiles
-from materializer.training.publish import other_warehouse
 from materializer.warehouse.gate import objections
 from materializer.warehouse.reader import Build, BuiltDay, Commands, Warehouse, open_warehouse
-
-# What `--json` prints, with the values that the text is made of.
-Document = dict[str, Any]
-# A label and what it says; further lines are indented.
-Line = tuple[str, str]
 
 _DAY = timedelta(days=1)
 # There is one range of frozen days, unless a range was built among them.
 _NAMED_RANGES = 5
-
-Store = TypeVar("Store")
-Value = TypeVar("Value")
 
 
 def status(
@@ -71,18 +70,19 @@ def status(
     tables = [*registry.training_sets.values(), *registry.views.values()]
     ids = [model.unique_id for model in (*groups, *tables)]
     builds = _read_warehouse(ids, settings, registry, console, wait)
-    catalog = _read_or_explain(settings, open_catalog)
-    online = _read_or_explain(settings, connect) if any(group.online for group in groups) else ""
+    catalog = read_or_explain(settings, open_catalog)
+    online = read_or_explain(settings, connect) if any(group.online for group in groups) else ""
     now = settings.now()
     group_documents = [
         _group_document(group, builds[group.unique_id], catalog, online, now, max_age)
-        | _warehouse(group, builds[group.unique_id], catalog, settings)
+        | published_warehouse(group.name, builds[group.unique_id].warehouse_id, catalog, settings)
         | file_document(group.name, catalog, check=check_files)
         for group in groups
     ]
     table_documents = [
         _table_document(table, builds[table.unique_id], catalog, settings)
-        | _warehouse(table, builds[table.unique_id], catalog, settings)
+        | published_warehouse(table.name, builds[table.unique_id].warehouse_id, catalog, settings)
+        | (newest_version(table.name, catalog) if isinstance(table, FeatureView) else {})
         | file_document(table.name, catalog, check=check_files)
         for table in tables
     ]
@@ -119,16 +119,6 @@ def _age_error(document: Document, max_age: timedelta) -> str:
     stage = "pushed" if "pushed" in document else "published"
     limit = max_age.total_seconds() / 3600
     return f"{document['group']}: {stage} is older than {limit:g} h: {_stage_text(document[stage])}"
-
-
-def _read_or_explain(store: Store | str, read: Callable[[Store], Value]) -> Value | str:
-    """Read from a store; return why it cannot be read, or, given a problem as the store, that."""
-    if isinstance(store, str):
-        return store
-    try:
-        return read(store)
-    except FeatureStoreError as error:
-        return str(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,29 +161,6 @@ def _read_builds(model: str, registry: Registry, warehouse: Warehouse) -> Builds
     )
 
 
-def _warehouse(
-    model: FeatureGroup | TrainingSet | FeatureView,
-    builds: Builds,
-    catalog: Catalog | str,
-    settings: Settings,
-) -> Document:
-    """Return the id of this warehouse, and of another one that published the model."""
-    own, files = builds.warehouse_id, TrainingFiles(settings.home / "training", model.name)
-    if not own:
-        return {"warehouse": None, "other_warehouse": None}
-    other = _read_or_explain(catalog, lambda store: other_warehouse(own, store, files))
-    return {"warehouse": own, "other_warehouse": other}
-
-
-def _warehouse_lines(document: Document) -> Iterator[Line]:
-    if other := document["other_warehouse"]:
-        own = document["warehouse"]
-        yield (
-            "warehouse",
-            f"published from another, {other}; this is {own}: see publish --take-over",
-        )
-
-
 # Groups
 
 
@@ -205,7 +172,7 @@ def _group_document(
     now: datetime,
     max_age: timedelta | None,
 ) -> Document:
-    publication = _read_or_explain(catalog, lambda store: _read_publication(group, builds, store))
+    publication = read_or_explain(catalog, lambda store: _read_publication(group, builds, store))
     if isinstance(publication, str):
         publication = publication, 0, []
     published, waiting, losses = publication
@@ -214,7 +181,8 @@ def _group_document(
         "published": published,
     }
     if group.online:
-        stages["pushed"] = _read_or_explain(online, lambda store: _pushed_day(group, store))
+        own = catalog if isinstance(catalog, str) else store_id(catalog)
+        stages["pushed"] = read_or_explain(online, lambda store: _pushed_day(group, store, own))
     sequence = max((day.sequence for day in builds.days), default=0)
     last_build = [day for day in builds.days if day.sequence == sequence]
     lag = timedelta(hours=last_build[0].lag_hours if last_build else group.availability_lag_hours)
@@ -264,9 +232,11 @@ def _read_publication(
     return newest, len(waiting), least_losses(published, new)
 
 
-def _pushed_day(group: FeatureGroup, online: redis.Redis) -> date | None:
+def _pushed_day(group: FeatureGroup, online: redis.Redis, own: str | None) -> date | str | None:
     meta = Meta.read(online, codec.meta_key(group.name))
-    return meta.day if meta else None
+    if meta is None:
+        return None
+    return meta.day if meta.store_id == own else f"the rows of another store ({meta.store_id})"
 
 
 def _age(newest: date | str | None, lag: timedelta, now: datetime) -> timedelta | None:
@@ -311,7 +281,7 @@ def _group_lines(document: Document) -> Iterator[Line]:
     if document["last_build"] is not None:
         yield from _build_lines(document)
     yield "published", _stage_text(document["published"])
-    yield from _warehouse_lines(document)
+    yield from warehouse_lines(document)
     if waiting := document["waiting_days"]:
         days = "day is" if waiting == 1 else "days are"
         yield "waiting", f"{waiting:,} built {days} not published"
@@ -361,7 +331,7 @@ def _table_document(
         "built_at": None if built is None else format_time(built.built_at),
         "gate": None if builds.gate is None else list(builds.gate),
         "sample_share": builds.sample_share,
-        "published": _read_or_explain(catalog, lambda store: _published(table, builds, store)),
+        "published": read_or_explain(catalog, lambda store: _published(table, builds, store)),
         "receipt": _receipt_tag(table, settings),
         "problem": builds.problem,
     }
@@ -393,6 +363,7 @@ def _table_lines(document: Document) -> Iterator[Line]:
         note = f", on {100 * share:g} % of the label rows" if share < 1 else ""
         yield _gate_line(document["gate"], note)
     yield "published", document["published"]
-    yield from _warehouse_lines(document)
+    yield from version_lines(document)
+    yield from warehouse_lines(document)
     if document["receipt"] is not None:
         yield "receipt", document["receipt"]

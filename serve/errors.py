@@ -45,6 +45,10 @@ CODES: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "the route exists, but answers other methods only"),
     "request_timeout": (408, "the body of the request did not end in time"),
     "version_gone": (409, "the view has no such version of its parameters, or not any more"),
+    "version_outdated": (
+        409,
+        "a group of the view has another definition now than the version was fitted on",
+    ),
     "internal_error": (500, "a defect of the server, or a value it cannot read; see its log"),
     "store_unavailable": (503, "a store cannot be reached now; try again"),
     "overloaded": (503, "too many such requests at one time; try again"),

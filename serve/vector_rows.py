@@ -7,12 +7,13 @@ was interrupted for one without rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from materializer.errors import LookupMiss, NotMaterialized, UnknownEntity
+from materializer.errors import LookupMiss, NotMaterialized, OtherDefinition, UnknownEntity
 from materializer.online import codec
 from materializer.registry import FeatureGroup
 from materializer.registry.values import json_value
@@ -58,8 +59,8 @@ def read_online(
     Read version and rows in one round trip: of each group its state, then its rows.
 
     Raises:
-        ApiError: `bad_request`, `unknown_view`, `version_gone`, `unknown_group`,
-            `not_materialized`.
+        ApiError: `bad_request`, `unknown_view`, `version_gone`, `version_outdated`,
+            `unknown_group`, `not_materialized`.
         StoreUnavailable: A store cannot be reached, or was never filled.
         UnreadableValue: This project did not write what is stored there.
     """
@@ -86,8 +87,12 @@ def read_online(
         if pushed is None and (not values or None in values):
             raise NotMaterialized(group.name)
         fresh = Freshness(group, now)
+        check = partial(_check_definition, vectors, join)
+        if pushed is not None and None in values:
+            # Which rows there are depends on the definition too.
+            check(stores.online.definition(group, pushed))
         rows = {
-            key: _online_row(stores, group, fresh, key, value, pushed)
+            key: _online_row(stores, group, fresh, key, value, pushed, check)
             for key, value in zip(distinct, values, strict=True)
         }
         joined.append(JoinedRows(join, [rows[key] for key in keys]))
@@ -105,7 +110,11 @@ def read_offline(
     joined = []
     for join, group, keys in _join_keys(stores, vectors, request):
         distinct = list(dict.fromkeys(keys))
-        answers = stores.offline.lookup_many(group.name, [(key, as_of) for key in distinct])
+        lookups = [(key, as_of) for key in distinct]
+        try:
+            answers = stores.offline.lookup_many(group.name, lookups, definition=join.definition)
+        except OtherDefinition:
+            raise _outdated(vectors, join) from None
         fresh = Freshness(group, as_of)
         rows = {
             key: _offline_row(group, fresh, answer)
@@ -138,15 +147,33 @@ def _online_row(
     key: Key,
     raw: bytes | None,
     meta: bytes | None,
+    check: Callable[[str | None], None],
 ) -> Row:
     if raw is None:
         return Row(None, UnknownEntity(group.name, key))
     row = stores.online.decode(raw, group, meta)
+    check(row.definition)
     time = row.values.get(group.available_at)
     available_at, stale, miss = fresh.read(time, row.built_since)
     if miss is not None:
         return Row(None, miss(group.name, key, fresh.as_of))
     return Row(row.values, None, available_at, stale)
+
+
+def _check_definition(vectors: Vectors, join: Join, definition: str | None) -> None:
+    """Raise `version_outdated` for rows of another definition than the version was fitted on."""
+    if definition != join.definition:
+        raise _outdated(vectors, join)
+
+
+def _outdated(vectors: Vectors, join: Join) -> ApiError:
+    version = vectors.version
+    return ApiError(
+        "version_outdated",
+        f"version {vectors.version_id} of {version.view} was fitted on another definition of "
+        f"{join.group} than the rows have now; request a newer version, with a model trained on "
+        f"it; if there is none: dbt build --select {version.training_set}+, materializer run",
+    )
 
 
 def _offline_row(

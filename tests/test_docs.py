@@ -145,6 +145,7 @@ def test_the_tables_of_meta_keys_are_those_of_the_code() -> None:
     from_the_model = {
         *("name", "unique_id", "relation_name", "description", "columns", "tags"),
         *("version", "latest_version", "deprecation_date", "lineage"),
+        *("store_id", "definition"),
     }
     group_keys = {field.name for field in fields(FeatureGroup)} - from_the_model
 

@@ -24,6 +24,7 @@ from materializer.errors import (
     LookupMiss,
     NotPublished,
     OfflineStoreUnavailable,
+    OtherDefinition,
     UnknownEntity,
     explain,
 )
@@ -130,7 +131,9 @@ class OfflineReader:
             raise answer
         return answer
 
-    def lookup_many(self, group: str, requests: Sequence[LookupRequest]) -> list[Row | LookupMiss]:
+    def lookup_many(
+        self, group: str, requests: Sequence[LookupRequest], *, definition: str | None = None
+    ) -> list[Row | LookupMiss]:
         """
         Return the answers of many lookups: for each the row, or the miss that `lookup` raises.
 
@@ -138,22 +141,25 @@ class OfflineReader:
         costs far less than as many lookups. Memory is that of the answers and of one row group.
 
         Raises:
+            OtherDefinition: The group has another definition than *definition*, if that is given.
             UnknownGroup, NotPublished, OfflineStoreUnavailable: See `open_snapshot`.
         """
         try:
-            return self._find(self._index(group), requests)
+            return self._find(self._index(group), requests, definition)
         except FileNotFoundError:
             # Old spans are deleted once there are newer ones.
             with translate_errors(table_name(group)):
-                return self._find(self._index(group, refresh=True), requests)
+                return self._find(self._index(group, refresh=True), requests, definition)
         except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
             # The last three: a file that is damaged, or a value that Python cannot hold.
             raise OfflineStoreUnavailable(table_name(group), explain(error)) from error
 
     def _find(
-        self, index: LookupIndex, requests: Sequence[LookupRequest]
+        self, index: LookupIndex, requests: Sequence[LookupRequest], definition: str | None
     ) -> list[Row | LookupMiss]:
         snapshot, group = index.snapshot, index.snapshot.group
+        if definition not in (None, group.definition):
+            raise OtherDefinition(group.name)
         # A key that cannot be of the group's types keeps this answer.
         answers: list[Row | LookupMiss] = [UnknownEntity(group.name, key) for key, _ in requests]
         keys: dict[int, Key] = {}

@@ -9,7 +9,7 @@ the warehouse: rows come from a callable. The caller holds the run lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TypeAlias
 
@@ -175,7 +175,7 @@ def publish_days(
         OfflineStoreUnavailable: The store cannot be read or written.
     """
     days = sorted(set(days))
-    ensure_store(catalog)
+    group = replace(group, store_id=ensure_store(catalog))
     table = _open_group_table(catalog, group, rows, days)
     if table is None:
         return PublishReport(snapshot_id=None)

@@ -182,6 +182,12 @@ def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
     return GroupSnapshot(group, table, spans, described)
 
 
+def published_definitions(catalog: Catalog) -> dict[str, str | None]:
+    """Return the definition of each published group, by its name."""
+    names = published_groups(catalog)
+    return {name: open_snapshot(catalog, name).group.definition for name in names}
+
+
 def open_snapshots(catalog: Catalog, names: Sequence[str]) -> list[GroupSnapshot]:
     """Open the published states of several groups, all as of the same moment."""
     while True:

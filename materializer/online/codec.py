@@ -21,12 +21,14 @@ from urllib.parse import quote
 
 import orjson
 
-from materializer.errors import ContractMismatch, UnreadableValue
-from materializer.registry import Column, Contract
+from materializer.errors import ContractMismatch, RowOfAnother, UnreadableValue
+from materializer.registry import Column, Contract, FeatureGroup
 from materializer.registry.values import JSON, json_sql
 from materializer.sql import literal, quoted
 
 RESERVED_PREFIX = "features:_"
+# The key of all owners; see `materializer.online.owners`.
+OWNERS_KEY = f"{RESERVED_PREFIX}store:owners"
 
 # What a key holds without an escape; most ids are only this.
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
@@ -98,6 +100,12 @@ def row(contract: Contract, values: Sequence[JSON]) -> dict[str, JSON]:
     """Return the values of one online row by column."""
     check_length(contract, len(values))
     return dict(zip(map(_NAME, contract.columns), values, strict=True))
+
+
+def check_group(contract: Contract, group: FeatureGroup) -> None:
+    """Raise `RowOfAnother` unless rows of a contract are those of a published group."""
+    if not contract.is_of(group):
+        raise RowOfAnother(group.name, contract.group, contract.store_id)
 
 
 def check_length(contract: Contract, values: int) -> None:

@@ -28,6 +28,7 @@ from materializer.online import codec
 from materializer.online.bulk import Sent, send
 from materializer.online.connection import address, translate_errors
 from materializer.online.file_order import changed_files, waves
+from materializer.online.owners import claim, group_owner, read_owners, release
 from materializer.online.selection import Selection, open_selection
 from materializer.online.state import Meta, read_contract, write_contract
 
@@ -42,7 +43,7 @@ class PushOptions:
 
     Attributes:
         everything: Write every entity, whatever `_meta` says, and remove keys of unknown ones.
-        take_over: Overwrite another store's rows.
+        take_over: Replace what belongs to another store or group.
         allow_older: Overwrite newer rows.
     """
 
@@ -110,7 +111,7 @@ def push_group(
     *progress* is called with the entities done and, as far as known, all entities to write.
 
     Raises:
-        PushRefused: It would go backwards, or overwrite another store's rows.
+        PushRefused: It would go backwards, or replace what belongs to another store or group.
         FeatureStoreError: A row has no key, or another contract has the same id.
         ContractMismatch: The table lacks a column.
         UnreadableValue: `_meta` is not ours, and not everything is to be written.
@@ -121,9 +122,11 @@ def push_group(
     with translate_errors(client), open_selection(snapshot, micros(now)) as selection:
         known = Meta.read(client, meta_key, ignore_unreadable=options.everything)
         meta = _new_meta(selection, now)
-        if known is not None:
-            _refuse_loss(known, meta, snapshot, client, options)
-        changed = None if options.everything else _changed(known, meta, selection)
+        owner = group_owner(snapshot.group, meta.store_id)
+        if known is not None and known.store_id == meta.store_id and not options.allow_older:
+            _refuse_older(known, meta, snapshot, address(client))
+        taken = claim(client, "group", snapshot.group.name, owner, take_over=options.take_over)
+        changed = None if options.everything or taken else _changed(known, meta, selection)
         if known is not None and changed == []:
             sent, rows = Sent(), known.rows
         else:
@@ -159,6 +162,7 @@ def withdraw_group(
             removed = _sweep(client, selection, known)
         # Last: a removal that is killed is repeated.
         client.delete(meta_key)
+        release(client, "group", snapshot.group.name)
     return removed if known or removed else None
 
 
@@ -195,20 +199,9 @@ def _runs_that_count(selection: Selection) -> list[DayRange]:
     return [run for run in snapshot.built_days if any(run.first <= day <= run.last for day in days)]
 
 
-def _refuse_loss(
-    known: Meta, new: Meta, snapshot: GroupSnapshot, client: redis.Redis, options: PushOptions
-) -> None:
-    """Raise `PushRefused` when a push would overwrite another store's rows, or newer ones."""
-    name, server = snapshot.group.name, address(client)
-    if known.store_id != new.store_id:
-        if options.take_over:
-            return
-        raise PushRefused(
-            f"{name}: not pushed: {server} holds the rows of another store ({known.store_id}); "
-            "to replace them: --take-over"
-        )
-    if options.allow_older:
-        return
+def _refuse_older(known: Meta, new: Meta, snapshot: GroupSnapshot, server: str) -> None:
+    """Raise `PushRefused` when a push would overwrite newer rows of this store."""
+    name = snapshot.group.name
     pushed = int(known.snapshot_id)
     if snapshot.knows(pushed) and not snapshot.descends_from(pushed):
         raise PushRefused(
@@ -292,17 +285,20 @@ def _sweep(client: redis.Redis, selection: Selection, known: Meta | None) -> int
     """
     Delete the keys of a group that belong to no entity of it, and count them.
 
-    The name of a key is not enough: its value must name a contract of this group.
+    The name of a key is not enough: its value must name a contract of this group, or of one that
+    owns nothing any more.
     """
     group = selection.snapshot.group
     for prefix in {group.key_prefix, known.key_prefix if known else group.key_prefix}:
         for keys in _scan(client, prefix):
             selection.add_online_keys(keys, prefix)
 
+    others = read_owners(client).keys() - {f"group:{group.name}"}
+
     @cache
     def is_ours(contract_id: str) -> bool:
         contract = read_contract(client, contract_id)
-        return contract is not None and contract.group == group.name
+        return contract is not None and f"group:{contract.group}" not in others
 
     removed = 0
     for batch in selection.keys_without_entity():

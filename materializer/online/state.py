@@ -21,12 +21,14 @@ from materializer.online.connection import translate_errors
 from materializer.registry import Contract
 
 
-class _State(BaseModel):
+class State(BaseModel):
+    """A document of the online store, and the JSON in which it is kept."""
+
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
-        """Read what `write` wrote; raise `UnreadableValue` for anything else."""
+        """Read what `text` returned; raise `UnreadableValue` for anything else."""
         try:
             return cls.model_validate_json(raw)
         except ValidationError as error:
@@ -54,10 +56,15 @@ class _State(BaseModel):
 
     def write(self, client: redis.Redis, key: str) -> None:
         """Write the state under a key."""
-        client.set(key, self.model_dump_json(exclude_defaults=True))
+        client.set(key, self.text)
+
+    @property
+    def text(self) -> str:
+        """The JSON in which it is kept."""
+        return self.model_dump_json(exclude_defaults=True)
 
 
-class Meta(_State):
+class Meta(State):
     """
     The state of one group online.
 
@@ -100,7 +107,7 @@ class Meta(_State):
         return tuple(map(DayRange.from_text, self.built_days))
 
 
-class ViewMeta(_State):
+class ViewMeta(State):
     """
     The state of one feature view online.
 

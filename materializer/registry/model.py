@@ -49,18 +49,27 @@ class Contract:
     Attributes:
         columns: The columns of the value, after its first element; name and type alone.
         closing: The rows that name it meet the group's `closing_row`, all others do not.
+        store_id, definition: Of the group, see there.
     """
 
     group: str
     entity: tuple[str, ...]
     columns: tuple[Column, ...]
     closing: bool = False
+    store_id: str | None = None
+    definition: str | None = None
 
     @property
     def text(self) -> str:
         """The canonical JSON that is stored under the contract's key."""
         columns = [{"name": c.name, "type": c.type} for c in self.columns]
-        body: dict[str, Any] = {"group": self.group, "entity": self.entity, "columns": columns}
+        body: dict[str, Any] = {
+            "store_id": self.store_id,
+            "group": self.group,
+            "definition": self.definition,
+            "entity": self.entity,
+            "columns": columns,
+        }
         if self.closing:
             body["closing"] = True
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
@@ -82,7 +91,12 @@ class Contract:
         """Read what `text` wrote."""
         body = json.loads(text)
         columns = tuple(Column(c["name"], c["type"]) for c in body["columns"])
-        return cls(body["group"], tuple(body["entity"]), columns, body.get("closing", False))
+        rest = body.get("closing", False), body["store_id"], body["definition"]
+        return cls(body["group"], tuple(body["entity"]), columns, *rest)
+
+    def is_of(self, group: FeatureGroup) -> bool:
+        """Return whether rows of this contract are those of a published group."""
+        return self.group == group.name and self.store_id == group.store_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,8 @@ class FeatureGroup:
         fresh_hours: How long a row holds after `available_at` [h], or None: until the next one.
         closing_row: SQL condition of a row that holds longer, while every day since was built, or
             None.
+        store_id: The offline store in which it is published; None before that.
+        definition: Identifies the SQL that built the published rows; None before that.
     """
 
     name: str
@@ -151,12 +167,21 @@ class FeatureGroup:
     lineage: tuple[Origin, ...] = ()
     fresh_hours: int | None = None
     closing_row: str | None = None
+    store_id: str | None = None
+    definition: str | None = None
 
     @cached_property
     def contract(self) -> Contract:
         """The online contract: every online column that is not part of the key."""
         online = [c for c in self.columns if c.online and c.name not in self.entity]
-        return Contract(self.name, self.entity, tuple(Column(c.name, c.type) for c in online))
+        columns = tuple(Column(c.name, c.type) for c in online)
+        return Contract(
+            self.name,
+            self.entity,
+            columns,
+            store_id=self.store_id,
+            definition=self.definition,
+        )
 
     @cached_property
     def features(self) -> tuple[str, ...]:

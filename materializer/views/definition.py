@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,12 +38,14 @@ class Join:
         missing: What an entity without a row means: `null` and `impute`, its columns are null and
             go through their transforms, each of which imputes them under `impute`; `error`, there
             is no vector.
+        definition: That of the group on whose rows the view was fitted.
     """
 
     name: str
     group: str
     on: Mapping[str, str]
     missing: str
+    definition: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,13 @@ class ViewVersion:
         text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
+    def outdated_groups(self, definitions: Mapping[str, str | None]) -> list[str]:
+        """Return the groups that have another definition now, given those by name."""
+        joined = {join.group: join.definition for join in self.joins}
+        return [
+            group for group, fitted in joined.items() if definitions.get(group, fitted) != fitted
+        ]
+
     @classmethod
     def from_text(cls, text: str) -> ViewVersion:
         """Read what `text` returned; raise ValueError for anything else."""
@@ -147,7 +156,9 @@ class ViewVersion:
 _VERSION = TypeAdapter(ViewVersion)
 
 
-def built_version(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewVersion:
+def built_version(
+    view: FeatureView, rows: Sequence[Mapping[str, Any]], definition_of: Callable[[str], str | None]
+) -> ViewVersion:
     """
     Return the version that dbt built.
 
@@ -156,6 +167,7 @@ def built_version(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewV
         rows: The model of its parameters, `feature`, `transform`, `parameters` (read from JSON) and
             `fitted_on_rows`, in the order of position and step. The first row is the view itself:
             its parameters are its definition.
+        definition_of: Returns the definition of the group of a name, on whose rows it was fitted.
 
     Raises:
         ValueError: The view was declared otherwise when it was built.
@@ -171,6 +183,9 @@ def built_version(view: FeatureView, rows: Sequence[Mapping[str, Any]]) -> ViewV
         if row["transform"] is not None:
             chain.append({"transform": row["transform"], "parameters": row["parameters"]})
     features = [{**feature, "steps": steps[feature["name"]]} for feature in definition["features"]]
+    definition["joins"] = [
+        {**join, "definition": definition_of(join["group"])} for join in definition["joins"]
+    ]
     about = {"view": view.name, "description": view.description, "owner": view.owner}
     fitted_on = {"fitted_on_rows": itself["fitted_on_rows"]}
     return _VERSION.validate_python({**definition, **about, **fitted_on, "features": features})

@@ -19,6 +19,7 @@ import pyarrow as pa
 from materializer.errors import GateRed, NotPublished
 from materializer.offline.lookup import OfflineReader
 from materializer.offline.publish import last_published
+from materializer.offline.snapshot import published_definitions
 from materializer.outcome import Outcome
 from materializer.registry import Column, FeatureView, TrainingSet
 from materializer.registry.values import json_value
@@ -60,8 +61,9 @@ def publish_view(view: FeatureView, work: Publishing) -> Outcome:
     """
     training_set = work.registry.training_sets[view.training_set]
     _require_parameters(view, training_set, work)
-    version = _built_version(view, work)
+    version = _built_version(view, training_set, work)
     _require_served(version, work)
+    _require_definitions(version, work)
     vectors = Vectors(version)
     types = {column.name: column for column in training_set.columns}
     carried = (*version.keys, types[view.time], types[view.label])
@@ -106,13 +108,20 @@ def _require_parameters(view: FeatureView, training_set: TrainingSet, work: Publ
         refuse(name, [f"{problem}; run: {again}"])
 
 
-def _built_version(view: FeatureView, work: Publishing) -> ViewVersion:
+def _built_version(view: FeatureView, training_set: TrainingSet, work: Publishing) -> ViewVersion:
     rows = work.warehouse.table(view.parameters_relation, _PARAMETERS).to_pylist()
     rows.sort(key=lambda row: (row["position"], row["step"]))
     for row in rows:
         row["parameters"] = json.loads(row["parameters"])
+    fitted_on = work.warehouse.sequences()[training_set.unique_id]
+
+    def definition_of(name: str) -> str | None:
+        group = work.registry.groups.get(name)
+        # The version is refused where the project does not have the group any more.
+        return None if group is None else work.warehouse.definition(group.unique_id, fitted_on)
+
     try:
-        return built_version(view, rows)
+        return built_version(view, rows, definition_of)
     except ValueError as error:
         raise _not_as_built(view.name, str(error), work) from None
 
@@ -132,6 +141,19 @@ def _require_served(version: ViewVersion, work: Publishing) -> None:
         if not (group and group.online and feature.column in group.features):
             problem = f"{feature.join} does not serve {feature.column} any more"
             raise _not_as_built(version.view, problem, work)
+
+
+def _require_definitions(version: ViewVersion, work: Publishing) -> None:
+    """Check that the groups are published as they were when the view was fitted on them."""
+    outdated = version.outdated_groups(published_definitions(work.catalog))
+    refuse(
+        version.view,
+        [
+            f"its training set was built on another definition of {group} than the published; "
+            f"run: dbt build --select {version.training_set}+"
+            for group in outdated
+        ],
+    )
 
 
 def _training_input(training_set: TrainingSet, work: Publishing) -> InputTable:

@@ -13,9 +13,9 @@ from datetime import datetime
 
 import redis
 
-from materializer.errors import PushRefused
 from materializer.online import codec
-from materializer.online.connection import address, translate_errors
+from materializer.online.connection import translate_errors
+from materializer.online.owners import Owner, claim
 from materializer.online.push import DEFAULT, PushOptions
 from materializer.online.state import ViewMeta
 from materializer.views.versions import PublishedVersion
@@ -46,11 +46,7 @@ def push_view(
     with translate_errors(client):
         key_of_view = codec.view_key(view)
         known = ViewMeta.read(client, key_of_view, ignore_unreadable=options.everything)
-        if known is not None and known.store_id != store_id and not options.take_over:
-            raise PushRefused(
-                f"{view}: not pushed: {address(client)} holds the view of another store "
-                f"({known.store_id}); to replace it: --take-over"
-            )
+        claim(client, "view", view, Owner(store_id=store_id), take_over=options.take_over)
         same = known is not None and (known.store_id, known.versions) == (store_id, names)
         if same and not options.everything and client.exists(*keys) == len(keys):
             return False

@@ -7,6 +7,7 @@ records next to them. Does not write: one writer, dbt, is what keeps data and le
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -187,6 +188,27 @@ class Warehouse:
         """
         days = [BuiltDay(*row) for row in self._records(query, model)]
         return [replace(day, built_at=_aware(day.built_at)) for day in days]
+
+    def definition(self, model: str, until: int) -> str:
+        """
+        Return what identifies the SQL that built the days of a model, as of a ledger sequence.
+
+        Days may be of different SQL: those that were not built again since a change, and frozen
+        ones. So each change of what some day was built by is another definition.
+        """
+        query = f"""
+            select coalesce(string_agg(distinct model_checksum, ',' order by model_checksum), '')
+            from (
+                select
+                    model_checksum,
+                    row_number() over (partition by day order by "sequence" desc) as recency
+                from {self._relation("build_ledger")}
+                where model = ? and day is not null and "sequence" <= ?
+            ) as entries
+            where recency = 1
+        """
+        checksums = str(self._records(query, model, until)[0][0])
+        return hashlib.sha256(checksums.encode()).hexdigest()[:12]
 
     def missing_days(self, model: str) -> list[date]:
         """Return every finished day that a model lacks, in order."""

@@ -30,7 +30,7 @@ from serve.openapi.schemas import (
     path_name,
 )
 from serve.responses import as_time
-from serve.stores.stores import current_stores
+from serve.stores.stores import Stores, current_stores
 
 _ENTRY = component("FeatureView")
 
@@ -41,7 +41,14 @@ def _components() -> dict[str, Schema]:
     fields, parts = dataclass_schemas(TypeAdapter(ViewVersion))
     parts["Join"]["properties"]["on"] = {"type": "object", "additionalProperties": TEXT}
     column = object_of({"name": TEXT, "type": TEXT})
-    version = object_of({"version": TEXT, "fitted_at": TIME, "training_tag": TEXT})
+    version = object_of(
+        {
+            "version": TEXT,
+            "fitted_at": TIME,
+            "training_tag": TEXT,
+            "outdated_groups": list_of(TEXT),
+        }
+    )
     entry = {
         **fields,
         "keys": list_of(column),
@@ -59,8 +66,9 @@ def _components() -> dict[str, Schema]:
 )
 def list_views() -> dict[str, Any]:
     """Answer every published view, by name."""
-    published = groupby(current_stores().offline.views(), key=lambda version: version.view)
-    return {"feature_views": [_entry(list(versions)) for _, versions in published]}
+    stores = current_stores()
+    published = groupby(stores.offline.views(), key=lambda version: version.view)
+    return {"feature_views": [_entry(stores, list(versions)) for _, versions in published]}
 
 
 @blueprint.get("/feature-views/<view>")
@@ -70,18 +78,20 @@ def list_views() -> dict[str, Any]:
 )
 def describe_view(view: str) -> dict[str, Any]:
     """Answer one published view."""
-    published = current_stores().offline.views()
+    stores = current_stores()
+    published = stores.offline.views()
     versions = [version for version in published if version.view == view]
     if not versions:
         known = ", ".join(sorted({version.view for version in published})) or "nothing"
         raise ApiError(
             "unknown_view", f"no feature view {quoted(view)} was published; published: {known}"
         )
-    return _entry(versions)
+    return _entry(stores, versions)
 
 
-def _entry(versions: Sequence[PublishedVersion]) -> dict[str, Any]:
+def _entry(stores: Stores, versions: Sequence[PublishedVersion]) -> dict[str, Any]:
     newest = versions[-1]
+    definitions = {name: group.definition for name, group in stores.directory.groups().items()}
     columns = newest.to_version().columns
     return {
         **json.loads(newest.document),
@@ -92,6 +102,7 @@ def _entry(versions: Sequence[PublishedVersion]) -> dict[str, Any]:
                 "version": version.version,
                 "fitted_at": format_time(as_time(version.fitted_at)),
                 "training_tag": version.training_tag,
+                "outdated_groups": version.to_version().outdated_groups(definitions),
             }
             for version in versions
         ],

@@ -48,12 +48,12 @@ def ready() -> dict[str, str]:
             raise nothing_published()
     except (ApiError, StoreUnavailable) as error:
         problems["offline"] = translate(error)
-    online = [group.name for group in groups.values() if group.online]
+    online = [group for group in groups.values() if group.online]
     try:
         if not online:
             stores.online.ping()
         elif not stores.online.is_pushed(*online):
-            raise NotMaterialized(online[0])
+            raise NotMaterialized(online[0].name)
     except (ApiError, StoreUnavailable) as error:
         problems["online"] = translate(error)
     if problems:

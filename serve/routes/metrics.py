@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 
 from materializer.errors import FeatureStoreError
 from materializer.offline.lookup import State
+from materializer.registry import FeatureGroup
 from serve.errors import ApiError
 from serve.openapi.operations import Operation, described
 from serve.responses import Source, as_time
@@ -196,13 +197,13 @@ class Ages(Collector):
         for name, group in sorted((groups or {}).items()):
             self._add(published, name, partial(self._stores.offline.state, name))
             if group.online:
-                self._add(pushed, name, partial(self._online_state, name))
+                self._add(pushed, name, partial(self._online_state, group))
         return published, pushed, up
 
-    def _online_state(self, name: str) -> State | None:
-        day = self._stores.online.newest_day(name)
+    def _online_state(self, group: FeatureGroup) -> State | None:
+        day = self._stores.online.newest_day(group)
         # When the rows of a day became available is known offline only.
-        return None if day is None else self._stores.offline.state(name, day)
+        return None if day is None else self._stores.offline.state(group.name, day)
 
     def _add(self, gauge: GaugeMetricFamily, name: str, read: Callable[[], State | None]) -> None:
         state = _if_up(read)

@@ -76,7 +76,7 @@ def find_row(
         )
     row = stores.online.row(group, lookup.key)
     now = stores.settings.now()
-    if row is None and not stores.online.is_pushed(group.name):
+    if row is None and not stores.online.is_pushed(group):
         require_online(group)
         raise NotMaterialized(group.name)
     try:

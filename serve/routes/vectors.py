@@ -36,7 +36,8 @@ blueprint = Blueprint("vectors", __name__)
     raises=(
         *BODY_CODES,
         *("too_many_rows", "bad_as_of", "as_of_in_future"),
-        *("unknown_view", "unknown_group", "version_gone", LookupMiss, StoreUnavailable),
+        *("unknown_view", "unknown_group", "version_gone", "version_outdated"),
+        *(LookupMiss, StoreUnavailable),
     ),
 )
 def make_vectors(view: str) -> dict[str, Any]:

@@ -87,12 +87,18 @@ class OfflineStore:
         return self._call(lambda reader: reader.lookup(group, key, as_of))
 
     def lookup_many(
-        self, group: str, lookups: Sequence[tuple[Sequence[str], datetime]]
+        self,
+        group: str,
+        lookups: Sequence[tuple[Sequence[str], datetime]],
+        *,
+        definition: str | None = None,
     ) -> list[Row | LookupMiss]:
         """Read many rows, each by its key and time; see `OfflineReader.lookup_many`."""
 
         def read() -> list[Row | LookupMiss]:
-            return self._read(lambda reader: reader.lookup_many(group, lookups))
+            return self._read(
+                lambda reader: reader.lookup_many(group, lookups, definition=definition)
+            )
 
         return self._batch_breaker.call(lambda: self._batch_deadline.call(read))
 

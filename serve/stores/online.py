@@ -45,10 +45,12 @@ class OnlineRow:
     Attributes:
         values: JSON values by column, in contract order.
         built_since: Of a closing row, how many days were built since its own; else 0.
+        definition: That of the group whose rows were pushed.
     """
 
     values: Row
     built_since: int
+    definition: str | None
 
 
 class OnlineStore:
@@ -83,6 +85,7 @@ class OnlineStore:
 
         Raises:
             ApiError: `not_materialized`: the contract of the value is gone.
+            RowOfAnother: The value is not of this group.
         """
         name, meta = codec.key(group.key_prefix, key), None
         if group.has_closing_rows:
@@ -100,10 +103,11 @@ class OnlineStore:
         Returns:
             For each key, in their order, the id of the row's contract and then its values, or None
             when there is no such key; the contracts by id; and the state of the group as it is
-            stored, None when no push of it ever ended.
+            stored, None when rows are missing and no push of its store ever ended.
 
         Raises:
             ApiError: `not_materialized`: the contract of a value is gone.
+            RowOfAnother: A value is not of this group.
         """
         names = codec.keys(group.key_prefix, keys)
         names.append(codec.meta_key(group.name))
@@ -112,8 +116,10 @@ class OnlineStore:
         contracts = {}
         # Seldom more than one: a push writes all rows by one contract.
         for contract_id, size in {(row[0], len(row)) for row in rows if row is not None}:
-            contracts[contract_id] = self._contract(contract_id)
+            contracts[contract_id] = self.contract(group, contract_id)
             codec.check_length(contracts[contract_id], size - 1)
+        if None in rows and self._own_meta(group, meta) is None:
+            meta = None
         return rows, contracts, meta
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -123,9 +129,10 @@ class OnlineStore:
     def decode(self, raw: bytes, group: FeatureGroup, meta: bytes | None) -> OnlineRow:
         """Decode one row of a group whose state is *meta*; see `row`."""
         contract_id, values = codec.decode_value(raw)
-        contract = self._contract(contract_id)
+        contract = self.contract(group, contract_id)
         row = codec.row(contract, values)
-        return OnlineRow(row, self.built_since(contract, row.get(group.partition), meta))
+        days = self.built_since(contract, row.get(group.partition), meta)
+        return OnlineRow(row, days, contract.definition)
 
     def built_since(self, contract: Contract, day: object, meta: bytes | None) -> int:
         """Return how many days were built since the *day* of a closing row; 0 for another row."""
@@ -133,14 +140,20 @@ class OnlineStore:
             return 0
         return self._meta(meta).built_since(contract, day)
 
-    def is_pushed(self, *groups: str) -> bool:
-        """Return whether a push of any of these groups ever ended."""
-        return bool(self._execute("EXISTS", *map(codec.meta_key, groups)))
+    def definition(self, group: FeatureGroup, meta: bytes) -> str | None:
+        """Return the definition of the rows of a group whose state is *meta*."""
+        return self.contract(group, self._meta(meta).contract).definition
 
-    def newest_day(self, group: str) -> date | None:
+    def is_pushed(self, *groups: FeatureGroup) -> bool:
+        """Return whether a push of any of these groups, from their store, ever ended."""
+        metas = self.read([codec.meta_key(group.name) for group in groups])
+        pairs = zip(groups, metas, strict=True)
+        return any(self._own_meta(group, meta) is not None for group, meta in pairs)
+
+    def newest_day(self, group: FeatureGroup) -> date | None:
         """Return the newest day that is online, None when there is none or nothing was pushed."""
-        raw = self._get(codec.meta_key(group))
-        return None if raw is None else Meta.from_json(raw).day
+        meta = self._own_meta(group, self._get(codec.meta_key(group.name)))
+        return None if meta is None else meta.day
 
     def ping(self) -> bytes:
         """Check that the server answers."""
@@ -152,6 +165,11 @@ class OnlineStore:
         if connections is not None:
             connections.close()
 
+    def _own_meta(self, group: FeatureGroup, raw: bytes | None) -> Meta | None:
+        """Return the state of a group; None without one, or when another store pushed it."""
+        meta = None if raw is None else self._meta(raw)
+        return meta if meta is not None and meta.store_id == group.store_id else None
+
     def _meta(self, raw: bytes) -> Meta:
         # It changes with a push, and is read with every row.
         meta = self._metas.get(raw)
@@ -161,10 +179,13 @@ class OnlineStore:
             meta = self._metas[raw] = Meta.from_json(raw)
         return meta
 
-    def _contract(self, contract_id: str) -> Contract:
-        contract = self._contracts.get(contract_id)
-        if contract is not None:
-            return contract
+    def contract(self, group: FeatureGroup, contract_id: str) -> Contract:
+        """Return a contract of a group; see `row`."""
+        contract = self._contracts.get(contract_id) or self._read_contract(contract_id)
+        codec.check_group(contract, group)
+        return contract
+
+    def _read_contract(self, contract_id: str) -> Contract:
         text = self._get(codec.contract_key(contract_id))
         if text is None:
             raise ApiError(

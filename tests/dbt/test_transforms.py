@@ -73,7 +73,7 @@ def _rows() -> pa.Table:
 
 @pytest.fixture(scope="module")
 def vectors(project: ViewProject) -> Vectors:
-    return Vectors(built_version(project.view(), project.parameters()))
+    return Vectors(built_version(project.view(), project.parameters(), lambda group: None))
 
 
 def _chunks(vectors: Vectors, values: Sequence[Any]) -> dict[str, Any]:

@@ -39,17 +39,23 @@ def test_the_first_push_writes_the_newest_row_of_every_entity_of_all_history(
     )
 
 
-def test_the_stored_bytes_are_the_public_format(stores: Stores, group: FeatureGroup) -> None:
+def test_the_stored_bytes_are_the_public_format(stores: Stores) -> None:
     snapshot = stores.publish({"2024-01-07": rows("2024-01-07", ann=1)})
     stores.go(now=at("2024-01-08T00:00:00.5"))
-    contract = group.contract.id
+    contract = stores.published.contract.id
     assert stores.client.get("features:ann") == (
         f'["{contract}","2024-01-07",1,"2024-01-08T00:00:00Z"]'.encode()
     )
-    assert stores.client.get(f"features:_contract:{contract}") == (
-        b'{"group":"features_daily","entity":["user_id"],"columns":[{"name":"day","type":"date"},'
-        b'{"name":"clicks","type":"int64"},{"name":"available_at","type":"timestamp"}]}'
+    text = (
+        f'{{"store_id":"{stores.store_id}","group":"features_daily","definition":null,'
+        '"entity":["user_id"],"columns":[{"name":"day","type":"date"},'
+        '{"name":"clicks","type":"int64"},{"name":"available_at","type":"timestamp"}]}'
     )
+    assert stores.client.get(f"features:_contract:{contract}") == text.encode()
+    owner = f'{{"store_id":"{stores.store_id}","key_prefix":"features","key_columns":1}}'
+    assert stores.client.hgetall("features:_store:owners") == {
+        b"group:features_daily": owner.encode()
+    }
     assert json.loads(stores.client.get("features:_meta:features_daily") or b"") == {
         "store_id": stores.store_id,
         "snapshot_id": str(snapshot),
@@ -60,7 +66,7 @@ def test_the_stored_bytes_are_the_public_format(stores: Stores, group: FeatureGr
         "key_prefix": "features",
         "ttl_days": None,
     }
-    assert stores.client.dbsize() == 3
+    assert stores.client.dbsize() == 4
 
 
 def test_ids_of_any_text_are_found_again(stores: Stores, group: FeatureGroup) -> None:
@@ -96,7 +102,7 @@ def test_a_large_push_is_whole(stores: Stores) -> None:
     stores.publish({"2024-01-01": rows("2024-01-01", **many)})
     told: list[tuple[int, int]] = []
     assert stores.go(progress=lambda done, total: told.append((done, total))).rows == 30_000
-    assert stores.client.dbsize() == 30_002
+    assert stores.client.dbsize() == 30_003
     assert stores.client.get("features:user29999") is not None
     assert told[-1] == (30_000, 30_000)
     assert told == sorted(told)

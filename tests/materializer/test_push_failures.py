@@ -20,6 +20,7 @@ from materializer.errors import (
     UnreadableValue,
 )
 from materializer.online.connection import connect
+from materializer.online.owners import claim, group_owner
 from tests.support.offline import Stores, rows
 from tests.support.server import Server
 
@@ -264,7 +265,9 @@ def test_another_stores_rows_are_not_replaced_unless_told(stores: Stores) -> Non
     stores.client.set("features:zoe", cast("bytes", stores.client.get("features:ann")))
     theirs = json.dumps(meta | {"store_id": "theirs", "day": "2099-01-01"})
     stores.client.set("features:_meta:features_daily", theirs)
-    with pytest.raises(PushRefused, match=r"another store \(theirs\); .* --take-over") as caught:
+    owner = group_owner(stores.published, "theirs")
+    claim(stores.client, "group", "features_daily", owner, take_over=True)
+    with pytest.raises(PushRefused, match=r"another store \(theirs\), .* --take-over") as caught:
         stores.go()
     assert "\n" not in str(caught.value)
     with pytest.raises(PushRefused):

@@ -35,9 +35,10 @@ def users(client: redis.Redis) -> list[str]:
 def test_a_changed_contract_rewrites_every_row(stores: Stores, group: FeatureGroup) -> None:
     stores.publish({"2024-01-01": rows("2024-01-01", ann=1), "2024-01-02": rows("2024-01-02", b=2)})
     stores.go()
+    narrow = stores.published.contract.id
     wider = replace(group, columns=tuple(replace(c, online=True) for c in group.columns))
-    assert wider.contract.id != group.contract.id
     stores.declare(wider)
+    assert stores.published.contract.id != narrow
     report = stores.go()
     assert (report.full, report.rows) == (True, 2)
     assert stores.read("ann") == {
@@ -46,7 +47,7 @@ def test_a_changed_contract_rewrites_every_row(stores: Stores, group: FeatureGro
         "available_at": "2024-01-02T00:00:00Z",
         "secret": None,
     }
-    assert stores.client.exists(codec.contract_key(group.contract.id)) == 1
+    assert stores.client.exists(codec.contract_key(narrow)) == 1
 
 
 def test_a_changed_prefix_moves_every_key(stores: Stores, group: FeatureGroup) -> None:
@@ -69,11 +70,12 @@ def test_a_changed_time_to_live_rewrites_every_row(stores: Stores, group: Featur
 
 
 def test_a_contract_id_that_is_taken_stops_the_push_before_a_row_is_written(
-    stores: Stores, group: FeatureGroup
+    stores: Stores,
 ) -> None:
     stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
-    stores.client.set(codec.contract_key(group.contract.id), '{"group":"other"}')
-    with pytest.raises(FeatureStoreError, match=f"{group.contract.id} already names"):
+    contract = stores.published.contract.id
+    stores.client.set(codec.contract_key(contract), '{"group":"other"}')
+    with pytest.raises(FeatureStoreError, match=f"{contract} already names"):
         stores.go()
     assert users(stores.client) == []
 

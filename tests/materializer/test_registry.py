@@ -134,6 +134,8 @@ def test_the_contract_has_the_online_columns_without_the_key(registry: Registry)
 def test_the_contracts_id_is_a_hash_of_its_text(registry: Registry) -> None:
     contract = registry.groups["features_daily"].contract
     assert json.loads(contract.text) == {
+        "store_id": None,
+        "definition": None,
         "group": "features_daily",
         "entity": ["user_id"],
         "columns": [{"name": c.name, "type": c.type} for c in contract.columns],

@@ -272,7 +272,9 @@ def test_a_view_is_trained_until_a_date_or_a_time(cases: ViewCases, view: str, u
 
 
 def test_a_version_is_what_was_declared_and_what_was_fitted(cases: ViewCases) -> None:
-    version = built_version(_view(cases.declared("whole")), cases.parameters_in("whole"))
+    version = built_version(
+        _view(cases.declared("whole")), cases.parameters_in("whole"), lambda group: None
+    )
 
     assert (version.view, version.owner, version.fitted_on_rows) == (VIEW, "risk", 44)
     assert version.joins[0] == Join("sender_facts", "facts", {"id": "sender"}, "null")
@@ -295,10 +297,10 @@ def test_a_view_that_is_declared_otherwise_since_it_was_built_has_no_version(
     view = _view({**cases.declared("whole"), **change})
 
     if not is_another:
-        assert built_version(view, cases.parameters_in("whole"))
+        assert built_version(view, cases.parameters_in("whole"), lambda group: None)
         return
     with pytest.raises(ValueError, match="its meta was changed since it was built"):
-        built_version(view, cases.parameters_in("whole"))
+        built_version(view, cases.parameters_in("whole"), lambda group: None)
 
 
 WORDS = {

@@ -294,7 +294,7 @@ def test_the_rows_of_another_store_are_written_over_only_when_told(
 
     done = store.do("run").assert_code(3)
 
-    assert "holds the rows of another store" in done.err
+    assert "holds group features_daily of another store" in done.err
     assert store.offline() == expected()
     store.do("push", "--take-over").assert_code(0)
     store.do("push").assert_code(0)

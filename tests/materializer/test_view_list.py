@@ -3,7 +3,7 @@
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -86,7 +86,7 @@ def fitted(value: float, levels: Sequence[str]) -> ViewVersion:
         train_until="2024-01-01",
         fitted_on_rows=1200,
         keys=(Column("customer", "int64"), Column("shop", "string")),
-        joins=(Join("customers", "customers", {"id": "customer"}, "error"),),
+        joins=(Join("customers", "customers", {"id": "customer"}, "error", "now"),),
         features=(
             Feature("spent", "decimal(9,2)", "customers", "spent", steps),
             Feature(
@@ -108,21 +108,35 @@ def published(version: ViewVersion, day: int) -> PublishedVersion:
 
 OLD, NEW = fitted(1.5, ["gold"]), fitted(2.5, ["gold", "a\nb"])
 VERSIONS = [published(OLD, 1), published(NEW, 2)]
+NOW = {"customers": "now"}
+
+
+def test_versions_of_another_definition_are_marked() -> None:
+    changed = {"customers": "changed"}
+    note = "; not served, customers has another definition now"
+    marked = [line for line in lines("fraud_v1", definitions=changed) if line.endswith(note)]
+    assert [line.split()[0] for line in marked] == ["at", "before"]
+    assert not any("definition" in line for line in lines("fraud_v1"))
+    [old, new] = document("fraud_v1", changed)["view"]["versions"]
+    assert old["outdated_groups"] == new["outdated_groups"] == ["customers"]
+    # A group that was never published, or not any more, has other errors.
+    assert not any("definition" in line for line in lines("fraud_v1", definitions={}))
 
 
 def lines(
     name: str | None = None,
     versions: Sequence[PublishedVersion] = VERSIONS,
     registry: Registry = REGISTRY,
+    definitions: Mapping[str, str | None] = NOW,
 ) -> list[str]:
     out = io.StringIO()
-    assert describe_views(registry, name, versions, Console(out=out)) == 0
+    assert describe_views(registry, name, versions, definitions, Console(out=out)) == 0
     return out.getvalue().splitlines()
 
 
-def document(name: str | None = None) -> Any:
+def document(name: str | None = None, definitions: Mapping[str, str | None] = NOW) -> Any:
     out = io.StringIO()
-    describe_views(REGISTRY, name, VERSIONS, Console(as_json=True, out=out))
+    describe_views(REGISTRY, name, VERSIONS, definitions, Console(as_json=True, out=out))
     return json.loads(out.getvalue())
 
 
@@ -236,7 +250,13 @@ def test_a_machine_gets_the_whole_of_one_view() -> None:
         {"name": "shop", "type": "string"},
     ]
     assert view["joins"] == [
-        {"name": "customers", "group": "customers", "on": {"id": "customer"}, "missing": "error"}
+        {
+            "name": "customers",
+            "group": "customers",
+            "on": {"id": "customer"},
+            "missing": "error",
+            "definition": "now",
+        }
     ]
     assert view["features"][0]["steps"][0] == {
         "transform": "impute",
@@ -249,6 +269,7 @@ def test_a_machine_gets_the_whole_of_one_view() -> None:
             "version": one.id,
             "fitted_at": f"2024-02-0{day}T12:00:00Z",
             "training_tag": f"payments-{day}",
+            "outdated_groups": [],
         }
         for day, one in enumerate((OLD, NEW), start=1)
     ]

@@ -13,6 +13,7 @@ import redis
 
 from materializer.config import format_time, parse_time
 from materializer.online import codec
+from materializer.online.owners import Owner, claim
 from materializer.online.state import ViewMeta
 from materializer.registry.values import json_value
 from materializer.views.definition import ViewVersion
@@ -473,6 +474,7 @@ def test_the_view_of_another_store_is_taken_over_only_on_request(
         pushed_at=parse_time(NOW),
     )
     other.write(client, codec.view_key(VIEW))
+    claim(client, "view", VIEW, Owner(store_id="another"), take_over=False)
     for name in other.versions:
         client.set(codec.version_key(VIEW, name), "theirs")
 
@@ -489,6 +491,67 @@ def test_the_view_of_another_store_is_taken_over_only_on_request(
     }
 
 
+def _answers(store: Store, version: str | None) -> list[tuple[int, str | None]]:
+    """Ask for vectors: online, offline, and many at once."""
+    keys = {"sender": "a1", "receiver": "a4"}
+    bodies: list[dict[str, Any]] = [{"keys": keys}, {"keys": keys, "as_of": NOW}]
+    bodies += [{"keys": [keys, {**keys, "receiver": "nobody"}]}]
+    with Application(store.home, store.redis_url, now=NOW) as http:
+        route = f"/feature-views/{VIEW}/vector"
+        values = {"amount": 1.0}
+        answers = []
+        for body in bodies:
+            many = len(body["keys"]) if isinstance(body["keys"], list) else None
+            sent = {**body, "values": [values] * many if many else values}
+            answers.append(
+                http.post(route, sent if version is None else {**sent, "version": version})
+            )
+    return [(answer.status, None if answer.status == 200 else answer.code) for answer in answers]
+
+
+def _change_facts(store: Store, old: str, new: str) -> None:
+    facts = store.project.folder / "models" / "facts.sql"
+    text = facts.read_text()
+    assert text.count(old) == 1
+    facts.write_text(text.replace(old, new))
+    store.project.build("--select", "facts").assert_done()
+
+
+def test_no_version_is_served_rows_of_other_sql_than_it_was_fitted_on(store: Store) -> None:
+    store.do("run").assert_code(0)
+    old = version_in(receipt(store))
+    # Rows that are the same again are of the same definition.
+    _change_facts(store, "select id", "-- The same.\nselect id")
+    store.do("run").assert_code(0)
+    assert version_in(receipt(store)) == old
+    assert _answers(store, old) == _answers(store, None) == [(200, None)] * 3
+
+    _change_facts(store, 'cast("balance" as double)', '100 * cast("balance" as double)')
+    done = store.do("run").assert_code(3)
+
+    assert done.err == (
+        f"{VIEW}: not published: its training set was built on another definition of facts than "
+        "the published; run: dbt build --select training+\n"
+    )
+    assert _answers(store, old) == _answers(store, None) == [(409, "version_outdated")] * 3
+    note = "not served, facts has another definition now"
+    assert f"  version    {old}; {note}\n" in store.do("status").out
+    [view] = store.do("status", "--json").document["training_sets"][1:]
+    assert (view["version"], view["outdated_groups"]) == (old, ["facts"])
+    assert f"; {note}\n" in store.do("views", VIEW).out
+
+    store.project.build("--select", "training+").assert_done()
+    store.do("run").assert_code(0)
+
+    new = version_in(receipt(store))
+    assert new != old
+    assert _answers(store, new) == _answers(store, None) == [(200, None)] * 3
+    assert _answers(store, old) == [(409, "version_outdated")] * 3
+    with Application(store.home, store.redis_url, now=NOW) as http:
+        versions = http.get(f"/feature-views/{VIEW}").body["versions"]
+    assert [(v["version"], v["outdated_groups"]) for v in versions] == [(old, ["facts"]), (new, [])]
+
+
 def _allow(client: redis.Redis, *keys: str) -> None:
     client.execute_command("ACL", "SETUSER", "default", "resetkeys", *keys)  # type: ignore[no-untyped-call]
 
@@ -502,7 +565,7 @@ def test_a_push_that_ended_before_the_pointer_leaves_the_older_version_in_use(
     declare(store, keep_versions=1)
     store.do("publish").assert_code(0)
     # The server takes everything but the pointer, as if the push had been killed before it.
-    _allow(client, "%R~*", f"%W~{codec.view_key(VIEW)}:*")
+    _allow(client, "%R~*", f"%W~{codec.view_key(VIEW)}:*", f"%W~{codec.OWNERS_KEY}")
     try:
         cut = store.do("push")
         between = _values(client)

@@ -120,7 +120,8 @@ def push_all(
 ) -> None:
     """Bring everything online, as `materializer push --all` does."""
     with catalog_at(home) as catalog:
-        snapshot = replace(open_snapshot(catalog, group.name), group=group)
+        snapshot = open_snapshot(catalog, group.name)
+        snapshot = replace(snapshot, group=replace(group, store_id=snapshot.group.store_id))
         push_group(snapshot, client, now=parse_time(now), options=PushOptions(everything=True))
 
 

@@ -1,12 +1,16 @@
 """Every error answer: its code, its status, its one shape."""
 
+import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from materializer.config import Settings
 from materializer.online.connection import connect
+from materializer.registry import FeatureGroup
 from serve.errors import CODES
 from tests.serve.support import (
     PAIRS,
@@ -181,13 +185,55 @@ def test_a_store_whose_groups_are_offline_only_is_ready(store: Store) -> None:
         assert http.get("/ready").status == 200
 
 
+def published(store: Store) -> FeatureGroup:
+    with store.application() as http:
+        return http.stores.directory.named(GROUP.name)
+
+
+@pytest.mark.parametrize("changed", [{"name": "visits"}, {"store_id": "another"}])
+def test_a_row_of_another_group_or_store_is_no_answer(
+    store: Store, changed: dict[str, Any]
+) -> None:
+    store.publish(days_of("a"))
+    store.push()
+    client = store.redis.client()
+    other = replace(published(store), **changed).contract
+    _, *values = json.loads(client.get("features:a") or b"")
+    client.set(f"features:_contract:{other.id}", other.text)
+    client.set("features:a", json.dumps([other.id, *values]))
+    with store.application() as http:
+        by_keys = "/feature-groups/features_daily/online"
+        answers = [
+            http.online("a"),
+            http.get(f"{by_keys}?user_id=a"),
+            http.post(by_keys, {"keys": [{"user_id": "a"}]}),
+        ]
+
+        # Without a row, another store's push does not make this one's users unknown.
+        meta = json.loads(client.get("features:_meta:features_daily") or b"")
+        meta["store_id"] = "another"
+        client.set("features:_meta:features_daily", json.dumps(meta))
+        missing = [
+            http.online("nobody"),
+            http.post(by_keys, {"keys": [{"user_id": "nobody"}]}),
+            http.get("/ready"),
+        ]
+
+    assert [(answer.status, answer.code) for answer in missing] == [(503, "not_materialized")] * 3
+    assert [(answer.status, answer.code) for answer in answers] == [(503, "not_materialized")] * 3
+    assert {answer.message for answer in answers} == {
+        f"features_daily: the online store has a row of group {other.group} of store "
+        f"{other.store_id} in its place; run: materializer push, which says whose keys these are"
+    }
+
+
 def test_a_value_that_is_not_ours_is_an_internal_error(store: Store) -> None:
     store.publish(days_of("a"))
     client = store.redis.client()
     push_all(store.home, client)
     client.set("features:text", "hello")
     client.hset("features:hash", "field", "value")
-    client.set("features:short", f'["{GROUP.contract.id}",1]')
+    client.set("features:short", f'["{published(store).contract.id}",1]')
     with store.application() as http:
         answers = [http.online(user) for user in ("text", "hash", "short")]
         fine = http.online("a").status
@@ -200,7 +246,7 @@ def test_a_value_that_is_not_ours_is_an_internal_error(store: Store) -> None:
 def test_a_lost_contract_needs_a_push(store: Store) -> None:
     store.publish(days_of("a"))
     store.push()
-    store.redis.client().delete(f"features:_contract:{GROUP.contract.id}")
+    store.redis.client().delete(f"features:_contract:{published(store).contract.id}")
     with store.application() as http:
         answer = http.online("a")
 

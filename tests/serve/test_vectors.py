@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from materializer.online import codec
+from materializer.registry import FeatureGroup
 from materializer.views.definition import FittedStep, Join, ViewVersion
 from serve.requests.batch import MOST_ROWS
 from tests.serve.payments import (
@@ -68,9 +69,13 @@ def own(payments: Store, spare: Server) -> Iterator[Own]:
     source, client = payments.redis.client(), spare.client()
     client.flushall()
     for key in source.scan_iter():
-        client.set(key, source.get(key) or b"")
+        client.restore(key, 0, source.dump(key) or b"")
     with Application(payments.home, spare.url) as application:
         yield Own(client, application)
+
+
+def _published(http: Application, group: FeatureGroup) -> FeatureGroup:
+    return http.stores.directory.named(group.name)
 
 
 def ask(http: Http, key: Mapping[str, Any] = KEY, **values: Any) -> Answer:
@@ -618,15 +623,16 @@ def test_a_group_that_was_never_published_is_reported(own: Own) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("key", "said"),
-    [
-        (codec.contract_key(DEVICES.contract.id), f"contract {DEVICES.contract.id}, which its"),
-        (codec.version_key(VIEW, FIRST), f"version {FIRST} of payments; run: materializer push -"),
-    ],
-)
-def test_a_lost_contract_or_version_is_reported(own: Own, key: str, said: str) -> None:
+@pytest.mark.parametrize("is_contract", [True, False])
+def test_a_lost_contract_or_version_is_reported(own: Own, is_contract: bool) -> None:
     client, http = own
+    key, said = (
+        codec.version_key(VIEW, FIRST),
+        f"version {FIRST} of payments; run: materializer push -",
+    )
+    if is_contract:
+        contract = _published(http, DEVICES).contract.id
+        key, said = codec.contract_key(contract), f"contract {contract}, which its"
     client.delete(key)
 
     message = ask(http).refused(503, "not_materialized")
@@ -637,7 +643,7 @@ def test_a_lost_contract_or_version_is_reported(own: Own, key: str, said: str) -
 def test_a_row_without_a_column_that_the_version_needs_is_never_null(own: Own) -> None:
     client, http = own
     fewer = tuple(column for column in ACCOUNTS.columns if column.name != "balance")
-    older = replace(ACCOUNTS, columns=fewer)
+    older = replace(_published(http, ACCOUNTS), columns=fewer)
     text = older.contract.text
     row = [older.contract.id, "2024-01-07", "gold", "1.50", "2023-05-06", True, [], AT]
     client.set(codec.contract_key(older.contract.id), text)
@@ -650,6 +656,42 @@ def test_a_row_without_a_column_that_the_version_needs_is_never_null(own: Own) -
         "payments needs; run: materializer push --all"
     )
     assert part(given, "sender_balance") == 2.0
+
+
+@pytest.mark.parametrize("more", [{}, {"as_of": "2024-01-07T00:00:00Z"}, {"version": FIRST}])
+@pytest.mark.parametrize("many", [False, True])
+def test_rows_of_another_definition_than_the_version_was_fitted_on_are_not_served(
+    own: Own, more: dict[str, str], many: bool
+) -> None:
+    client, http = own
+    joins = (replace(JOINS[0], definition="then"), *JOINS[1:])
+    older = replace(FIRST_VERSION, joins=joins)
+    put(client, older, FIRST_VERSION)
+    key: Any = [KEY] if many else KEY
+    values: Any = [SENT] if many else SENT
+    body = {"keys": key, "values": values, **more}
+
+    fine = http.post(ROUTE, body)
+    outdated = http.post(ROUTE, {**body, "version": older.id})
+
+    assert older.id != FIRST
+    assert (fine.status, fine.body["version"]) == (200, FIRST)
+    assert (outdated.status, outdated.code) == (409, "version_outdated")
+    assert outdated.message == (
+        f"version {older.id} of payments was fitted on another definition of accounts than the "
+        "rows have now; request a newer version, with a model trained on it; if there is none: "
+        "dbt build --select payments_training+, materializer run"
+    )
+
+
+def test_missing_rows_are_of_a_definition_too(own: Own) -> None:
+    client, http = own
+    joins = (replace(JOINS[0], definition="then"), *JOINS[1:])
+    put(client, replace(FIRST_VERSION, joins=joins))
+
+    answer = ask(http, {**KEY, "sender": "nobody"})
+
+    assert (answer.status, answer.code) == (409, "version_outdated")
 
 
 ODD_TEXTS = [
@@ -690,7 +732,8 @@ def test_a_value_that_its_column_cannot_have_is_reported(
     own: Own, place: int, value: object
 ) -> None:
     client, http = own
-    row = [ACCOUNTS.contract.id, "2024-01-07", 17.0, "gold", "1.50", "2023-05-06", True, [], AT]
+    contract = _published(http, ACCOUNTS).contract.id
+    row = [contract, "2024-01-07", 17.0, "gold", "1.50", "2023-05-06", True, [], AT]
     row[place] = value
     client.set(codec.key("features:accounts", ["ann"]), json.dumps(row))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -55,6 +56,11 @@ class Offline:
         """The group's table."""
         return self.catalog.load_table(table_name(self.group.name))
 
+    @property
+    def published(self) -> FeatureGroup:
+        """The group as it is published."""
+        return open_snapshot(self.catalog, self.group.name).group
+
     def publish(self, days: Mapping[str, Sequence[Row]], *, spans: bool = True) -> int:
         """
         Replace whole days.
@@ -86,7 +92,7 @@ class Offline:
 
     def declare(self, group: FeatureGroup) -> None:
         """Publish a changed registry entry, and no row."""
-        self.group = group
+        self.group = replace(group, store_id=self.store_id)
         self.show()
 
     def push(
