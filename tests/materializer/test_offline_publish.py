@@ -459,8 +459,9 @@ def test_rows_that_do_not_fit_are_refused(
 @pytest.mark.parametrize("kind", ["double", "array<double>"])
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_nan_and_infinity_are_refused_and_nothing_changes(
-    offline: Offline, kind: str, bad: float
+    home: Path, group: FeatureGroup, kind: str, bad: float
 ) -> None:
+    offline = Offline(home, group)
     columns = (*offline.group.columns, Column("ratio", kind))
     offline.group = replace(offline.group, columns=columns)
     ann, bob = rows("2024-01-01", ann=1, bob=1)
@@ -480,6 +481,7 @@ def test_nan_and_infinity_are_refused_and_nothing_changes(
     current = offline.table.current_snapshot()
     assert current is not None
     assert current.snapshot_id == before
+    offline.close()
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "array<date>", "array<timestamp>"])
