@@ -202,12 +202,12 @@ class CommitFailed(OfflineStoreUnavailable):
 
 
 class OnlineStoreUnavailable(StoreUnavailable):
-    """The Redis server cannot be reached, or the connection was lost."""
+    """The Redis server cannot be reached, or cannot be used as it is."""
 
-    def __init__(self, address: str, detail: str) -> None:
-        super().__init__(
-            f"online store {address} is unavailable: {detail}; start it, or check REDIS_URL"
-        )
+    def __init__(
+        self, address: str, detail: str, advice: str = "; start it, or check REDIS_URL"
+    ) -> None:
+        super().__init__(f"online store {address} is unavailable: {detail}{advice}")
 
 
 class NotPublished(StoreUnavailable):

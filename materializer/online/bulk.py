@@ -56,7 +56,7 @@ def send(
         OnlineWriteFailed: It answered with an error, such as being out of memory.
         FeatureStoreError: A command is null. Commands before its chunk were sent.
     """
-    with translate_errors(client):
+    with translate_errors(client, writes=True):
         # Typed Any: redis-py gives these methods no types.
         connection: Any = client.connection_pool.get_connection()
         sent, waiting = Sent(), 0

@@ -8,14 +8,27 @@ address is scheme, host, port and database, or a socket's path, and nothing else
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.connection import SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    ClusterError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from materializer.config import Settings
@@ -23,6 +36,17 @@ from materializer.errors import OnlineStoreUnavailable, OnlineWriteFailed, Usage
 from materializer.online import embedded
 
 TIMEOUT = 5.0
+
+# What a server answers that cannot be used as it is, and what to do.
+_ADVICE: dict[tuple[type[RedisError], ...], str] = {
+    (MovedError, AskError, ClusterError, ClusterDownError, ClusterCrossSlotError): (
+        "; a Redis Cluster is not supported; set REDIS_URL to a single server"
+    ),
+    (ReadOnlyError,): "; it is a replica: set REDIS_URL to its primary",
+    (NoPermissionError,): "; permit its user the commands of docs/how-to/operations.md",
+}
+# Codes of a server that takes no writes.
+_NO_WRITE = ("MISCONF", "NOREPLICAS")
 
 
 def connect(
@@ -62,7 +86,9 @@ def connect(
         pool = _pool(settings.redis_url, timeout)
     client = redis.Redis(connection_pool=pool)
     if check:
-        with translate_errors(client):
+        # A server that refuses a ping, because it may not write to its disk or the user may not
+        # ping, still answers; what it refuses of the rest is met by the command that needs it.
+        with translate_errors(client), suppress(ResponseError):
             client.ping()
     return client
 
@@ -91,20 +117,40 @@ def address(client: redis.Redis) -> str:
 
 
 @contextmanager
-def translate_errors(client: redis.Redis) -> Iterator[None]:
+def translate_errors(client: redis.Redis, *, writes: bool | None = None) -> Iterator[None]:
     """
-    Raise the errors of this project in place of those of Redis.
+    Raise the errors of this project in place of those of Redis; see `translated`.
 
     Raises:
-        OnlineStoreUnavailable: There is no connection, no answer in time, or the login is refused.
-        OnlineWriteFailed: The server answered with an error.
+        OnlineStoreUnavailable: There is no connection, no answer in time, the login is refused, or
+            the server cannot be used as it is.
+        OnlineWriteFailed: It refused a write.
     """
     try:
         yield
-    except ResponseError as error:
-        raise OnlineWriteFailed(address(client), _one_line(error)) from error
     except RedisError as error:
-        raise OnlineStoreUnavailable(address(client), _one_line(error)) from error
+        raise translated(error, address(client), writes=writes) from error
+
+
+def translated(
+    error: RedisError, address: str, *, writes: bool | None
+) -> OnlineStoreUnavailable | OnlineWriteFailed:
+    """
+    Return the error of this project for one of Redis.
+
+    Where only some commands write, *writes* is None: a refused write is then what no server says of
+    reading.
+    """
+    detail = _one_line(error)
+    for kinds, advice in _ADVICE.items():
+        if isinstance(error, kinds):
+            code = f"{error.status_code} " if error.status_code else ""
+            return OnlineStoreUnavailable(address, f"{code}{detail}", advice)
+    # Of these redis-py's error has the code in its text, or has a class.
+    refused = isinstance(error, OutOfMemoryError) or detail.startswith(_NO_WRITE)
+    if isinstance(error, ResponseError) and (refused if writes is None else writes):
+        return OnlineWriteFailed(address, detail)
+    return OnlineStoreUnavailable(address, detail)
 
 
 def _one_line(error: Exception) -> str:
@@ -121,13 +167,32 @@ def _options(timeout: float) -> dict[str, Any]:
 def _pool(url: str, timeout: float) -> redis.ConnectionPool:
     try:
         pool = redis.ConnectionPool.from_url(url, **_options(timeout))
+        parts = urlsplit(url)
+        # redis-py takes a database that is no number for 0.
+        if parts.scheme != "unix" and not re.fullmatch(r"/?[0-9]*", parts.path):
+            raise UsageError(
+                "REDIS_URL names a database that is no number; write redis://host:6379/0"
+            )
+        # Options are read only when a connection is made.
+        pool.connection_class(**pool.connection_kwargs)
     except ValueError:
         # The parser's own message may quote a piece of the password.
+        scheme = url.partition("://")[0].lower()
+        kind = next((kind for kind in ("sentinel", "cluster") if kind in scheme), None)
+        if kind is not None:
+            raise UsageError(
+                f"REDIS_URL is the address of a Redis {kind.title()}, which is not supported; "
+                "write that of a single server, such as the primary: redis://host:6379/0"
+            ) from None
         raise UsageError(
             "REDIS_URL is not the address of a Redis server; write redis://host:6379/0, "
             "rediss://host:6380/0 or unix:///path/to/socket, and percent-encode special "
             "characters in a password"
         ) from None
+    except TypeError as error:
+        name = re.search(r"'(\w+)'", str(error))
+        option = f" {name[1]}" if name else ""
+        raise UsageError(f"REDIS_URL has an option{option} that redis-py does not know") from None
     # The codec reads bytes; an option in the URL must not change that.
     pool.connection_kwargs["decode_responses"] = False
     return pool

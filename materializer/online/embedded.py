@@ -24,7 +24,7 @@ from pathlib import Path
 import redis
 from filelock import FileLock, Timeout
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError, RedisError, ResponseError
 from redis.retry import Retry
 
 from materializer.config import Settings
@@ -127,6 +127,8 @@ def _answers(settings: Settings) -> bool:
             with _client(settings) as client:
                 client.ping()
             return True
+        except ResponseError:
+            return True  # it answers, even if it cannot write to its disk
         except BusyLoadingError:
             if time.monotonic() > deadline:
                 raise _unavailable(settings, "it is still reading its data") from None

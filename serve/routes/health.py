@@ -51,7 +51,7 @@ def ready() -> dict[str, str]:
     online = [group for group in groups.values() if group.online]
     try:
         if not online:
-            stores.online.ping()
+            stores.online.answers()
         elif not stores.online.is_pushed(*online):
             raise NotMaterialized(online[0].name)
     except (ApiError, StoreUnavailable) as error:

@@ -193,7 +193,7 @@ class Ages(Collector):
         )
         groups = _if_up(self._stores.directory.refresh)
         up.add_metric(["offline"], groups is not None)
-        up.add_metric(["online"], _if_up(self._stores.online.ping) is not None)
+        up.add_metric(["online"], _if_up(self._stores.online.answers) is not None)
         for name, group in sorted((groups or {}).items()):
             self._add(published, name, partial(self._stores.offline.state, name))
             if group.online:

@@ -6,35 +6,31 @@ Opens nothing before a request needs it, and opens it again after it was away. D
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from typing import Any, TypeAlias, cast
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from materializer.config import Settings
-from materializer.errors import OnlineStoreUnavailable, UnreadableValue
-from materializer.online import codec, connection
+from materializer.online import codec
 from materializer.online.state import Meta
 from materializer.registry import Contract, FeatureGroup
 from serve.errors import ApiError
-from serve.limits import Deadline
-from serve.stores.breaker import Breaker
-from serve.stores.connections import Connections
+from serve.stores.lane import Lane
 
+# Time [s] that one answer may take, of up to so many keys, and of more.
 ONLINE_TIMEOUT = 1.0
-CONNECT_TIMEOUT = 2.0
+FEW = 100
+MANY_TIMEOUT = 3.0
+# Keys of one command, and time [s] for all commands of a request.
+MOST_KEYS = 1000
+MANY_PATIENCE = 10.0
 
 # So many states of groups are kept decoded.
 _MOST_METAS = 100
 
 Row: TypeAlias = "dict[str, Any]"
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +58,10 @@ class OnlineStore:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._breaker = Breaker()
-        # Starting an embedded server takes longer than a lookup may; the next request finds it.
-        self._connecting = Deadline(
-            CONNECT_TIMEOUT,
-            most=1,
-            overrun=self._unavailable,
-            crowded=lambda: self._unavailable("too many lookups wait for it"),
-            patience=CONNECT_TIMEOUT,
-        )
-        self._connections: Connections | None = None
+        self._few = Lane(settings, ONLINE_TIMEOUT)
+        # What is read in pieces must not keep anybody from looking one row up: it may take longer,
+        # and has connections and a memory of failures of its own.
+        self._many = Lane(settings, MANY_TIMEOUT)
         self._contracts: dict[str, Contract] = {}
         self._metas: dict[bytes, Meta] = {}
 
@@ -98,7 +87,7 @@ class OnlineStore:
         self, group: FeatureGroup, keys: Sequence[Sequence[str]]
     ) -> tuple[list[list[Any] | None], Mapping[str, Contract], bytes | None]:
         """
-        Read the rows of many keys, in one round trip once their contract is known.
+        Read the rows of many keys, in as few round trips as `read` once their contract is known.
 
         Returns:
             For each key, in their order, the id of the row's contract and then its values, or None
@@ -123,8 +112,19 @@ class OnlineStore:
         return rows, contracts, meta
 
     def read(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Read the values of many keys, in one round trip."""
-        return cast("list[bytes | None]", self._execute("MGET", *keys))
+        """
+        Read the values of many keys, in one round trip for each 1,000.
+
+        A server serves nobody else meanwhile, so it is not asked for all at once.
+        """
+        lane = self._few if len(keys) <= FEW else self._many
+        values: list[bytes | None] = []
+        deadline = time.monotonic() + MANY_PATIENCE
+        for first in range(0, len(keys), MOST_KEYS):
+            if first and time.monotonic() > deadline:
+                raise lane.unavailable(f"no answer within {MANY_PATIENCE:g} s")
+            values += lane.execute("MGET", *keys[first : first + MOST_KEYS])
+        return values
 
     def decode(self, raw: bytes, group: FeatureGroup, meta: bytes | None) -> OnlineRow:
         """Decode one row of a group whose state is *meta*; see `row`."""
@@ -155,15 +155,15 @@ class OnlineStore:
         meta = self._own_meta(group, self._get(codec.meta_key(group.name)))
         return None if meta is None else meta.day
 
-    def ping(self) -> bytes:
-        """Check that the server answers."""
-        return cast("bytes", self._execute("PING"))
+    def answers(self) -> bool:
+        """Return True if the server answers lookups; it need not permit a ping."""
+        self._get(codec.meta_key(""))
+        return True
 
     def close(self) -> None:
         """Close the connections; the next command opens one again."""
-        connections, self._connections = self._connections, None
-        if connections is not None:
-            connections.close()
+        self._few.close()
+        self._many.close()
 
     def _own_meta(self, group: FeatureGroup, raw: bytes | None) -> Meta | None:
         """Return the state of a group; None without one, or when another store pushed it."""
@@ -197,36 +197,4 @@ class OnlineStore:
         return contract
 
     def _get(self, key: str) -> bytes | None:
-        return cast("bytes | None", self._execute("GET", key))
-
-    def _execute(self, *command: str) -> Any:
-        return self._breaker.call(partial(self._send, command))
-
-    def _send(self, command: Sequence[str]) -> Any:
-        connections = self._connections or self._connecting.call(self._connect)
-        try:
-            return connections.execute(*command)
-        except redis.ConnectionError as error:
-            # It may come back elsewhere: connecting starts an embedded server again.
-            self._connections = None
-            raise self._unavailable(error) from error
-        except redis.RedisError as error:
-            if str(error).startswith("WRONGTYPE"):
-                raise UnreadableValue("not a string") from error
-            raise self._unavailable(error) from error
-
-    def _connect(self) -> Connections:
-        if self._connections is None:
-            client = connection.connect(
-                self._settings, announce=_logger.info, timeout=ONLINE_TIMEOUT, check=False
-            )
-            # One retry, at once and only for a lost connection, as a command has. A server that
-            # does not answer gets no second try from one request.
-            client.set_retry(Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)))
-            self._connections = Connections(client.connection_pool)
-        return self._connections
-
-    def _unavailable(self, problem: Exception | str) -> OnlineStoreUnavailable:
-        return OnlineStoreUnavailable(
-            connection.address_of(self._settings), str(problem).rstrip(".")
-        )
+        return cast("bytes | None", self._few.execute("GET", key))

@@ -22,9 +22,10 @@ from examples.recommendation.pipelines.lookup import ask
 from examples.recommendation.pipelines.model_files import Card, load_model, probability, read_card
 from examples.recommendation.pipelines.place import SAMPLE_NOW, VIEW
 from materializer.config import format_time
-from tests.serve.support import FeatureServer, environment, free_port
+from tests.serve.support import FeatureServer, environment
 from tests.support import pages
 from tests.support.dbt import DBT_FOLDER, ROOT, SERVER, server_address
+from tests.support.server import free_port
 from tests.support.store import Done
 
 PAGE = (ROOT / "examples" / "recommendation" / "README.md").read_text()

@@ -19,7 +19,7 @@ from materializer.errors import (
 )
 from materializer.online import embedded
 from materializer.online.connection import address_of, connect, translate_errors
-from tests.support.server import Server
+from tests.support.server import SERVERS, Server, free_port
 
 SECRET = "pass%40word"
 
@@ -101,13 +101,72 @@ def test_a_wrong_password_is_told_and_not_shown(server: Server) -> None:
     connect(at(server.url.replace("redis://", "redis://:right@"))).close()
 
 
-def test_an_error_in_an_answer_is_a_write_that_failed(server: Server) -> None:
-    client = connect(at(server.url))
+def test_only_a_refused_write_is_called_one(server: Server) -> None:
+    client, plain = connect(at(server.url)), server.client()
+    with pytest.raises(OnlineStoreUnavailable, match="not an integer"), translate_errors(client):
+        client.incr("a", "not a number")  # type: ignore[arg-type]
+    plain.set("b", "x" * 2**20)
+    plain.config_set("maxmemory", 2**20)
     with (
         pytest.raises(OnlineWriteFailed, match=f"{server.url} rejected a write: "),
         translate_errors(client),
     ):
-        client.incr("a", "not a number")  # type: ignore[arg-type]
+        client.set("a", "b")
+    plain.config_set("maxmemory", 0)
+    plain.config_set("min-replicas-to-write", 1)
+    with pytest.raises(OnlineWriteFailed, match="NOREPLICAS"), translate_errors(client):
+        client.set("a", "b")
+    client.close()
+
+
+def test_a_server_that_cannot_be_used_as_it_is_says_what_to_do(server: Server) -> None:
+    plain = server.client()
+    client = connect(at(server.url))
+    plain.replicaof("127.0.0.1", 1)
+    with pytest.raises(OnlineStoreUnavailable, match=r"READONLY .*its primary"):  # noqa: SIM117
+        with translate_errors(client, writes=True):
+            client.set("a", "b")
+    client.close()
+
+
+def test_a_node_of_a_cluster_says_so(tmp_path: Path) -> None:
+    bus = str(free_port())
+    options = ["--cluster-enabled", "yes", "--cluster-port", bus]
+    node = Server(SERVERS["valkey"], tmp_path / "node", *options)
+    client = connect(at(node.url))
+    with pytest.raises(OnlineStoreUnavailable, match="Redis Cluster is not supported"):  # noqa: SIM117
+        with translate_errors(client):
+            client.get("a")
+    client.close()
+    node.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("redis://h/abc", "a database that is no number"),
+        ("redis://h/0?db=x", "REDIS_URL is not the address"),
+        (f"redis://h/0?colour={SECRET}", "an option colour that redis-py does not know"),
+        ("redis+sentinel://h:26379/mymaster/0", "Redis Sentinel, which is not supported"),
+        ("rediscluster://h:7000", "Redis Cluster, which is not supported"),
+    ],
+)
+def test_what_an_address_cannot_say_is_a_usage_error(url: str, problem: str) -> None:
+    with pytest.raises(UsageError, match=problem) as caught:
+        connect(at(url))
+    assert SECRET not in str(caught.value)
+
+
+def test_a_user_who_may_not_ping_is_served(server: Server) -> None:
+    plain = server.client()
+    plain.acl_setuser("reader", enabled=True, passwords=["+pw"], keys=["*"], commands=["+get"])
+    client = connect(at(server.url.replace("redis://", "redis://reader:pw@")))
+    assert client.get("a") is None
+    with (
+        pytest.raises(OnlineStoreUnavailable, match=r"NOPERM .*operations\.md"),
+        translate_errors(client),
+    ):
+        client.set("a", "b")
     client.close()
 
 

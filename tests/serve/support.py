@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,7 +30,7 @@ from serve import create_app
 from serve.stores.stores import Stores
 from tests.support.group import GROUP, make_group, rows_table
 from tests.support.offline import catalog_at
-from tests.support.server import SERVERS, Server
+from tests.support.server import SERVERS, Server, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -123,13 +122,6 @@ def push_all(
         snapshot = open_snapshot(catalog, group.name)
         snapshot = replace(snapshot, group=replace(group, store_id=snapshot.group.store_id))
         push_group(snapshot, client, now=parse_time(now), options=PushOptions(everything=True))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

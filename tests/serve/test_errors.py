@@ -18,13 +18,13 @@ from tests.serve.support import (
     FeatureServer,
     Store,
     days_of,
-    free_port,
     pair,
     publish,
     push_all,
     until,
 )
 from tests.support.group import GROUP, make_group
+from tests.support.server import free_port
 
 # Answered by the server on filled stores.
 ASKED = {

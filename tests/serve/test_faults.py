@@ -1,5 +1,6 @@
 """Stores that go away and come back under a running server."""
 
+import re
 import shutil
 import socket
 import threading
@@ -13,8 +14,9 @@ from materializer.config import Settings
 from materializer.online import embedded
 from materializer.online.connection import connect
 from serve.stores.offline import OFFLINE_TIMEOUT
-from serve.stores.online import ONLINE_TIMEOUT
+from serve.stores.online import FEW, MOST_KEYS, ONLINE_TIMEOUT
 from tests.serve.support import (
+    ROOT,
     Answer,
     Application,
     FeatureServer,
@@ -148,6 +150,50 @@ def test_a_redis_paused_before_the_start_is_found_later(store: Store) -> None:
         finally:
             store.redis.resume()
         until(lambda: http.online("user1").status == 200, seconds=5)
+
+
+def test_documented_users_may_push_and_look_up(store: Store) -> None:
+    page = (ROOT / "docs/how-to/operations.md").read_text()
+    for line in re.findall(r"^ACL SETUSER .*$", page, re.MULTILINE):
+        store.redis.client().execute_command(*line.split())  # type: ignore[no-untyped-call]
+    pusher, server = (
+        store.redis.url.replace("://", f"://{user}:secret@") for user in ("pusher", "server")
+    )
+    store.publish(days_of("user2"))
+    with connect(Settings(store.home, redis_url=pusher)) as client:
+        push_all(store.home, client)
+        push_all(store.home, client)
+    with FeatureServer(store.home, server) as http:
+        batch = {"keys": [{"user_id": f"user{number}"} for number in range(200)]}
+        rows = http.post("/feature-groups/features_daily/online", batch)
+        assert (http.online("user2").status, http.online("none").status) == (200, 404)
+        assert [http.get("/ready").status, rows.status] == [200, 200]
+        assert 'feature_store_up{store="online"} 1.0' in http.get("/metrics").text
+
+
+def test_a_refused_batch_does_not_keep_anybody_from_single_rows(store: Store) -> None:
+    commands = ["+get", "+exists"]
+    store.redis.client().acl_setuser(
+        "single", enabled=True, passwords=["+pw"], keys=["*"], commands=commands
+    )
+    url = store.redis.url.replace("://", "://single:pw@")
+    batch = {"keys": [{"user_id": f"user{number}"} for number in range(FEW + 1)]}
+    with Application(store.home, url) as app:
+        for _ in range(3):
+            assert_unavailable(app.post("/feature-groups/features_daily/online", batch))
+            assert app.online("user1").status == 200
+
+
+def test_a_large_batch_asks_for_a_thousand_keys_at_a_time(store: Store) -> None:
+    client = store.redis.client()
+    batch = {"keys": [{"user_id": f"user{number}"} for number in range(2 * MOST_KEYS)]}
+    with store.application() as app:
+        answer = app.post("/feature-groups/features_daily/online", batch)
+
+    # One more key says whether the group was pushed.
+    assert client.info("commandstats")["cmdstat_mget"]["calls"] == 3
+    assert [row[1] for row in answer.body["rows"][:2]] == [None, 5]
+    assert len(answer.body["rows"]) == 2 * MOST_KEYS
 
 
 def test_a_killed_embedded_server_is_started_again(store: Store) -> None:

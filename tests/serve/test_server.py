@@ -21,9 +21,9 @@ from tests.serve.support import (
     Store,
     days_of,
     environment,
-    free_port,
     pair,
 )
+from tests.support.server import free_port
 
 Refuse: TypeAlias = Callable[..., str]
 
