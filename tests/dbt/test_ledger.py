@@ -81,6 +81,7 @@ class Verdict:
     status: str
     failures: int | None
     recorded_at: datetime
+    because: str | None
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,12 @@ def _gate(draw: random.Random) -> Gate:
             status = draw.choice(["pass", "warn"] if good else ["fail", "error", "skipped", "odd"])
             failures = draw.choice([None, 0, 1, 2000])
             at = MOMENTS[-1] if tidy else draw.choice(MOMENTS)
+            because = "x failed" if status == "skipped" and draw.random() < 0.5 else None
             for model in test.models:
                 newest = max((n for n, _ in builds.get(model, ())), default=None)
                 sequence = newest if draw.random() < 0.8 else draw.choice([None, 1, 2])
-                verdicts.append(
-                    Verdict(test.test, test.name, model, run + 1, sequence, status, failures, at)
-                )
+                run_of = (test.test, test.name, model, run + 1, sequence)
+                verdicts.append(Verdict(*run_of, status, failures, at, because))
     return Gate(
         tests=[test for test in known if draw.random() < 0.5],
         builds=builds,
@@ -147,18 +148,20 @@ def _objections(gate: Gate, model: str) -> list[str]:
         mine = {v.model: v for v in verdicts if v.test == test.test and v.model in test.models}
         red = [v for v in mine.values() if v.status not in ("pass", "warn")]
         if red:
-            found.append(
-                f"{test.name} {_outcome(red[0])}{_rows(red[0])}; see: dbt test --select "
-                f"{test.name} {GIVEN}"
+            see = (
+                f"mend that and run: dbt build {GIVEN}"
+                if red[0].because
+                else f"see: dbt test --select {test.name} {GIVEN}"
             )
+            found.append(f"{test.name} {_outcome(red[0])}{_rows(red[0])}; {see}")
         elif any(other in current and other not in mine for other in test.models):
             found.append(f"{test.name} has no verdict; run: dbt test {GIVEN}")
         elif not all(map(is_current, mine.values())):
             found.append(f"{test.name} last ran on an older build; run: dbt test {GIVEN}")
     names = {test.name for test in guarding}
     return found + [
-        f"{v.name} {_outcome(v)} on this build{_rows(v)} and was then removed; restore the test or "
-        "rebuild"
+        f"{v.name} {_outcome(v)} on this build{_rows(v)} and was then removed; restore the test, "
+        f"or if it was wrong, run: dbt build --full-refresh --select {model} {GIVEN}"
         for v in verdicts
         if v.model == model
         and v.status not in ("pass", "warn")
@@ -168,7 +171,8 @@ def _objections(gate: Gate, model: str) -> list[str]:
 
 
 def _outcome(verdict: Verdict) -> str:
-    outcomes = {"fail": "failed", "error": "had an error", "skipped": "was skipped"}
+    because = f", because {verdict.because}" if verdict.because else ""
+    outcomes = {"fail": "failed", "error": "had an error", "skipped": f"was skipped{because}"}
     return outcomes.get(verdict.status, f"ended as {verdict.status}")
 
 
@@ -188,19 +192,20 @@ def test_the_gate_objects_as_the_rules_in_plain_python_do(
     verdicts: list[dict[str, object]] = []
     for n, gate in enumerate(gates):
         tests += [
-            {"model": f"{n}.{model}", "test": f"{n}.{t.test}", "name": t.name}
+            {"model": f"model.{n}.{model}", "test": f"{n}.{t.test}", "name": t.name}
             for t in gate.tests
             for model in t.models
         ]
         guarded = {model for t in gate.tests for model in t.models}
-        tests += [{"model": f"{n}.{model}", "test": None} for model in {"A", "B"} - guarded]
+        tests += [{"model": f"model.{n}.{model}", "test": None} for model in {"A", "B"} - guarded]
         ledger += [
-            {"model": f"{n}.{model}", "sequence": sequence, "built_at": at}
+            {"model": f"model.{n}.{model}", "sequence": sequence, "built_at": at}
             for model, builds in gate.builds.items()
             for sequence, at in builds
         ]
         verdicts += [
-            {**asdict(v), "test": f"{n}.{v.test}", "model": f"{n}.{v.model}"} for v in gate.verdicts
+            {**asdict(v), "test": f"{n}.{v.test}", "model": f"model.{n}.{v.model}"}
+            for v in gate.verdicts
         ]
     _insert(
         warehouse,
@@ -216,7 +221,7 @@ def test_the_gate_objects_as_the_rules_in_plain_python_do(
     rows = warehouse.execute("select model, reason from feature_store.gate_objections").fetchall()
 
     wanted = [
-        (f"{n}.{model}", reason)
+        (f"model.{n}.{model}", reason)
         for n, gate in enumerate(gates)
         for model in "AB"
         for reason in _objections(gate, model)

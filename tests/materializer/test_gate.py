@@ -77,11 +77,14 @@ def test_a_build_killed_before_its_verdict_does_not_go_out(store: Store) -> None
 
 
 @pytest.mark.parametrize(
-    ("column", "kind"),
-    [pytest.param("event_type", "", id="no type"), pytest.param("kind", "x", id="no column")],
+    ("column", "kind", "because"),
+    [
+        pytest.param("event_type", "", "stg_events_is_well_formed failed (1 row)", id="no type"),
+        pytest.param("kind", "x", "stg_events had an error", id="no column"),
+    ],
 )
 def test_tests_that_were_skipped_since_they_passed_hold_the_build_back(
-    store: Store, column: str, kind: str
+    store: Store, column: str, kind: str, because: str
 ) -> None:
     before = _ledger(store)
     (store.project.folder / "events.csv").write_text(
@@ -94,7 +97,9 @@ def test_tests_that_were_skipped_since_they_passed_hold_the_build_back(
     done = store.do("publish").assert_code(3)
 
     test = "features_daily_equals_oracle"
-    assert f"{test} was skipped; see: dbt test --select {test}" in done.err
+    assert (
+        f"{test} was skipped, because {because}; mend that and run: dbt build {GIVEN}" in done.err
+    )
     assert store.offline() == []
 
 
@@ -127,7 +132,10 @@ def test_a_red_test_is_not_silenced_by_deleting_it(store: Store) -> None:
     store.project.dbt("compile").assert_done()
     done = store.do("publish").assert_code(3)
     assert "features_daily_equals_oracle failed on this build (" in done.err
-    assert "and was then removed; restore the test or rebuild" in done.err
+    assert "and was then removed; restore the test, or if it was wrong, run: dbt build" in done.err
+    assert (
+        "--select features_daily --vars '{start_date: 2024-03-30, end_date: 2024-03-30" in done.err
+    )
     assert store.offline() == []
 
 

@@ -1,5 +1,6 @@
 """A project of other names, with a profile and keys of its own, as the how-to page has it."""
 
+import shlex
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -66,6 +67,25 @@ def test_the_profiles_own_target_is_not_what_was_parsed(store: Store) -> None:
 def test_status_reads_the_database_of_the_target(store: Store) -> None:
     (group,) = store.do("status", "--target", "prod", "--json").assert_code(0).document["groups"]
     assert (group["group"], group["built"]["day"]) == ("spending", "2024-03-02")
+
+
+def test_a_removed_red_test_is_overcome_by_the_rebuild_that_publish_prints(store: Store) -> None:
+    test = store.project.folder / "tests" / "always_red.sql"
+    test.parent.mkdir()
+    test.write_text("{{ config(tags=['gate']) }} select customer_id from {{ ref('spending') }}")
+    assert store.project.build("--target", "prod").code == 1
+    test.unlink()
+    store.project.build("--target", "prod").assert_done()
+
+    err = store.do("publish", "--target", "prod").assert_code(3).err
+    command = "dbt build --full-refresh --select spending --target 'prod'"
+    assert err == (
+        "spending: not published: always_red failed on this build (2 rows) and was then removed; "
+        f"restore the test, or if it was wrong, run: {command}\n"
+    )
+
+    store.project.dbt(*shlex.split(command)[1:]).assert_done()
+    assert store.do("publish", "--target", "prod").assert_code(0).out
 
 
 def test_each_version_that_dbt_parses_is_a_group(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@
         case
             when known.day is null then 'new rows'
             when stands.day is null then 'rows gone'
-            when stands.content = known.content then 'rows are over'
+            when stands.content = known.content then '{{ "whole build" if flags.FULL_REFRESH else "rows are over" }}'
             else 'rows changed'
         end as reason,
         cast(null as varchar) as fingerprint,
@@ -81,7 +81,10 @@
     ) as stands
     full outer join ({{ feature_store.current_ledger(model.unique_id) }}) as known on stands.day = known.day
     -- A row that came out the same after the time from which it may be used is no longer one that is not over.
-    where coalesce(stands.content, '0:0') is distinct from known.content or stands.usable_at > known.clock
+    where
+        coalesce(stands.content, '0:0') is distinct from known.content
+        or stands.usable_at > known.clock
+        or {{ 'true' if flags.FULL_REFRESH else 'false' }}
     {%- else %}
     from (select count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }}) as counted
     {%- endif %}

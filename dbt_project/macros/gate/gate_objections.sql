@@ -36,14 +36,15 @@ verdicts as (
         case verdicts.status
             when 'fail' then 'failed'
             when 'error' then 'had an error'
-            when 'skipped' then 'was skipped'
+            when 'skipped' then concat('was skipped', ', because ' || verdicts.because)
             else concat('ended as ', verdicts.status)
         end as outcome,
         case
             when verdicts.failures = 1 then ' (1 row)'
             when verdicts.failures > 1 then concat(' (', cast(verdicts.failures as varchar), ' rows)')
             else ''
-        end as offending
+        end as offending,
+        verdicts.because
     from {{ feature_store.record('gate_verdicts') }} as verdicts
     inner join newest_runs
         on verdicts.test = newest_runs.test and verdicts."sequence" = newest_runs."sequence"
@@ -56,6 +57,7 @@ findings as (
         tests.test,
         tests.name,
         max(case when not verdicts.is_good then concat(verdicts.outcome, verdicts.offending) end) as failure,
+        max(verdicts.because) as because,
         count(case when verdicts.test is null and newest_builds.model is not null then 1 end) as missing,
         count(case when not coalesce(verdicts.is_current, verdicts.test is null) then 1 end) as outdated
     from tests
@@ -70,6 +72,8 @@ objecting as (
         test,
         name,
         concat(name, case
+            when because is not null
+                then concat(' ', failure, '; mend that and run: ', {{ feature_store.dbt_command('build') }})
             when failure is not null
                 then concat(' ', failure, '; see: ', {{ feature_store.dbt_command('test', select='name') }})
             when missing > 0 then concat(' has no verdict; run: ', {{ feature_store.dbt_command('test') }})
@@ -116,6 +120,22 @@ published as (
     from tests
     left join newest_builds on tests.model = newest_builds.model
     where tests.is_published
+),
+
+-- What records a new build even if nothing changed: of a group built by day its newest day, else all of it.
+rebuilds as (
+    select
+        model,
+        case
+            when max(window_days) is null
+                then {{ feature_store.dbt_command('build', '--full-refresh', select='max(name)') }}
+            else {{ feature_store.dbt_command('build', select='max(name)', first='max(day)', last='max(day)') }}
+        end as command
+    from (
+        select model, window_days, day, regexp_replace(model, '^[^.]*[.][^.]*[.]', '') as name
+        from {{ feature_store.record('build_ledger') }}
+    ) as builds
+    group by model
 )
 
 select
@@ -169,9 +189,10 @@ select
     verdicts.name as test,
     concat(
         verdicts.name, ' ', verdicts.outcome, ' on this build', verdicts.offending,
-        ' and was then removed; restore the test or rebuild'
+        ' and was then removed; restore the test, or if it was wrong, run: ', rebuilds.command
     ) as reason
 from published
+inner join rebuilds on published.model = rebuilds.model
 inner join verdicts on published.model = verdicts.model
 left join tests on verdicts.model = tests.model and verdicts.name = tests.name
 where published.is_built and not verdicts.is_good and verdicts.is_current and tests.model is null

@@ -1,17 +1,18 @@
 {#- Runs after failures too, and records on which build each test ran; see `gate_objections`. A test that read nothing,
     or the rows of another target, says nothing of that build. -#}
 {% macro record_verdicts(results) %}
-    {%- set rows = [] -%}
+    {%- set rows, failed = [], feature_store._failed(results) -%}
     {%- for result in results if feature_store._is_gate_test(result.node) and feature_store._is_about_the_build(result.node) -%}
         {%- set status = result.status | string -%}
         {%- set share = feature_store.gate_sample_share() if result.node.config.meta.get('sampled') else 1.0 -%}
         {%- if share < 1 -%}
             {%- do log(result.node.name ~ ": looked at a share of " ~ share ~ " of the keys", info=true) -%}
         {%- endif -%}
+        {%- set because = feature_store._because(result.node, failed) if status == 'skipped' else 'null' -%}
         {%- for guarded in result.node.depends_on.nodes if guarded.startswith('model.') -%}
             {%- do rows.append(
                 "('" ~ result.node.unique_id | replace("'", "''") ~ "', '" ~ result.node.name ~ "', '" ~ guarded ~ "', '" ~ status ~ "', "
-                ~ ('null' if result.failures is none else result.failures) ~ ', ' ~ share ~ ')'
+                ~ ('null' if result.failures is none else result.failures) ~ ', ' ~ share ~ ', ' ~ because ~ ')'
             ) -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -19,7 +20,7 @@
     {%- if rows -%}
         {%- set verdicts = feature_store.record('gate_verdicts') %}
     insert into {{ verdicts }} (
-        "sequence", run_id, test, name, model, model_sequence, status, failures, sample_share, recorded_at
+        "sequence", run_id, test, name, model, model_sequence, status, failures, sample_share, because, recorded_at
     )
     select
         (select coalesce(max("sequence"), 0) + 1 from {{ verdicts }}) as "sequence",
@@ -35,8 +36,9 @@
         said.status,
         cast(said.failures as bigint) as failures,
         cast(said.sample_share as double) as sample_share,
+        cast(said.because as varchar) as because,
         {{ feature_store._literal(run_started_at) }} as recorded_at
-    from (values {{ rows | join(', ') }}) as said (test, name, model, status, failures, sample_share);
+    from (values {{ rows | join(', ') }}) as said (test, name, model, status, failures, sample_share, because);
 
     insert into {{ feature_store.record('gate_passes') }} (model, model_sequence, passed_at)
     select
@@ -49,6 +51,38 @@
         and model not in (select model from {{ feature_store.record('gate_objections') }})
     group by model
     {%- endif -%}
+{% endmacro %}
+
+{#- What went wrong, by its id: its name and how, and for a test the models that it refs. -#}
+{% macro _failed(results) %}
+    {%- set failed = {} -%}
+    {%- for result in results if result.status | string in ['fail', 'error', 'runtime error'] -%}
+        {%- set rows = '' if not result.failures else ' (1 row)' if result.failures == 1 else ' (' ~ result.failures ~ ' rows)' -%}
+        {%- set is_test = result.node.resource_type | string in ['test', 'unit_test'] -%}
+        {%- do failed.update({result.node.unique_id: {
+            'said': result.node.name ~ (' failed' if result.status | string == 'fail' else ' had an error') ~ rows,
+            'tested': result.node.depends_on.nodes if is_test else [],
+        }}) -%}
+    {%- endfor -%}
+    {{ return(failed) }}
+{% endmacro %}
+
+{#- SQL of why dbt skipped a test: a model on the way to it failed, or a test of a model before those that it refs. With
+    --fail-fast, anything did. -#}
+{% macro _because(test, failed) %}
+    {%- set models, before, causes = test.depends_on.nodes | list, [], [] -%}
+    {#- The list grows while it is gone through. -#}
+    {%- for id in models if id in graph.nodes -%}
+        {%- for parent in (graph.nodes[id].get('depends_on') or {}).get('nodes', []) -%}
+            {%- do before.append(parent) -%}
+            {%- do models.append(parent) if parent not in models -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for id, cause in failed.items() if id in models or cause['tested'] | select('in', before) | list -%}
+        {%- do causes.append(cause['said']) -%}
+    {%- endfor -%}
+    {%- set causes = causes or (failed.values() | map(attribute='said') | list)[:1] -%}
+    {{ return("'" ~ causes | join(', ') | replace("'", "''") ~ "'" if causes else 'null') }}
 {% endmacro %}
 
 {% macro _is_about_the_build(node) %}

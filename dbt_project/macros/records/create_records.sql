@@ -56,7 +56,7 @@
         'gate_verdicts': {
             'sequence': 'bigint', 'run_id': 'varchar', 'test': 'varchar', 'name': 'varchar', 'model': 'varchar',
             'model_sequence': 'bigint', 'status': 'varchar', 'failures': 'bigint',
-            'recorded_at': 'timestamp', 'sample_share': 'double',
+            'recorded_at': 'timestamp', 'sample_share': 'double', 'because': 'varchar',
         },
         'input_files': {
             'model': 'varchar', 'file': 'varchar', 'size': 'bigint', 'modified': 'timestamp',
