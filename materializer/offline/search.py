@@ -39,7 +39,8 @@ class IndexedDay:
         usable_from: The earliest `available_at` of this and every later day [UTC, naive];
             `datetime.min` when unknown.
         last_available: Its latest `available_at` [UTC, naive]; `datetime.max` when unknown.
-        reach: The latest `available_at` of this and every earlier day, likewise.
+        reach: The latest time by which its rows and those of every earlier day are ordered, the
+            `event_time` if the group has one and else `available_at`, likewise.
         ends: From when on no row of this or an earlier day holds; `datetime.max` for never.
     """
 
@@ -94,7 +95,8 @@ def index_snapshot(snapshot: GroupSnapshot) -> LookupIndex:
     reach = ends = datetime.min
     for (day, files), first in zip(files_by_day, usable_from, strict=True):
         last = max(_time(file.last, datetime.max) for file in files)
-        reach = max(reach, last)
+        events = [_time(file.last_event, datetime.max) for file in files]
+        reach = max(reach, last if snapshot.group.event_time is None else max(events))
         ends = max(ends, *(_time(snapshot.ends(file), datetime.max) for file in files))
         paths = tuple(file.path for file in files)
         days.append(IndexedDay(day, paths, first, last, reach, ends))
@@ -146,16 +148,26 @@ def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
     column = group.available_at
     newest: Row | None = None
     for day in index.candidates(spans, moment):
-        # Mostly after the first day: rows of an older one are seldom known later.
-        if newest is not None and day.reach <= newest[column]:
+        # Mostly after the first day: rows of an older one are seldom newer.
+        if newest is not None and day.reach < _order(group, newest)[0]:
             break
         if newest is None and day.ends <= moment:
             raise Expired(group.name, key, format_time(as_of))
         for row in (yield day.paths):
             # Another engine may have written a row without its time.
             is_known = row[column] is not None and row[column] <= moment
-            if is_known and (newest is None or row[column] > newest[column]):
+            if is_known and (newest is None or _order(group, row) > _order(group, newest)):
                 newest = row
     if newest is None:
         raise NotYetAvailable(group.name, key, format_time(as_of))
     return newest
+
+
+def _order(group: FeatureGroup, row: Row) -> tuple[datetime, datetime]:
+    """Return by what the known rows of an entity are ordered, the newest last."""
+    available_at: datetime = row[group.available_at]
+    event = available_at if group.event_time is None else row[group.event_time]
+    if event is None:
+        # Another engine wrote it.
+        return datetime.min, available_at
+    return event if isinstance(event, datetime) else datetime(*event.timetuple()[:3]), available_at

@@ -18,7 +18,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.conversions import from_bytes
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import ancestors_of
-from pyiceberg.types import TimestampType
+from pyiceberg.types import DateType, PrimitiveType, TimestampType
 
 from materializer.days import DayRange, built_since
 from materializer.errors import NotPublished, UnknownGroup
@@ -39,6 +39,8 @@ from materializer.registry import FeatureGroup
 from materializer.registry.validity import lifetime
 
 _MICROSECOND = timedelta(microseconds=1)
+_DAY_US = timedelta(days=1) // _MICROSECOND
+_TIMESTAMP = TimestampType()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class SnapshotFile:
         first: Smallest `available_at` in it [microseconds since 1970], None when unknown: another
             engine may have rewritten the file.
         last: Largest `available_at`, likewise.
+        last_event: Largest `event_time` [microseconds since 1970]; None when unknown, or for a
+            group without.
     """
 
     path: str
@@ -58,6 +62,7 @@ class SnapshotFile:
     day: date
     first: int | None
     last: int | None
+    last_event: int | None = None
 
     def may_hold(self, after: int | None, until: int) -> bool:
         """Return whether any row may be available later than *after* and not after *until*."""
@@ -147,6 +152,10 @@ class GroupSnapshot:
         with translate_errors(self.table.catalog.name):
             schema = self.table.scan(snapshot_id=self.snapshot_id).projection()
             time_id = schema.find_field(self.group.available_at).field_id
+            event = None
+            if self.group.event_time is not None:
+                field = schema.find_field(self.group.event_time)
+                event = field.field_id, cast("PrimitiveType", field.field_type)
             files = [
                 SnapshotFile(
                     path=file.file_path,
@@ -154,6 +163,7 @@ class GroupSnapshot:
                     day=partition_day(file),
                     first=_bound(file.lower_bounds, time_id),
                     last=_bound(file.upper_bounds, time_id),
+                    last_event=None if event is None else _bound(file.upper_bounds, *event),
                 )
                 for file in data_files(self.table, snapshot_id)
             ]
@@ -200,7 +210,10 @@ def open_snapshots(catalog: Catalog, names: Sequence[str]) -> list[GroupSnapshot
             return snapshots
 
 
-def _bound(bounds: Mapping[int, bytes] | None, field_id: int) -> int | None:
+def _bound(
+    bounds: Mapping[int, bytes] | None, field_id: int, type_: PrimitiveType = _TIMESTAMP
+) -> int | None:
     if not bounds or field_id not in bounds:
         return None
-    return cast("int", from_bytes(TimestampType(), bounds[field_id]))
+    bound = cast("int", from_bytes(type_, bounds[field_id]))
+    return bound * _DAY_US if isinstance(type_, DateType) else bound

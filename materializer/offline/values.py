@@ -44,7 +44,7 @@ def check_rows(
 
 def _problems(group: FeatureGroup, batch: pa.RecordBatch) -> Iterator[tuple[str, Any, str]]:
     """Yield a column, which of its rows are bad, and why."""
-    for name in (*group.entity, group.available_at):
+    for name in filter(None, (*group.entity, group.available_at, group.event_time)):
         yield name, pc.is_null(batch.column(name)), "is null; drop such rows in the model"
     for column in group.keys:
         if column.type == "string":

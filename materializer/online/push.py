@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from typing import cast
 
 import redis
@@ -183,6 +184,7 @@ def _new_meta(selection: Selection, now: datetime) -> Meta:
         pushed_at=now,
         key_prefix=group.key_prefix,
         ttl_days=group.ttl_days,
+        event_time=group.event_time,
         fresh_hours=group.fresh_hours,
         closing_row=group.closing_row if group.has_closing_rows else None,
         built_days=tuple(str(days) for days in _runs_that_count(selection)),
@@ -220,7 +222,7 @@ def _changed(known: Meta | None, new: Meta, selection: Selection) -> list[Snapsh
     if known is None or known.unfinished:
         return None
     # A change of any of these changes every key or value.
-    common = ("store_id", "contract", "key_prefix", "ttl_days", "closing_row")
+    common = ("store_id", "contract", "key_prefix", "ttl_days", "event_time", "closing_row")
     if any(getattr(known, name) != getattr(new, name) for name in common):
         return None
     # When the clock was set back, rows hold again whose keys were removed.
@@ -262,6 +264,7 @@ def _send_rows(
 ) -> Sent:
     """Send the newest row of every entity to look at, and delete the keys of those without one."""
     done = total = 0
+    group = selection.snapshot.group
 
     def count(replies: int) -> None:
         nonlocal done
@@ -269,6 +272,9 @@ def _send_rows(
         progress(done, max(done, total))
 
     order = list(waves(selection.snapshot.files, selection.after, selection.until))
+    if group.event_time is not None:
+        # The newest row of an entity may be in any file.
+        order = [list(chain.from_iterable(order))] if order else []
     selection.look_for(changed, order[0] if order else [])
     sent = Sent()
     for wave in order:

@@ -85,8 +85,9 @@ class Selection:
         group = snapshot.group
         self.snapshot = snapshot
         self.until = until
-        # Rows available at this time or before are removed, if any are.
-        self.after = removed_until(group, until)
+        # Rows available at this time or before are removed, if any are. With an event time such a
+        # row may hide later ones; it is written, with an expiry that is past.
+        self.after = None if group.event_time else removed_until(group, until)
         self._engine = engine
         self._rows = rows
         self._spans = spans
@@ -204,6 +205,10 @@ class Selection:
         rows = f"select * from {self._scan(wave)} where {self._usable}"
         if self._entities is None:
             rows = f"select * from ({rows}) semi join remaining using ({self._keys})"
+        if (event := self.snapshot.group.event_time) is not None:
+            order = f"{quoted(event)} desc nulls last, {self._time} desc"
+            latest = f"row_number() over (partition by {self._keys} order by {order})"
+            return f"select * from ({rows}) qualify {latest} = 1"
         moments = {moment for file in wave for moment in (file.first, file.last)}
         if len(moments) == 1 and None not in moments:
             # All rows are of one moment, at which the gate allows an entity one row.

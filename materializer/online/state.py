@@ -77,6 +77,7 @@ class Meta(State):
         pushed_at: Clock of the last push [UTC].
         key_prefix: Prefix of the group's keys.
         ttl_days: The group's `ttl_days` at that push.
+        event_time: Likewise; None without.
         fresh_hours: Likewise.
         closing_row: Likewise; None unless rows may hold longer by it.
         built_days: The runs of built days in which a closing row may hold, as texts of `DayRange`.
@@ -91,6 +92,7 @@ class Meta(State):
     pushed_at: AwareDatetime
     key_prefix: str
     ttl_days: int | None
+    event_time: str | None = None
     fresh_hours: int | None = None
     closing_row: str | None = None
     built_days: tuple[str, ...] = ()

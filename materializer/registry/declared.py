@@ -58,6 +58,7 @@ def read_group(node: Node, graph: Mapping[str, Node]) -> FeatureGroup:
         description=(node.get("description") or "").strip(),
         entity=tuple(meta.entity),
         available_at=meta.available_at,
+        event_time=meta.event_time,
         availability_lag_hours=meta.availability_lag_hours,
         partition=meta.partition,
         online=meta.online,
@@ -124,6 +125,8 @@ def _check_columns(meta: GroupMeta, columns: Sequence[Column], declaration: Decl
     types = {column.name: column.type for column in columns}
     named = [("entity", name, _KEY_TYPES) for name in meta.entity]
     named += [("available_at", meta.available_at, ("timestamp",))]
+    if meta.event_time is not None:
+        named += [("event_time", meta.event_time, ("timestamp", "date"))]
     named += [("partition", meta.partition, ("date",))]
     for key, name, allowed in named:
         if name not in types:

@@ -44,6 +44,7 @@ class GroupMeta(Meta):
 
     entity: list[str] = []
     available_at: Text = "available_at"
+    event_time: Text | None = None
     availability_lag_hours: int = 0
     partition: Text = "day"
     online: bool = False

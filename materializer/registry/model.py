@@ -130,6 +130,7 @@ class FeatureGroup:
         name: Model name; of a model with versions `<model>_v<version>`.
         entity: Key columns.
         available_at: Column that says when a row may be used.
+        event_time: Column by which known rows are ordered, or None: by `available_at`.
         availability_lag_hours: Hours between the end of the day and `available_at`.
         partition: Column with the day, by which the Iceberg table is partitioned.
         key_prefix: Prefix of every online key, without the last colon.
@@ -169,6 +170,7 @@ class FeatureGroup:
     closing_row: str | None = None
     store_id: str | None = None
     definition: str | None = None
+    event_time: str | None = None
 
     @cached_property
     def contract(self) -> Contract:

@@ -1,9 +1,9 @@
 """
-How long a row holds: one rule, as a plain comparison and as SQL.
+Which row is the newest, and how long it holds: one rule, as a plain comparison and as SQL.
 
 Responsible for the rule, which docs/explanation/point-in-time.md states and every reader asks; in
-dbt it is the macro `row_holds`. Does not choose a row: of the rows of an entity that are known at
-a time the newest is the only candidate, and when it does not hold there is no row.
+dbt it is the macros `newest_candidates` and `row_holds`. Of the rows of an entity that are known at
+a time the newest is the only candidate: when it does not hold there is no row.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from materializer.config import format_time
 from materializer.errors import Expired, LookupMiss, NotYetAvailable
 from materializer.registry.model import FeatureGroup
+from materializer.sql import quoted, quoted_list
 
 
 def lifetime(group: FeatureGroup, built_since: int = 0) -> timedelta | None:
@@ -49,6 +50,21 @@ def require_row(
     """Raise the `LookupMiss` of a row that is none at a time; both times are aware."""
     if miss := why_no_row(group, available_at, as_of, built_since):
         raise miss(group.name, key, format_time(as_of))
+
+
+def candidates_sql(group: FeatureGroup, rows: str) -> str:
+    """
+    Return the relation of the rows of a relation that are the newest at some time.
+
+    With an `event_time`, a row that became known after one with a later event never is; without it,
+    the newest known row by `available_at` is the newest by event too.
+    """
+    if group.event_time is None:
+        return rows
+    event, available_at = quoted(group.event_time), quoted(group.available_at)
+    # Rows of one moment are of one frame.
+    latest = f"max({event}) over (partition by {quoted_list(group.entity)} order by {available_at})"
+    return f"(select * from {rows} qualify {event} >= {latest})"
 
 
 def holds_sql(group: FeatureGroup, time: str, available_at: str, built_since: str) -> str | None:

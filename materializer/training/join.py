@@ -293,6 +293,9 @@ def may_matter(file: SnapshotFile, join: GroupJoin, times: LabelTimes) -> bool:
     """Return whether a label may see a row of a file, by the file's bounds."""
     if file.first is not None and file.first > times.last:
         return False
+    if join.group.event_time is not None:
+        # Rows of any age may hide others.
+        return True
     if join.group.has_closing_rows:
         # A row that ended hides older ones, of which a closing row may hold longer.
         removed = removed_until(join.group, times.first)

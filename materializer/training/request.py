@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from materializer.errors import UsageError
 from materializer.offline.snapshot import GroupSnapshot
 from materializer.registry import FeatureGroup
-from materializer.registry.validity import built_since_sql, holds_sql
+from materializer.registry.validity import built_since_sql, candidates_sql, holds_sql
 from materializer.sql import quoted
 from materializer.training.labels import LabelFile
 
@@ -75,7 +75,8 @@ class GroupJoin:
         columns = [quoted(name) for name in names]
         if has_closing_rows:
             columns.append(f"{self.group.closing_row} as {self._is_closing}")
-        return f"select {', '.join(columns)} from {self.relation}"
+        rows = candidates_sql(self.group, self.relation)
+        return f"select {', '.join(columns)} from {rows}"
 
     def join_sql(self, kind: str, rows_sql: str, rows: str, condition: str) -> str:
         """

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from materializer.registry import FeatureGroup
+from materializer.registry import Column, FeatureGroup
 from tests.support.dbt import ROOT, Project
 from tests.support.profile import examples
 from tests.support.readers import Question, Readers
@@ -28,9 +28,10 @@ PEOPLE = ["ann", "bob", "cid"]
 MICRO = timedelta(microseconds=1)
 CLOSING = "clicks = 0"
 RULES: list[dict[str, Any]] = [
-    {"fresh_hours": fresh, "closing_row": closing, "ttl_days": ttl}
-    for fresh, closing in [(None, None), (20, None), (24, None), (24, CLOSING), (50, CLOSING)]
+    {"fresh_hours": fresh, "closing_row": closing, "ttl_days": ttl, "event_time": event}
+    for fresh, closing in [(None, None), (20, None), (24, CLOSING), (50, CLOSING)]
     for ttl in (None, 2)
+    for event in (None, "happened")
 ]
 GROUPS = [
     replace(
@@ -39,12 +40,15 @@ GROUPS = [
         unique_id=f"model.feature_store.group_{number}",
         key_prefix=f"group_{number}",
         max_age_hours=None,
+        columns=(*USERS.columns, Column("happened", "timestamp")),
         **rules,
     )
     for number, rules in enumerate(RULES)
 ]
 _GROUP = """
-select 'u' as user_id, date '2024-01-01' as day, 1 as clicks, timestamp '2024-01-02' as available_at
+select
+    'u' as user_id, date '2024-01-01' as day, 1 as clicks, timestamp '2024-01-02' as available_at,
+    timestamp '2024-01-01' as happened
 """
 _JOIN = """
 {{{{ point_in_time_join(
@@ -62,7 +66,7 @@ def joins(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     folder.unlink()
     shutil.copytree(ROOT / "dbt_project", folder)
     for group in GROUPS:
-        meta = {key: getattr(group, key) for key in ("fresh_hours", "closing_row", "ttl_days")}
+        meta = {key: getattr(group, key) for key in RULES[0]}
         model = {"name": group.name, "config": {"meta": {"feature_group": meta}}}
         (folder / "models" / f"{group.name}.yml").write_text(json.dumps({"models": [model]}))
         (folder / "models" / f"{group.name}.sql").write_text(_GROUP)
@@ -100,16 +104,18 @@ def histories(draw: st.DrawFn) -> History:
     group = draw(st.sampled_from(GROUPS))
     lag = draw(st.sampled_from([0, 6]))
     rows: list[Row] = []
-    built = draw(st.lists(st.sampled_from(DAYS), min_size=1, unique=True))
+    built = draw(st.lists(st.sampled_from(DAYS), min_size=3, unique=True))
     for day in built:
         # The first is published, so it has a row.
         least = int(day == built[0])
         for user in draw(st.lists(st.sampled_from(PEOPLE[:2]), unique=True, min_size=least)):
             # Some rows are known later than they should, and after those of later days.
-            hours = lag + draw(st.sampled_from([0, 0, 0, -3, 30]))
+            hours = lag + draw(st.sampled_from([0, 0, -3, 30]))
             at = datetime(day.year, day.month, day.day) + DAY + timedelta(hours=hours)
             row = {"user_id": user, "day": day, "available_at": at}
-            row["clicks"] = draw(st.integers(0, 1)) and len(rows) + 1
+            # Of each event there may be a later word.
+            row["happened"] = at - timedelta(hours=draw(st.sampled_from([1, 1, 40, 90])))
+            row["clicks"] = draw(st.sampled_from([0, 0, len(rows) + 1]))
             if all((r["user_id"], r["available_at"]) != (user, at) for r in rows):
                 rows.append(row)
     cut = draw(st.integers(1, len(built)))
@@ -150,14 +156,14 @@ def test_every_reader_answers_what_plain_python_says(
         readers.publish(rows, built, [row["day"] for row in rows if row not in published])
         published = rows
         times = edges(group, rows)
-        now = times[place % len(times)]
-        # The push may be older than the lookup, but no row became available in between.
-        starts = [row["available_at"] for row in rows if row["available_at"] <= now]
-        pushed = max(starts, default=now)
-        readers.push((pushed if place % 2 else now).replace(tzinfo=UTC))
-        expected, _ = readers.expected(rows, built, [(user, now) for user in PEOPLE])
-        for reader, answers in readers.online(now.replace(tzinfo=UTC), PEOPLE):
-            assert answers == expected, reader
+        # A push is followed by lookups until the next row becomes available.
+        pushed = times[place % len(times)]
+        until = min((r["available_at"] for r in rows if r["available_at"] > pushed), default=None)
+        asked = [at for at in times if pushed <= at and (until is None or at < until)][:6]
+        readers.push(pushed.replace(tzinfo=UTC))
+        expected, _ = readers.expected(rows, built, list(itertools.product(PEOPLE, asked)))
+        for reader, answers in readers.online(asked, PEOPLE):
+            assert answers == {question: expected[question] for question in answers}, reader
 
     questions: list[Question] = list(itertools.product(PEOPLE, times))
     expected, codes = readers.expected(rows, built, questions)
@@ -165,5 +171,5 @@ def test_every_reader_answers_what_plain_python_says(
         assert answers == expected, reader
     told = {question: (expected[question], codes[question]) for question in questions}
     some = questions[:: 1 + len(questions) // 40]
-    for reader, answers in readers.offline(max(times).replace(tzinfo=UTC), some):
+    for reader, answers in readers.offline(max(times), some):
         assert answers == {question: told[question] for question in answers}, reader

@@ -310,7 +310,7 @@ def _kind(key: str, value: object) -> Change:
 
 
 KNOWN = (
-    "entity, available_at, availability_lag_hours, partition, online, key_prefix, fresh_hours, "
+    "entity, available_at, event_time, availability_lag_hours, partition, online, key_prefix, fresh_hours, "
     "closing_row, ttl_days, max_age_hours, owner"
 )
 

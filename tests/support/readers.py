@@ -166,7 +166,7 @@ class Readers:
 
     def offline(self, now: datetime, questions: Sequence[Question]) -> Iterator[tuple[str, Any]]:
         """Ask the offline routes; each answer with its code."""
-        with self._application(now) as (fast, _):
+        with self._application(now) as (_, fast, _):
             route, keys = f"/feature-groups/{self.group.name}/offline", []
             single = {}
             for user, at in questions:
@@ -190,34 +190,38 @@ class Readers:
 
     # Lookups of the online store
 
-    def online(self, now: datetime, users: Sequence[str]) -> Iterator[tuple[str, Answers]]:
-        """Ask everything that reads the online store, at one time; without codes."""
-        at = now.replace(tzinfo=None)
-        questions = [(user, at) for user in users]
-        route, keys = f"/feature-groups/{self.group.name}/online", [{"user_id": u} for u in users]
-        with self._application(now) as ways:
-            for way, client in zip(("fast path", "Flask"), ways, strict=True):
-                yield (
-                    f"GET online, {way}",
-                    {
-                        (user, at): _one(client.get(route, query_string={"user_id": user}).json)[0]
-                        for user in users
-                    },
-                )
-                found = _many(client.post(route, json={"keys": keys}).json, questions)
-                yield f"POST online, {way}", {key: value for key, (value, _) in found.items()}
-            body = ways[0].post(f"/feature-views/{VIEW}/vector", json={"keys": keys}).json
-            vectors = _vectors(body, self.group.name, users, at)
-            yield "vectors online", {key: value for key, (value, _) in vectors.items()}
-            yield (
-                "vector online",
-                {(user, at): self._vector(ways[0], user, None)[0] for user in users},
-            )
-        yield "get", {(user, at): self._get(user, now) for user in users}
+    def online(
+        self, times: Sequence[datetime], users: Sequence[str]
+    ) -> Iterator[tuple[str, Answers]]:
+        """Ask everything that reads the online store, at some times; without codes."""
+        with self._application(times[0]) as (stores, *ways):
+            for at in times:
+                stores.settings = Settings(self.home, at.replace(tzinfo=UTC), self.server.url)
+                for way, client in zip(("fast path", "Flask"), ways, strict=True):
+                    yield from self._online(way, client, at, users)
+                yield "get", {(user, at): self._get(user, stores.settings) for user in users}
 
-    def _get(self, user: str, now: datetime) -> Any:
+    def _online(
+        self, way: str, client: Client, at: datetime, users: Sequence[str]
+    ) -> Iterator[tuple[str, Answers]]:
+        route, keys = f"/feature-groups/{self.group.name}/online", [{"user_id": u} for u in users]
+        questions = [(user, at) for user in users]
+        yield (
+            f"GET online, {way}",
+            {
+                (user, at): _one(client.get(route, query_string={"user_id": user}).json)[0]
+                for user in users
+            },
+        )
+        found = _many(client.post(route, json={"keys": keys}).json, questions)
+        yield f"POST online, {way}", {question: value for question, (value, _) in found.items()}
+        body = client.post(f"/feature-views/{VIEW}/vector", json={"keys": keys}).json
+        vectors = _vectors(body, self.group.name, users, at)
+        yield "vectors online", {question: value for question, (value, _) in vectors.items()}
+        yield "vector online", {(user, at): self._vector(client, user, None)[0] for user in users}
+
+    def _get(self, user: str, settings: Settings) -> Any:
         out = io.StringIO()
-        settings = Settings(self.home, now, self.server.url)
         get(settings, self.group, [user], Console(as_json=True, out=out))
         row = json.loads(out.getvalue())["row"]
         return None if row is None else row["clicks"]
@@ -228,12 +232,12 @@ class Readers:
         return body["vector"][0], body["groups"][self.group.name]["missing"]
 
     @contextmanager
-    def _application(self, now: datetime) -> Iterator[tuple[Client, Client]]:
+    def _application(self, now: datetime) -> Iterator[tuple[Stores, Client, Client]]:
         """Give clients of the application, with the fast path in front of it and without."""
-        stores = Stores(Settings(self.home, now, self.server.url))
+        stores = Stores(Settings(self.home, now.replace(tzinfo=UTC), self.server.url))
         app = create_app(stores=stores)
         try:
-            yield Client(app), Client(app.wsgi_app.flask)  # type: ignore[attr-defined]
+            yield stores, Client(app), Client(app.wsgi_app.flask)  # type: ignore[attr-defined]
         finally:
             stores.close()
 

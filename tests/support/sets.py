@@ -165,7 +165,8 @@ def row_at(
     known = [row for row in rows if row["available_at"] <= at]
     if not known:
         return NotYetAvailable
-    row = max(known, key=lambda one: one["available_at"])
+    order = [group.event_time or group.available_at, group.available_at]
+    row = max(known, key=lambda one: [one[name] for name in order])
     ends = [datetime.max]
     if group.ttl_days is not None:
         ends.append(row["available_at"] + group.ttl_days * DAY)

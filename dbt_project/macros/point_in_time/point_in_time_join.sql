@@ -21,7 +21,7 @@ spine as (
 {{ group.alias }} as (
     select
         {{ group.selected | join(',\n        ') }}
-    from {{ group.relation }}
+    from {{ feature_store.newest_candidates(group.relation, group.on.keys(), group.available_at, group.event_time) }}
 ),
 {% if group.runs %}
 -- One row per run of consecutive built days. Inside a run a missing row means that nothing changed;
@@ -200,7 +200,7 @@ from final
     {%- endif -%}
     {{ return({
         'unique_id': feature_store._group_id(name, group.get('version')), 'relation': relation, 'alias': alias, 'columns': columns, 'selected': selected, 'seen': seen,
-        'on': group['on'], 'available_at': available_at, 'partition': partition,
+        'on': group['on'], 'available_at': available_at, 'event_time': meta.get('event_time'), 'partition': partition,
         'runs': alias ~ '_built' if closing,
         'holds': feature_store.row_holds(
             meta, 'seen.' ~ time, 'seen.' ~ seen[available_at], 'seen.' ~ seen.get(partition, partition),
