@@ -154,8 +154,9 @@ def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
         if newest is None and day.ends <= moment:
             raise Expired(group.name, key, format_time(as_of))
         for row in (yield day.paths):
-            # Another engine may have written a row without its time.
+            # Another engine may have written a row without its times.
             is_known = row[column] is not None and row[column] <= moment
+            is_known = is_known and row[group.event_time or column] is not None
             if is_known and (newest is None or _order(group, row) > _order(group, newest)):
                 newest = row
     if newest is None:
@@ -166,8 +167,5 @@ def search(index: LookupIndex, key: Sequence[str], as_of: datetime) -> Search:
 def _order(group: FeatureGroup, row: Row) -> tuple[datetime, datetime]:
     """Return by what the known rows of an entity are ordered, the newest last."""
     available_at: datetime = row[group.available_at]
-    event = available_at if group.event_time is None else row[group.event_time]
-    if event is None:
-        # Another engine wrote it.
-        return datetime.min, available_at
+    event = row[group.event_time or group.available_at]
     return event if isinstance(event, datetime) else datetime(*event.timetuple()[:3]), available_at

@@ -206,9 +206,9 @@ class Selection:
         if self._entities is None:
             rows = f"select * from ({rows}) semi join remaining using ({self._keys})"
         if (event := self.snapshot.group.event_time) is not None:
-            order = f"{quoted(event)} desc nulls last, {self._time} desc"
+            order = f"{quoted(event)} desc, {self._time} desc"
             latest = f"row_number() over (partition by {self._keys} order by {order})"
-            return f"select * from ({rows}) qualify {latest} = 1"
+            return f"select * from ({rows}) where {quoted(event)} is not null qualify {latest} = 1"
         moments = {moment for file in wave for moment in (file.first, file.last)}
         if len(moments) == 1 and None not in moments:
             # All rows are of one moment, at which the gate allows an entity one row.

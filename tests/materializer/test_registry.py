@@ -310,8 +310,8 @@ def _kind(key: str, value: object) -> Change:
 
 
 KNOWN = (
-    "entity, available_at, event_time, availability_lag_hours, partition, online, key_prefix, fresh_hours, "
-    "closing_row, ttl_days, max_age_hours, owner"
+    "entity, available_at, event_time, availability_lag_hours, partition, online, key_prefix, "
+    "fresh_hours, closing_row, ttl_days, max_age_hours, owner"
 )
 
 
@@ -345,6 +345,14 @@ KNOWN = (
         (_set("available_at", True), "available_at: should be a valid string, not True"),
         (_set("partition", "month"), "partition: 'month' is not a column of the contract"),
         (_set("partition", "user_id"), "partition: 'user_id' is string, and must be date"),
+        (_set("event_time", "then"), "event_time: 'then' is not a column of the contract"),
+        (
+            _set("event_time", "user_id"),
+            "event_time: 'user_id' is string, and must be timestamp or date",
+        ),
+        (_set("fresh_hours", 23), "closing_row: needs fresh_hours of 24 or more"),
+        (_set("fresh_hours", None), "closing_row: needs fresh_hours of 24 or more"),
+        (_column("online", False), "closing_row: needs day, the partition, online"),
         (_set("online", "yes"), "online: should be a valid boolean, not 'yes'"),
         (_set("owner", ["a"]), "owner: should be a valid string, not ['a']"),
         (_set("ttl_days", "7"), "ttl_days: should be a valid integer, not '7'"),
