@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -59,8 +59,8 @@ _JOIN = """
 
 
 @pytest.fixture(scope="module")
-def joins(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """Give the SQL of dbt's join with each group, by the group's name."""
+def join_sql(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Give the SQL of dbt's join with a group, by the group's name."""
     project = Project(tmp_path_factory.mktemp("joins"))
     folder = project.folder / "dbt_project"
     folder.unlink()
@@ -73,7 +73,7 @@ def joins(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         (folder / "models" / f"join_{group.name}.sql").write_text(_JOIN.format(name=group.name))
     project.dbt("compile", "--select", "join_group_*").assert_done()
     compiled = project.target / "compiled" / "feature_store" / "dbt_project" / "models"
-    return {group.name: (compiled / f"join_{group.name}.sql").read_text() for group in GROUPS}
+    return lambda name: (compiled / f"join_{name}.sql").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +145,12 @@ def edges(group: FeatureGroup, rows: Sequence[Row]) -> list[datetime]:
 def test_every_reader_answers_what_plain_python_says(
     history: History,
     server: Server,
-    joins: Mapping[str, str],
+    join_sql: Callable[[str], str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     group = history.group
     server.client().flushall()
-    readers = Readers(tmp_path_factory.mktemp("home"), group, server, joins[group.name])
+    readers = Readers(tmp_path_factory.mktemp("home"), group, server, join_sql(group.name))
     published: Sequence[Row] = []
     for (rows, built), place in zip(history.states, history.places, strict=True):
         readers.publish(rows, built, [row["day"] for row in rows if row not in published])

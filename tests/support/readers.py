@@ -148,6 +148,8 @@ class Readers:
             ledger = pa.table(
                 {
                     "model": [self.group.unique_id] * len(built),
+                    "sequence": [1] * len(built),
+                    "reason": ["missing"] * len(built),
                     "day": pa.array(list(built), pa.date32()),
                 }
             )
