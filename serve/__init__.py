@@ -35,7 +35,7 @@ def create_app(
     """
     from flask import Flask
 
-    from serve import auth, errors
+    from serve import auth, errors, log
     from serve.fast_path import FastPath
     from serve.requests import head, query
     from serve.requests.body import Bodies
@@ -43,6 +43,7 @@ def create_app(
     from serve.routes import metrics
     from serve.stores.stores import Stores
 
+    log.limit_repeats()
     if settings is None and stores is None:
         token = token or auth.read_token()
 

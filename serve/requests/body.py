@@ -141,14 +141,18 @@ class _Reading:
         self._pieces: list[bytes] = []
         self._counted = 0
         self._is_wanted = True
+        self._is_refused = False
         self.ended = threading.Event()
 
     def read(self) -> bytes | None:
         """
         Return the body; None if it is too large.
 
-        That is read too, as far as a client can be expected to send: one that is still sending
-        would see a broken connection in place of the answer.
+        That, and one for which there is no room, is read too, as far as a client can be expected to
+        send: one that is still sending would see a broken connection in place of the answer.
+
+        Raises:
+            Overloaded: There was no room.
         """
         try:
             return self._read()
@@ -168,22 +172,33 @@ class _Reading:
                 self._keep(piece)
         if read > MOST_BYTES:
             return None
+        if self._is_refused:
+            raise Overloaded
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
     def leave(self) -> None:
         """Forget what was read; what comes later is not kept."""
         with self._kept.lock:
             self._is_wanted = False
-            self._kept.add(-self._counted)
-            self._counted = 0
-            self._pieces = []
+            self._forget()
 
     def _keep(self, piece: bytes) -> None:
         with self._kept.lock:
-            if self._is_wanted:
+            if not self._is_wanted or self._is_refused:
+                return
+            try:
                 self._kept.add(len(piece))
-                self._counted += len(piece)
-                self._pieces.append(piece)
+            except Overloaded:
+                self._is_refused = True
+                self._forget()
+                return
+            self._counted += len(piece)
+            self._pieces.append(piece)
+
+    def _forget(self) -> None:
+        self._kept.add(-self._counted)
+        self._counted = 0
+        self._pieces = []
 
 
 def _length(head: Environ) -> int | None:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
-from flask import Blueprint, Flask, current_app
+from flask import Blueprint, Flask, current_app, request
 from werkzeug.routing import Rule
 
 from serve import auth
@@ -31,6 +32,7 @@ DESCRIPTION = (
 _OPENAPI = "3.1.0"
 _JSON = "application/json"
 _SCHEME = "token"
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 blueprint = Blueprint("openapi", __name__)
 
@@ -42,11 +44,23 @@ blueprint = Blueprint("openapi", __name__)
 )
 def openapi() -> dict[str, Any]:
     """Answer what this server takes and answers: this document."""
-    return document(current_app, current_stores())
+    return document(current_app, current_stores(), _base())
 
 
-def document(app: Flask, stores: Stores) -> dict[str, Any]:
-    """Return the document of a server; a route without a description is a `LookupError`."""
+def _base() -> str:
+    """Return the path below which clients see the routes, empty when it is the root."""
+    # Werkzeug has decoded the one; a proxy that removes a prefix names it in the other.
+    forwarded = request.headers.get("X-Forwarded-Prefix", "").rstrip("/")
+    prefix = forwarded if _PREFIX.fullmatch(forwarded) else ""
+    return prefix + quote(request.script_root)
+
+
+def document(app: Flask, stores: Stores, base: str = "") -> dict[str, Any]:
+    """
+    Return the document of a server whose routes are below *base*.
+
+    A route without a description is a `LookupError`.
+    """
     paths: dict[str, Schema] = {}
     components: dict[str, Schema] = {"schemas": {}, "responses": {}}
     has_token = auth.needs_token(app)
@@ -68,7 +82,14 @@ def document(app: Flask, stores: Stores) -> dict[str, Any]:
             }
             paths.setdefault(_path(rule.rule, name), {})[method.lower()] = written
     info = {"title": NAME, "version": version(NAME), "description": DESCRIPTION}
-    return {"openapi": _OPENAPI, "info": info, "paths": paths, "components": components}
+    servers = [{"url": base or "/"}]
+    return {
+        "openapi": _OPENAPI,
+        "info": info,
+        "servers": servers,
+        "paths": paths,
+        "components": components,
+    }
 
 
 def _errors(codes: tuple[str, ...]) -> dict[str, Schema]:

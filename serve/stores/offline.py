@@ -121,11 +121,17 @@ class OfflineStore:
         return self._breaker.call(lambda: self._deadline.call(lambda: self._read(work)))
 
     def _read(self, work: Callable[[OfflineReader], T]) -> T:
-        reader = self._reader or self._open()
+        reader = self._reader
+        if reader is not None:
+            try:
+                return work(reader)
+            except OfflineStoreUnavailable:
+                # An idle connection may have been cut, or the catalog replaced under its name.
+                self.close()
         try:
-            return work(reader)
+            return work(self._open())
         except OfflineStoreUnavailable:
-            self.close()  # the catalog may have been replaced under its name
+            self.close()
             raise
 
     def _open(self) -> OfflineReader:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyiceberg.catalog.sql import SqlCatalog
 
 from materializer.config import Settings
 from materializer.online import embedded
@@ -221,6 +222,19 @@ def test_online_answers_go_on_without_the_catalog(app: Application, store: Store
     shutil.move(store.home / "away", store.home / "iceberg")
     until(lambda: app.offline("user1").status == 200, seconds=10)
     assert app.get("/ready").status == 200
+
+
+def test_a_catalog_connection_that_was_cut_while_idle_is_not_noticed(app: Application) -> None:
+    assert app.offline("user1").status == 200
+    catalog = app.stores.offline._catalog
+    assert isinstance(catalog, SqlCatalog)
+    pooled = catalog.engine.raw_connection()
+    beneath = pooled.dbapi_connection
+    assert beneath is not None
+    pooled.close()
+    beneath.close()
+
+    assert app.offline("user1").status == 200
 
 
 def test_a_store_replaced_under_the_server_is_found(app: Application, store: Store) -> None:

@@ -1,11 +1,16 @@
 """Ids over real HTTP: any characters, exactly as they were sent."""
 
+import re
+import shutil
+import subprocess
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from tests.serve.conftest import ODD_IDS
-from tests.serve.support import FeatureServer
+from tests.serve.support import ROOT, FeatureServer, ask, until
+from tests.support.server import free_port
 
 EVERY = "".join(f"%{byte:02X}" for byte in b"odd/id?#")
 
@@ -72,3 +77,41 @@ def test_an_empty_id_is_a_bad_request(http: FeatureServer, target: str) -> None:
 def test_the_longest_path_ends_in_a_clear_status(http: FeatureServer) -> None:
     assert http.online("x" * 60_000).status == 404
     assert http.get("/features/online/" + quote("x" * 70_000)).status == 414
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
+def test_nginx_as_documented_keeps_ids_whole(http: FeatureServer, tmp_path: Path) -> None:
+    page = (ROOT / "docs/how-to/serving.md").read_text()
+    (block,) = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
+    port = free_port()
+    for documented, real in (
+        ("listen 8080", f"listen 127.0.0.1:{port}"),
+        ("127.0.0.1:8000", f"127.0.0.1:{http.port}"),
+    ):
+        assert documented in block
+        block = block.replace(documented, real)
+    (tmp_path / "nginx.conf").write_text(
+        f"daemon off; pid {tmp_path}/pid; events {{}} http {{ access_log off; "
+        f"client_body_temp_path {tmp_path}/body; proxy_temp_path {tmp_path}/proxy; {block} }}"
+    )
+    command = ["nginx", "-e", str(tmp_path / "log"), "-c", str(tmp_path / "nginx.conf")]
+    with subprocess.Popen(command) as nginx:
+        try:
+            until(lambda: answers(port))
+            for odd in [odd for odd in ODD_IDS if len(odd) < 100]:
+                sent = quote(odd, safe="")
+                target = f"/features/online/{sent}"
+                answer = ask(port, f"/store{target}")
+                if answer.status != 400 or "nginx" not in answer.text:  # %00, which nginx refuses
+                    assert answer.body == http.get(target).body, odd
+            document = ask(port, "/store/openapi.json").body
+            assert document["servers"] == [{"url": "/store"}]
+        finally:
+            nginx.terminate()
+
+
+def answers(port: int) -> bool:
+    try:
+        return ask(port, "/store/health").status == 200
+    except OSError:
+        return False

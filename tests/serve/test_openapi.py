@@ -8,7 +8,7 @@ import jsonschema_rs
 import pytest
 import schemathesis
 
-from materializer.config import Settings
+from materializer.config import Settings, parse_time
 from materializer.registry.types import _DECLARED
 from serve import create_app
 from serve.errors import CODES, codes_of
@@ -255,7 +255,7 @@ def test_an_answer_has_the_fields_that_are_reported(
     assert answer.status == 200
     assert conforms(document, path, answer) == []
     schema = answers(document, path, 200)
-    assert set(answer.body) - {"info", "paths", "components"} <= set(_properties(schema))
+    assert set(answer.body) - {"info", "servers", "paths", "components"} <= set(_properties(schema))
 
 
 def _properties(schema: Document) -> Document:
@@ -332,3 +332,28 @@ def test_the_token_is_reported_of_every_route_but_health_where_it_is_needed(
     }
     assert conforms(guarded_document, "/openapi.json", refused) == []
     assert "security" not in str(document)
+
+
+@pytest.mark.parametrize(
+    ("script_name", "headers", "base"),
+    [
+        ("", {}, "/"),
+        ("/store", {}, "/store"),
+        ("", {"X-Forwarded-Prefix": "/store/"}, "/store"),
+        ("/in", {"X-Forwarded-Prefix": "/store/v1"}, "/store/v1/in"),
+        ("", {"X-Forwarded-Prefix": "https://elsewhere"}, "/"),
+    ],
+)
+def test_the_document_names_the_path_that_a_proxy_removes(
+    filled: Store, script_name: str, headers: dict[str, str], base: str
+) -> None:
+    app = create_app(stores=Stores(Settings(filled.home, parse_time(NOW), filled.redis.url)))
+    client = app.test_client()
+
+    def get(path: str) -> Any:
+        environ = {"SCRIPT_NAME": script_name}
+        return client.get(path, headers=headers, environ_overrides=environ).get_json()
+
+    assert get("/openapi.json")["servers"] == [{"url": base}]
+    assert get("/features/online/a%2Fb")["user_id"] == "a/b"
+    assert get("/features/offline/a%2Fb?as_of=2024-01-08")["user_id"] == "a/b"

@@ -1,6 +1,7 @@
 """The parts that decide without a store: as_of, staleness, the default group, patience."""
 
 import json
+import logging
 import threading
 import time
 from dataclasses import replace
@@ -24,6 +25,7 @@ from materializer.errors import (
 from materializer.registry.validity import why_no_row
 from serve.errors import ApiError, Overloaded
 from serve.limits import Deadline
+from serve.log import Repeats
 from serve.requests.as_of import read_query_time
 from serve.responses import CompactJson, is_stale
 from serve.stores.breaker import Breaker
@@ -263,3 +265,23 @@ def _unavailable(problem: str) -> OnlineStoreUnavailable:
 
 def _raise(error: Exception) -> str:
     raise error
+
+
+def test_the_same_line_is_written_once_in_a_while_with_a_count() -> None:
+    written: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(record.getMessage())
+
+    handler, logger = Handler(), logging.Logger("test")
+    logger.addHandler(handler)
+    handler.addFilter(Repeats(pause=0.2))
+    for _ in range(5):
+        logger.error("it failed: %s", "again")
+    logger.error("it failed: %s", "otherwise")
+    assert written == ["it failed: again", "it failed: otherwise"]
+    time.sleep(0.25)
+    logger.error("it failed: %s", "again")
+
+    assert written[2:] == ["it failed: again (and 4 times since the last such line)"]
