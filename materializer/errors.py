@@ -9,6 +9,7 @@ traceback.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -173,6 +174,14 @@ class StoreUnavailable(FeatureStoreError):
     exit_code = UNAVAILABLE
 
 
+class WarehouseUnreadable(StoreUnavailable):
+    """The DuckDB file that dbt writes is damaged, or may not be read."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        todo = "restore it from a backup, or move it away and run: dbt build"
+        super().__init__(f"{path} cannot be read: {explain(error, todo)}")
+
+
 class OfflineStoreUnavailable(StoreUnavailable):
     """The Iceberg catalog or its files cannot be read."""
 
@@ -276,7 +285,9 @@ class DiskFailed(StoreUnavailable):
 
 # What the operating system says -> what to do. Libraries pass its text on, not always its number.
 _REMEDIES = {
-    "No space left on device": "free some space, and run the command again",
+    "No space left on device": "free some space, also in TMPDIR, and run the command again",
+    "No usable temporary directory": "set TMPDIR to a folder that can be written",
+    "disk is full": "free some space, and run the command again",
     "Disk quota exceeded": "free some space, and run the command again",
     "File too large": "raise the limit on the size of a file: ulimit -f",
     "Too many open files": "raise the limit on open files: ulimit -n",
@@ -284,20 +295,29 @@ _REMEDIES = {
     "Operation not permitted": "give the user that runs this access to it",
     "Read-only file system": "set FEATURE_STORE_HOME to a folder that can be written, or TMPDIR",
     "Input/output error": "check the disk",
+    "File exists": "move it away",
+    "Is a directory": "move it away",
+    "Not a directory": "move it away",
 }
 
 
-def explain(error: BaseException) -> str:
-    """Return what an error of a library or of the system says, in one line, and what to do."""
+# What libraries raise for a file that is cut or damaged. Pydantic's has this name too.
+_DAMAGE = (LookupError, TypeError, AttributeError, UnicodeError, EOFError, zlib.error)
+_VALIDATION = "ValidationError"
+
+
+def explain(error: BaseException, remedy: str = "") -> str:
+    """Return in one line what an error of a library or of the system says, and what to do."""
     # SQLAlchemy's text has the statement and a link; the database's own message is enough.
     cause = getattr(error, "orig", None) or error
     text = str(cause).strip() or type(cause).__name__
     line = text.split("\n", 1)[0]
-    if isinstance(cause, LookupError | TypeError | AttributeError):
+    if isinstance(cause, _DAMAGE) or type(cause).__name__ == _VALIDATION:
         # Their text alone, such as a key, says nothing.
-        line = f"it cannot be read ({type(cause).__name__}: {line})"
-    remedy = next((todo for said, todo in _REMEDIES.items() if said in text), None)
-    return line if remedy is None else f"{line}; {remedy}"
+        line = f"its metadata is damaged ({type(cause).__name__}: {line})"
+        remedy = remedy or "restore it from a backup"
+    todo = next((todo for said, todo in _REMEDIES.items() if said in text), remedy)
+    return f"{line}; {todo}" if todo else line
 
 
 def as_ours(error: Exception) -> FeatureStoreError:

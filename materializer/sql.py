@@ -9,7 +9,6 @@ reads. Does not open the warehouse, which dbt owns.
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from materializer.scratch import ScratchFolder
 
 # What DuckDB's parser calls the parts of a query that only read. A CTE may also insert, or copy.
 _READING_NODES = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
@@ -50,11 +51,9 @@ def numbered_parquet_rows(path: Path, number: str) -> str:
     return f"select * rename (file_row_number as {number}) from {rows}"
 
 
-@contextmanager
-def temporary_folder() -> Iterator[Path]:
+def temporary_folder() -> ScratchFolder:
     """Make a temporary folder, which is removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="feature-store-") as name:
-        yield Path(name)
+    return ScratchFolder("feature-store-")
 
 
 @contextmanager

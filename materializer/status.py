@@ -19,7 +19,7 @@ from pyiceberg.catalog import Catalog
 from materializer.config import Settings, format_time, without_fraction
 from materializer.console import Console
 from materializer.days import DayRange, count_days, day_ranges
-from materializer.errors import DONE, FAILED, FeatureStoreError
+from materializer.errors import DONE, FAILED, as_ours
 from materializer.offline.catalog import find_table, open_catalog, store_id, table_name
 from materializer.offline.publish import last_published
 from materializer.offline.removals import least_losses, published_rows
@@ -105,8 +105,8 @@ def _read_warehouse(
     try:
         with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
             return {model: _read_builds(model, registry, warehouse) for model in ids}
-    except FeatureStoreError as error:
-        return dict.fromkeys(ids, Builds(problem=str(error)))
+    except Exception as error:  # noqa: BLE001 - as below
+        return dict.fromkeys(ids, Builds(problem=str(as_ours(error))))
 
 
 def _print(console: Console, name: str, lines: Iterator[Line]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyiceberg.catalog import Catalog
 
-from materializer.errors import FeatureStoreError
+from materializer.errors import as_ours
 from materializer.offline.audit import audit
 
 
@@ -21,8 +21,8 @@ def file_document(name: str, catalog: Catalog | str, *, check: bool) -> dict[str
         return {}
     try:
         checked, damaged = (0, [catalog]) if isinstance(catalog, str) else audit(catalog, name)
-    except FeatureStoreError as error:
-        checked, damaged = 0, [str(error)]
+    except Exception as error:  # noqa: BLE001 - a table that fails must not hide the others
+        checked, damaged = 0, [str(as_ours(error))]
     return {"files": {"checked": checked, "damaged": damaged}}
 
 

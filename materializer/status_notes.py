@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pyiceberg.catalog import Catalog
 
 from materializer.config import Settings
-from materializer.errors import FeatureStoreError
+from materializer.errors import as_ours
 from materializer.offline.snapshot import published_definitions
 from materializer.training.files import TrainingFiles
 from materializer.training.publish import other_warehouse
@@ -33,8 +33,8 @@ def read_or_explain(store: Store | str, read: Callable[[Store], Value]) -> Value
         return store
     try:
         return read(store)
-    except FeatureStoreError as error:
-        return str(error)
+    except Exception as error:  # noqa: BLE001 - a store that fails must not hide the others
+        return str(as_ours(error))
 
 
 def published_warehouse(

@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -40,6 +39,7 @@ from materializer.errors import (
     UsageError,
 )
 from materializer.online import connection
+from materializer.scratch import ScratchFolder
 from serve import create_app
 from serve.auth import read_token
 
@@ -203,7 +203,7 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
     )
     first = multiprocessing.Lock()
     folder = _counts_folder()
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder.path)
     try:
         server.serve(
             target_loader=partial(
@@ -219,14 +219,12 @@ def _serve(settings: Settings, token: str | None, host: str, port: int, workers:
     return DONE
 
 
-def _counts_folder() -> tempfile.TemporaryDirectory[str]:
+def _counts_folder() -> ScratchFolder:
     """Make the folder for the counts of all workers, so that any of them can report the sum."""
     # The files are mapped into memory, and a disk that fills up would end a worker that counts.
     folder = MEMORY if os.access(MEMORY, os.W_OK) else None
     try:
-        return tempfile.TemporaryDirectory(
-            prefix=f"{NAME}-", dir=folder, ignore_cleanup_errors=True
-        )
+        return ScratchFolder(f"{NAME}-", folder)
     except OSError as error:
         raise CannotStart(
             f"no folder for the workers' counts can be made: {error}; make room in TMPDIR"

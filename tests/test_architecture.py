@@ -59,7 +59,7 @@ TABLE = table()
 
 # Of the stores, what only reads them.
 FOR_READERS = {
-    *("materializer/config", "materializer/errors"),
+    *("materializer/config", "materializer/errors", "materializer/scratch"),
     *("materializer/registry", "materializer/registry/types"),
     *("materializer/registry/validity", "materializer/registry/values"),
     *("materializer/offline/catalog", "materializer/offline/lookup"),

@@ -119,7 +119,7 @@ def translate_errors(address: str) -> Iterator[None]:
 
 def find_table(catalog: Catalog, name: str) -> Table | None:
     """Load a table at its current state, or None when there is none."""
-    with translate_errors(catalog.name):
+    with translate_errors(name):
         try:
             return catalog.load_table(name)
         except NoSuchTableError:

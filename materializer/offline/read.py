@@ -130,7 +130,7 @@ class Parquet:
     def local(self, location: str) -> str:
         """Return the path of a file on this machine, checked; a remote one is copied first."""
         if location not in self._local:
-            with translate_errors(self._table.catalog.name):
+            with translate_errors(full_name(self._table)):
                 self._local[location] = path = self._fetch(location)
                 if is_checked(location):
                     check_whole(location, crc_of(Path(path)))

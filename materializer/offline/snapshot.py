@@ -27,6 +27,7 @@ from materializer.offline.catalog import (
     REGISTRY,
     described_snapshot,
     find_table,
+    full_name,
     metadata_location,
     publish_summary,
     published_groups,
@@ -101,7 +102,7 @@ class GroupSnapshot:
     @cached_property
     def span_files(self) -> tuple[str, ...]:
         """The files of the spans."""
-        with translate_errors(self.table.catalog.name):
+        with translate_errors(full_name(self.table)):
             return tuple(file.file_path for file in data_files(self.spans))
 
     @cached_property
@@ -127,7 +128,7 @@ class GroupSnapshot:
         if not self.knows(snapshot_id):
             return None
         files = self._files(snapshot_id)
-        with translate_errors(self.table.catalog.name):
+        with translate_errors(full_name(self.table)):
             # The metadata may still have a snapshot whose files were deleted.
             for file in set(files) - set(self.files):
                 if not self.table.io.new_input(file.path).exists():
@@ -149,7 +150,7 @@ class GroupSnapshot:
         return other is not None and (other.sequence_number or 0) < (line[-1].sequence_number or 0)
 
     def _files(self, snapshot_id: int) -> tuple[SnapshotFile, ...]:
-        with translate_errors(self.table.catalog.name):
+        with translate_errors(full_name(self.table)):
             schema = self.table.scan(snapshot_id=self.snapshot_id).projection()
             time_id = schema.find_field(self.group.available_at).field_id
             event = None

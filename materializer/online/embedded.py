@@ -184,7 +184,8 @@ def _start(settings: Settings, binary: str) -> None:
     finally:
         os.close(lock)
     if done.returncode != 0:
-        raise _unavailable(settings, " ".join((done.stderr or done.stdout).split()))
+        said = " ".join((done.stderr or done.stdout).split())
+        raise _unavailable(settings, said or f"{binary} ended with {done.returncode}")
     deadline = time.monotonic() + _START_S
     while not _answers(settings):
         if not _is_alive(settings):

@@ -17,14 +17,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from materializer.config import Settings
 from materializer.days import DayRange
-from materializer.errors import FeatureStoreError, StoreUnavailable
+from materializer.errors import (
+    FeatureStoreError,
+    StoreUnavailable,
+    WarehouseUnreadable,
+    explain,
+)
 from materializer.registry import Column, FeatureGroup, Registry
 from materializer.sql import prepare, quoted, quoted_list
 from materializer.warehouse.checksum import ledger_checksum
@@ -34,6 +39,8 @@ _LOCKED = "Could not set lock"
 _HOLDER = re.compile(r"PID (\d+)")
 # The checksum of a day without rows.
 _NO_ROWS = "0:0"
+
+_Rows = TypeVar("_Rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,11 @@ class Commands:
 class Warehouse:
     """An open, read-only warehouse; its relations come from the manifest."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, registry: Registry) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, registry: Registry, path: Path
+    ) -> None:
         self._connection = connection
+        self._path = path
         self._registry = registry
 
     def warehouse_id(self) -> str:
@@ -255,16 +265,17 @@ class Warehouse:
         """Read the rows of one day of a group, in the columns of its contract, times in UTC."""
         columns = quoted_list(column.name for column in group.columns)
         query = f"select {columns} from {group.relation_name} where {quoted(group.partition)} = ?"
-        return self._select(query, [day]).to_arrow_table()
+        return self._select(query, [day], lambda rows: rows.to_arrow_table())
 
     def table(self, relation: str, columns: Sequence[Column]) -> pa.Table:
         """Read columns of a table."""
         names = quoted_list(column.name for column in columns)
-        return self._select(f"select {names} from {relation}").to_arrow_table()
+        query = f"select {names} from {relation}"
+        return self._select(query, (), lambda rows: rows.to_arrow_table())
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """Read the rows of a query as Python values."""
-        return self._select(query, parameters).fetchall()
+        return self._select(query, parameters, lambda rows: rows.fetchall())
 
     def _relation(self, record: str) -> str:
         try:
@@ -274,20 +285,30 @@ class Warehouse:
                 f"the project declares no source records.{record}; see docs/architecture.md"
             ) from None
 
-    def _select(self, query: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyRelation:
+    def _select(
+        self,
+        query: str,
+        parameters: Sequence[object],
+        fetch: Callable[[duckdb.DuckDBPyRelation], _Rows],
+    ) -> _Rows:
         try:
-            return self._connection.sql(query, params=list(parameters))
+            # DuckDB reads the file when the rows are fetched.
+            return fetch(self._connection.sql(query, params=list(parameters)))
         except (duckdb.CatalogException, duckdb.BinderException) as error:
-            first = str(error).splitlines()[0]
             raise FeatureStoreError(
-                f"the warehouse does not have what the manifest names; run: dbt build ({first})"
+                "the warehouse does not have what the manifest names; "
+                f"run: dbt build ({explain(error)})"
             ) from None
+        except duckdb.Error as error:
+            raise WarehouseUnreadable(self._path, error) from error
 
     def _records(self, query: str, *parameters: object) -> list[Any]:
         try:
             return self._connection.execute(query, parameters).fetchall()
         except (duckdb.CatalogException, duckdb.BinderException):
             raise FeatureStoreError("the warehouse has no build records; run: dbt build") from None
+        except duckdb.Error as error:
+            raise WarehouseUnreadable(self._path, error) from error
 
 
 def _aware(moment: datetime) -> datetime:
@@ -312,7 +333,7 @@ def open_warehouse(
         # The view `day_status` needs it to find the missing days.
         last = settings.now().date() - timedelta(days=1)
         connection.execute(f"set variable last_finished_day = date '{last}'")
-        yield Warehouse(connection, registry)
+        yield Warehouse(connection, registry, settings.warehouse)
 
 
 def _connect(path: Path, wait: float, on_wait: Callable[[str], None]) -> duckdb.DuckDBPyConnection:
@@ -325,7 +346,7 @@ def _connect(path: Path, wait: float, on_wait: Callable[[str], None]) -> duckdb.
             return duckdb.connect(str(path), read_only=True)
         except duckdb.IOException as error:
             if _LOCKED not in str(error):
-                raise FeatureStoreError(f"{path} cannot be read: {error}") from error
+                raise WarehouseUnreadable(path, error) from error
             holder = _HOLDER.search(str(error))
             detail = f" (process {holder[1]})" if holder else ""
             waited = time.monotonic() - started
