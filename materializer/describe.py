@@ -96,6 +96,11 @@ def _gate(registry: Registry, *models: str) -> str:
     return ", ".join(tests) or "no test, so it is not published"
 
 
+def _not_provable(registry: Registry, model: str) -> str:
+    names = registry.not_provable(model)
+    return f"not provable for {', '.join(names)}" if names else ""
+
+
 def _columns(columns: Sequence[Column]) -> str:
     return ", ".join(f"{column.name} ({column.type})" for column in columns)
 
@@ -144,6 +149,7 @@ def _group_page(group: FeatureGroup, registry: Registry, now: datetime) -> list[
         ("relation", group.relation_name),
         *(("comes from", f"{origin.kind} {origin.name}") for origin in group.lineage),
         ("gate", _gate(registry, group.unique_id)),
+        ("no future", _not_provable(registry, group.unique_id)),
         ("last dbt run", f"{run.status}, {run.completed_at or _NONE}" if run else ""),
     ]
     rows: list[Row] = [("column", "type", "online", "unit", "window", "null", "description")]
@@ -175,6 +181,7 @@ def _group_document(group: FeatureGroup, registry: Registry) -> dict[str, object
         ],
         "features": list(group.features),
         "gate": [test.name for test in registry.gate_tests_of(group.unique_id)],
+        "not_provable": list(registry.not_provable(group.unique_id)),
         "last_run": asdict(run) if run else None,
     }
 

@@ -134,6 +134,7 @@ class Builds:
         gate: Why it may not be published, empty when it may; None when unknown.
         sample_share: The smallest share of rows that a gate test looked at.
         commands: dbt commands with the vars of the newest one.
+        not_provable: Inputs for which no gate test can prove that no row knows the future.
         problem: Why the warehouse cannot be read, or None.
     """
 
@@ -145,6 +146,7 @@ class Builds:
     sample_share: float = 1.0
     warehouse_id: str = ""
     commands: Commands = field(default_factory=Commands)
+    not_provable: Sequence[str] = ()
     problem: str | None = None
 
 
@@ -157,6 +159,7 @@ def _read_builds(model: str, registry: Registry, warehouse: Warehouse) -> Builds
         gate=objections(model, registry, warehouse),
         sample_share=warehouse.sample_share(model),
         warehouse_id=warehouse.warehouse_id(),
+        not_provable=registry.not_provable(model),
         commands=warehouse.commands,
     )
 
@@ -192,6 +195,7 @@ def _group_document(
         "group": group.name,
         # Null, not empty, when it is unknown.
         "gate": None if builds.gate is None else list(builds.gate),
+        "not_provable": list(builds.not_provable),
         "last_build": _last_build(last_build),
         "frozen": [
             {"first": str(days.first), "last": str(days.last), "days": len(days)}
@@ -305,7 +309,7 @@ def _build_lines(document: Document) -> Iterator[Line]:
         more = " and more" if len(ranges) > _NAMED_RANGES else ""
         total = count_days(sum(days["days"] for days in frozen))
         yield "frozen", f"{total}, {named}{more}: their events are no longer kept"
-    yield _gate_line(document["gate"])
+    yield _gate_line(document)
 
 
 def _stage_text(stage: Document) -> str:
@@ -314,7 +318,9 @@ def _stage_text(stage: Document) -> str:
     return f"{stage['day']} ({stage['age_hours']:.1f} h old)"
 
 
-def _gate_line(gate: Sequence[str], note: str = "") -> Line:
+def _gate_line(document: Document, note: str = "") -> Line:
+    gate, names = document["gate"], ", ".join(document["not_provable"])
+    note += f"; no future: not provable for {names}" if names else ""
     return "gate", "\n".join([f"{'red' if gate else 'green'}{note}", *gate])
 
 
@@ -330,6 +336,7 @@ def _table_document(
         "rows": None if built is None else built.rows,
         "built_at": None if built is None else format_time(built.built_at),
         "gate": None if builds.gate is None else list(builds.gate),
+        "not_provable": list(builds.not_provable),
         "sample_share": builds.sample_share,
         "published": read_or_explain(catalog, lambda store: _published(table, builds, store)),
         "receipt": _receipt_tag(table, settings),
@@ -361,7 +368,7 @@ def _table_lines(document: Document) -> Iterator[Line]:
         yield "built", f"{document['rows']:,} rows, at {at}"
         share = document["sample_share"]
         note = f", on {100 * share:g} % of the label rows" if share < 1 else ""
-        yield _gate_line(document["gate"], note)
+        yield _gate_line(document, note)
     yield "published", document["published"]
     yield from version_lines(document)
     yield from warehouse_lines(document)

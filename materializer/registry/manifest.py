@@ -93,4 +93,13 @@ def _gate_tests(nodes: Mapping[str, Node]) -> Iterator[GateTest]:
             name = node["alias"] if node.get("test_metadata") is None else node["name"]
             refs = node["depends_on"]["nodes"]
             guards = tuple(ref for ref in refs if ref.startswith(("model.", "seed.")))
-            yield GateTest(node["unique_id"], name, guards)
+            yield GateTest(node["unique_id"], name, guards, _not_provable(node))
+
+
+def _not_provable(test: Node) -> tuple[str, ...]:
+    """Return the inputs for which `knows_no_future` is given no time."""
+    metadata = test.get("test_metadata") or {}
+    inputs = metadata.get("kwargs", {}).get("inputs")
+    if metadata.get("name") != "knows_no_future" or not isinstance(inputs, Mapping):
+        return ()
+    return tuple(sorted(name for name, known_at in inputs.items() if known_at is None))

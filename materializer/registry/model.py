@@ -221,11 +221,19 @@ class FeatureGroup:
 
 @dataclass(frozen=True, slots=True)
 class GateTest:
-    """One gate test: its name as `dbt test` prints it, and the ids of the models it refs."""
+    """
+    One gate test.
+
+    Attributes:
+        name: As `dbt test` prints it.
+        guards: The ids of the models it refs.
+        not_provable: Inputs of the model for which it cannot prove that no row knows the future.
+    """
 
     unique_id: str
     name: str
     guards: tuple[str, ...]
+    not_provable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,3 +335,8 @@ class Registry:
     def gate_tests_of(self, unique_id: str) -> tuple[GateTest, ...]:
         """Return the gate tests that guard a model."""
         return tuple(test for test in self.gate if unique_id in test.guards)
+
+    def not_provable(self, unique_id: str) -> tuple[str, ...]:
+        """Return the inputs of a model for which its gate cannot prove "no future"."""
+        tests = self.gate_tests_of(unique_id)
+        return tuple(sorted({name for test in tests for name in test.not_provable}))

@@ -132,7 +132,8 @@ def test_an_input_that_is_not_named_is_an_error_that_says_what_to_write(tmp_path
     assert run.statuses["running_count_knows_no_future"] == "error"
     assert (
         "knows_no_future of running_count: inputs lacks stg_events; write the SQL of the time from "
-        "which its rows are known, or null when they always were" in run.output
+        "which its rows are known; null if they have none; always if they never change"
+        in run.output
     )
 
 

@@ -57,8 +57,8 @@ def marts(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     folder = tmp_path_factory.mktemp("known") / "marts"
     types = [kind["data_type"] if isinstance(kind, dict) else kind for kind in _COLUMNS.values()]
     columns = ", ".join(f"{name} {kind}" for name, kind in zip(_COLUMNS, types, strict=True))
-    marts = Marts(folder, now=_NOW, tables={"facts": columns})
-    marts.load("facts", [*GOOD, *BAD.values()])
+    marts = Marts(folder, now=_NOW, tables={"raw.facts": columns})
+    marts.load("raw.facts", [*GOOD, *BAD.values()])
     sql = "select * from {{ source('raw', 'facts') }}"
     marts.group("facts", sql, _COLUMNS, {"facts": "available_at"})
     lagging = {"availability_lag_hours": 6}
@@ -82,7 +82,7 @@ def test_each_row_that_was_not_known_is_shown_with_what_is_wrong(marts: Marts) -
 
 def test_what_was_not_over_is_refused_until_a_build_after_it(marts: Marts) -> None:
     marts.sql("delete from raw.facts")
-    marts.load("facts", [*GOOD, BAD[next(reversed(BAD))]])
+    marts.load("raw.facts", [*GOOD, BAD[next(reversed(BAD))]])
     marts.build("--select", "facts")
 
     # The rows are still those of the build.

@@ -166,6 +166,7 @@ def expected(group: FeatureGroup, **more: object) -> Mapping[str, object]:
         "columns": columns,
         "features": ["day", "spent"],
         "gate": [],
+        "not_provable": [],
         "last_run": None,
         **more,
     }

@@ -587,7 +587,7 @@ def test_a_training_set_names_the_version_it_refs(changed: Read) -> None:
 def test_a_snapshot_is_in_the_lineage_next_to_what_it_saw(changed: Read) -> None:
     def look(body: Manifest) -> None:
         seen = {**body["nodes"]["model.feature_store.stg_labels"], "resource_type": "snapshot"}
-        seen.update(unique_id="snapshot.feature_store.seen", name="seen")
+        seen.update(unique_id="snapshot.feature_store.seen", name="seen", config={})
         seen["depends_on"] = {"nodes": ["model.feature_store.stg_events"]}
         body["nodes"][seen["unique_id"]] = seen
         body["nodes"][MODEL]["depends_on"]["nodes"] = [seen["unique_id"]]
@@ -613,6 +613,7 @@ def test_lineage_ends_at_sources_and_seeds_without_the_records(changed: Read) ->
         seed.update(unique_id="seed.feature_store.users", name="users", depends_on={"macros": []})
         body["nodes"][seed["unique_id"]] = seed
         events = body["nodes"]["model.feature_store.stg_events"]
+        events["config"]["meta"].clear()
         events["depends_on"]["nodes"] = [source["unique_id"], seed["unique_id"]]
 
     assert changed(descend).groups["features_daily"].lineage == (

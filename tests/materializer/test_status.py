@@ -86,6 +86,7 @@ def test_a_store_that_has_come_all_the_way(published: Store) -> None:
     assert _group(published) == {
         "group": "features_daily",
         "gate": [],
+        "not_provable": [],
         "last_build": {
             "built_at": f"{_built_at(published, MODEL).isoformat()}Z",
             "days": {"whole build": len(ALL_DAYS)},
@@ -105,6 +106,7 @@ def test_a_store_that_has_come_all_the_way(published: Store) -> None:
         "rows": 4,
         "built_at": f"{training[0].isoformat()}Z",
         "gate": [],
+        "not_provable": [],
         "sample_share": 1.0,
         "published": f"4 rows, at {_seconds(training[1])}",
         "receipt": tag,

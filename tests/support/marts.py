@@ -43,10 +43,10 @@ marts:
 @dataclass
 class Marts(Project):
     """
-    The project, with a source `raw` for each of the tables.
+    The project, with a source for each schema of the tables.
 
     Attributes:
-        tables: Columns of each table that is loaded, with their types.
+        tables: Columns of each table that is loaded, with their types, by `schema.table`.
     """
 
     shares_parsing = False
@@ -60,11 +60,13 @@ class Marts(Project):
         (self.folder / "dbt_project.yml").write_text(_PROJECT)
         (self.folder / "profiles.yml").write_text(_PROFILE)
         (self.folder / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
-        named = [{"name": name} for name in self.tables]
-        self.declare("sources", {"sources": [{"name": "raw", "tables": named}]})
-        self.sql("create schema raw")
+        sources: dict[str, list[dict[str, str]]] = {}
         for name, columns in self.tables.items():
-            self.sql(f"create table raw.{name} ({columns})")
+            schema, table = name.split(".")
+            sources.setdefault(schema, []).append({"name": table})
+            self.sql(f"create schema if not exists {schema}; create table {name} ({columns})")
+        named = [{"name": schema, "tables": tables} for schema, tables in sources.items()]
+        self.declare("sources", {"sources": named})
 
     def sql(self, statement: str) -> None:
         """Change the warehouse, as what loads it does."""
@@ -75,7 +77,7 @@ class Marts(Project):
         """Add rows to a table."""
         with duckdb.connect(str(self.warehouse)) as connection:
             marks = ", ".join("?" for _ in rows[0])
-            connection.executemany(f"insert into raw.{table} values ({marks})", rows)
+            connection.executemany(f"insert into {table} values ({marks})", rows)
 
     def declare(self, file: str, document: Mapping[str, Any]) -> None:
         """Write a YAML file of the models' folder."""

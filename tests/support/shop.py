@@ -46,7 +46,7 @@ _TESTS = {
     "unique_snapshot": {"entity": ["customer_id"]},
     "rows_are_known": {},
     "is_as_built": {},
-    "knows_no_future": {"entity": ["customer_id"], "inputs": {"stg_receipts": "ts"}},
+    "knows_no_future": {"entity": ["customer_id"], "inputs": {"receipts": "bought_at"}},
 }
 _COLUMNS = {
     "customer_id": "bigint",

@@ -8,8 +8,9 @@
         ) }}
     {%- endfor -%}
     {%- set ledger = feature_store.record('build_ledger') -%}
-    {%- set checksum = local_md5(model.get('compiled_code') or '') -%}
-    {%- if execute -%} {%- do feature_store._record_sql(checksum) -%} {%- endif %}
+    {%- set text = feature_store.text_of_build(by_day) if execute else '' -%}
+    {%- set checksum = local_md5(text) -%}
+    {%- if execute -%} {%- do feature_store._record_sql(checksum, text) -%} {%- endif %}
     insert into {{ ledger }} (
         "sequence", build_id, model, model_checksum, day, "rows", content, reason, fingerprint,
         availability_lag_hours, source_first_day, window_days, built_at, vars, clock
@@ -98,13 +99,13 @@
 {% endmacro %}
 
 {#- A training set can be built again from its receipt alone, when its SQL is kept. -#}
-{% macro _record_sql(checksum) %}
+{% macro _record_sql(checksum, text) %}
     {%- set known = feature_store.record('built_sql') -%}
     {%- set checksum_and_model = "model_checksum = '" ~ checksum ~ "' and model = '" ~ model.unique_id ~ "'" -%}
     {%- do run_query(
         "delete from " ~ known ~ " where " ~ checksum_and_model ~ ";\n"
         ~ "insert into " ~ known ~ " (model_checksum, model, sql, used) select '" ~ checksum ~ "', '" ~ model.unique_id
-        ~ "', '" ~ (model.get('compiled_code') or '') | replace("'", "''") ~ "', coalesce(max(used), 0) + 1 from " ~ known
+        ~ "', '" ~ text | replace("'", "''") ~ "', coalesce(max(used), 0) + 1 from " ~ known
     ) -%}
 {% endmacro %}
 

@@ -1,55 +1,53 @@
 {#- The recorded SQL, not the model's text as it is now: what is tested is what made the table. -#}
-{% macro cut_build(name, inputs, available_at, instant, days) %}
-    {%- set unique_id = feature_store.model_id(name) -%}
-    {%- set node = graph.nodes[unique_id] -%}
-    {%- set relation = node.relation_name -%}
-    {%- set sql = namespace(text=feature_store._built_sql(unique_id), given=[]) -%}
-    {%- set plan = feature_store.record('build_plan') | string -%}
-    {%- set newest = none -%}
-    {%- for id in node.depends_on.nodes -%}
-        {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
-        {%- if input.get('source_name') != 'records' -%}
-            {%- if inputs[input.name] -%}
-                {%- set cut = '_cut_' ~ input.name -%}
-                {%- do sql.given.append(
-                    cut ~ ' as (select ' ~ feature_store._columns_as_of(input, instant) ~ ' from ' ~ input.relation_name
-                    ~ ' where ' ~ inputs[input.name] ~ ' <= ' ~ feature_store._literal(instant) ~ ')'
-                ) -%}
-                {%- set sql.text = sql.text | replace(input.relation_name, cut) -%}
-            {%- endif -%}
-        {%- endif -%}
+{% macro cut_build(unique_id, told, instant=none, days=none) %}
+    {%- set cuts = {} -%}
+    {%- for id, known_at in told.items() if instant and known_at not in [none, 'always'] -%}
+        {%- do cuts.update({id: 'select ' ~ feature_store._columns_as_of(id, instant) ~ ' from ' ~ feature_store._cut_from()
+            ~ ' where ' ~ known_at ~ ' <= ' ~ feature_store._literal(instant)}) -%}
     {%- endfor -%}
-    {%- if plan in sql.text -%}
-        {#- A model built by day is built for the newest days that the table says could be used. Days that other SQL
-            built may rightly hold other rows; `gate_objections` says whether they passed the gate of their own. -#}
-        {%- set newest -%}
-            select day from (
-                select day, max({{ available_at }}) as usable_at from {{ relation }}
-                where
-                    {{ available_at }} <= {{ feature_store._literal(instant) }}
-                    and day in ({{ feature_store._days_of_newest_sql(unique_id) }})
-                group by day
-            ) as usable order by usable_at desc, day desc limit {{ days }}
-        {%- endset -%}
-        {%- do sql.given.append(
-            "_cut_plan as (select distinct '" ~ unique_id ~ "' as model, day, " ~ available_at
-            ~ " as available_at, true as rebuild, 0 as chunk from " ~ relation ~ " where day in (" ~ newest ~ "))"
-        ) -%}
-        {%- set sql.text = sql.text | replace(plan, '_cut_plan') -%}
+    {%- set state = {'cuts': cuts, 'whole': true, 'names': {}, 'parts': []} -%}
+    {%- set text = feature_store.build_again(feature_store._built_sql(unique_id), unique_id, state, is_compiled=true) -%}
+    {%- set unread = cuts.keys() | reject('in', state.names) | list -%}
+    {%- if unread -%}
+        {{ exceptions.raise_compiler_error(
+            'knows_no_future of ' ~ feature_store._node(unique_id).name ~ ': its SQL does not read '
+            ~ feature_store._short_names(unique_id, unread) ~ ' by the name that dbt gives it, so it cannot be cut; '
+            ~ 'write null: not provable'
+        ) }}
     {%- endif -%}
-    {{ return({
-        'sql': ('with ' ~ sql.given | join(', ') ~ ' ' if sql.given else '') ~ 'select * from (' ~ sql.text ~ '\n) as rebuilt',
-        'days': newest,
-    }) }}
+    {%- if days -%}
+        {%- do state.parts.append('_cut_plan as (' ~ feature_store._days_to_build(unique_id, days.available_at, days.sql) ~ ')') -%}
+        {%- set text = text | replace(feature_store.record('build_plan') | string, '_cut_plan') -%}
+    {%- endif -%}
+    {{ return(
+        ('with ' ~ state.parts | join(',\n') ~ ' ' if state.parts else '') ~ 'select * from (' ~ text ~ '\n) as rebuilt'
+    ) }}
+{% endmacro %}
+
+{#- A model built by day is built for the newest days that the table says could be used. Days that other SQL built may
+    rightly hold other rows; `gate_objections` says whether they passed the gate of their own. None for another model. -#}
+{% macro cut_days(unique_id, available_at, instant, count) %}
+    {%- if feature_store.record('build_plan') | string not in feature_store._built_sql(unique_id) -%} {{ return(none) }} {%- endif -%}
+    {%- set newest -%}
+        select day from (
+            select day, max({{ available_at }}) as usable_at from {{ feature_store._node(unique_id).relation_name }}
+            where
+                {{ available_at }} <= {{ feature_store._literal(instant) }}
+                and day in ({{ feature_store._days_of_newest_sql(unique_id) }})
+            group by day
+        ) as usable order by usable_at desc, day desc limit {{ count }}
+    {%- endset -%}
+    {{ return({'sql': newest, 'available_at': available_at}) }}
 {% endmacro %}
 
 {#- A row of a dbt snapshot is written to once more, when it ends: before that nobody knew its end. -#}
-{% macro _columns_as_of(input, instant) %}
-    {%- if input.resource_type | string != 'snapshot' -%} {{ return('*') }} {%- endif -%}
-    {%- set ends = (input.config.snapshot_meta_column_names or {}).get('dbt_valid_to') or 'dbt_valid_to' -%}
-    {%- set open = input.config.dbt_valid_to_current or 'null' -%}
+{% macro _columns_as_of(unique_id, instant) %}
+    {%- set end = feature_store._node(unique_id) -%}
+    {%- if end.resource_type | string != 'snapshot' -%} {{ return('*') }} {%- endif -%}
+    {%- set ends = (end.config.snapshot_meta_column_names or {}).get('dbt_valid_to') or 'dbt_valid_to' -%}
+    {%- set open = end.config.dbt_valid_to_current or 'null' -%}
     {%- set columns = [] -%}
-    {%- for name in feature_store.column_types(input.relation_name, 'inputs') -%}
+    {%- for name in feature_store.column_types(end.relation_name, 'inputs') -%}
         {%- set column = feature_store.quoted(name) -%}
         {%- if name == ends | lower -%}
             {%- do columns.append(
@@ -72,15 +70,4 @@
         ) }}
     {%- endif -%}
     {{ return(found[0][0]) }}
-{% endmacro %}
-
-{#- An input of a model by its name. -#}
-{% macro _input(name, input_name) %}
-    {%- for id in graph.nodes[feature_store.model_id(name)].depends_on.nodes -%}
-        {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
-        {%- if input.name == input_name -%} {{ return(input) }} {%- endif -%}
-    {%- endfor -%}
-    {{ exceptions.raise_compiler_error(
-        'knows_no_future of ' ~ name ~ ': ' ~ input_name ~ ' is not one of its inputs'
-    ) }}
 {% endmacro %}

@@ -73,9 +73,8 @@
 
 {% macro _inputs_to_name(node) %}
     {%- set named = [] -%}
-    {%- for id in node.depends_on.nodes -%}
-        {%- set input = graph.nodes.get(id) or graph.sources[id] -%}
-        {%- if input.get('source_name') != 'records' -%} {%- do named.append(input.name ~ ': <its time column>') -%} {%- endif -%}
+    {%- for name in feature_store._short_names(node.unique_id).split(', ') if name -%}
+        {%- do named.append(name ~ ': <its time column>') -%}
     {%- endfor -%}
     {{ return(named) }}
 {% endmacro %}

@@ -10,4 +10,13 @@
     )
 {%- endmacro %}
 
-{% macro model_id(model_name) %}{{ return('model.' ~ project_name ~ '.' ~ model_name) }}{% endmacro %}
+{#- By its alias too, which a version of a model has. -#}
+{% macro model_id(model_name) %}
+    {%- set unique_id = 'model.' ~ project_name ~ '.' ~ model_name -%}
+    {%- if execute and unique_id not in graph.nodes -%}
+        {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.alias == model_name -%}
+            {{ return(node.unique_id) }}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(unique_id) }}
+{% endmacro %}
