@@ -368,7 +368,7 @@ class InputsProject(Project):
 def test_files_are_read_as_they_are(run: tuple[Run, Path], case: Case) -> None:
     done, folder = run
     if isinstance(case.rows, str):
-        assert done.statuses[case.name] == "error", done.output
+        assert done.statuses[case.name] == "error"
         assert case.rows in _said_of(done.output, case.name)
         return
     assert done.statuses[case.name] == "success", _said_of(done.output, case.name)
