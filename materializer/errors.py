@@ -9,6 +9,8 @@ traceback.
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -304,6 +306,8 @@ _REMEDIES = {
 # What libraries raise for a file that is cut or damaged. Pydantic's has this name too.
 _DAMAGE = (LookupError, TypeError, AttributeError, UnicodeError, EOFError, zlib.error)
 _VALIDATION = "ValidationError"
+# DuckDB's errors of its writing threads have the message in JSON.
+_INNER = re.compile(r'"exception_message":("(?:[^"\\]|\\.)*")')
 
 
 def explain(error: BaseException, remedy: str = "") -> str:
@@ -312,6 +316,8 @@ def explain(error: BaseException, remedy: str = "") -> str:
     cause = getattr(error, "orig", None) or error
     text = str(cause).strip() or type(cause).__name__
     line = text.split("\n", 1)[0]
+    if inner := _INNER.search(line):
+        line = json.loads(inner[1])
     if isinstance(cause, _DAMAGE) or type(cause).__name__ == _VALIDATION:
         # Their text alone, such as a key, says nothing.
         line = f"its metadata is damaged ({type(cause).__name__}: {line})"

@@ -52,7 +52,7 @@ def publish(
         StoreUnavailable: Nothing was built yet, a build holds the warehouse for longer than *wait*,
             or the catalog cannot be opened.
     """
-    catalog = open_catalog(settings)
+    catalog = open_catalog(settings, note=console.note)
     refused: set[str] = set()
     outcomes: list[Outcome] = []
     with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:

@@ -49,7 +49,7 @@ def push(
         UsageError: `REDIS_URL` is not the address of a Redis server.
         OfflineStoreUnavailable: The catalog cannot be opened.
     """
-    catalog = open_catalog(settings)
+    catalog = open_catalog(settings, note=console.note)
     open_group = partial(_open, catalog, skip_unpublished=skip_unpublished)
     opened = [
         attempt("push", name, console, partial(open_group, group))

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 
 import redis
 from pyiceberg.catalog import Catalog
@@ -70,7 +71,7 @@ def status(
     tables = [*registry.training_sets.values(), *registry.views.values()]
     ids = [model.unique_id for model in (*groups, *tables)]
     builds = _read_warehouse(ids, settings, registry, console, wait)
-    catalog = read_or_explain(settings, open_catalog)
+    catalog = read_or_explain(settings, partial(open_catalog, note=console.note))
     online = read_or_explain(settings, connect) if any(group.online for group in groups) else ""
     now = settings.now()
     group_documents = [

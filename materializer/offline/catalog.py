@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
@@ -18,6 +18,7 @@ from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot, ancestors_of
+from pyiceberg.utils.config import Config
 from sqlalchemy import URL, select
 
 from materializer.config import Settings
@@ -54,12 +55,18 @@ def spans_name(group: str) -> str:
     return f"{NAMESPACE}.{_SPANS}{group}"
 
 
-def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -> Catalog:
+def open_catalog(
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Catalog:
     """
     Open the catalog: the local one in the home (SQLite and files), made when there is none.
 
     When *environ*, by default that of the process, has `PYICEBERG_CATALOG__<NAME>__...`, it is that
-    catalog instead. PyIceberg itself reads the values, from the process.
+    catalog instead. PyIceberg itself reads the values, from the process and from its file
+    `.pyiceberg.yaml`. A catalog that only the file names is not used, and *note* is called with a
+    line that says so.
 
     Raises:
         OfflineStoreUnavailable: It cannot be opened.
@@ -69,6 +76,15 @@ def open_catalog(settings: Settings, environ: Mapping[str, str] | None = None) -
         with translate_errors(name):
             return look_before_failing(load_catalog(name))
     root = settings.home / "iceberg"
+    with translate_errors(".pyiceberg.yaml"):
+        unused = sorted(Config().config.get("catalog", {}))
+    if unused:
+        # It may be somebody's for other work, so it must not become the store by itself.
+        variable = f"{_ENV}{unused[0].upper().replace('-', '_')}__TYPE"
+        note(
+            f"the offline store is {root}, and not catalog {' or '.join(unused)} of "
+            f".pyiceberg.yaml; to use that, set {variable}"
+        )
     for sign in "#?":
         if sign in str(root):
             raise UsageError(f"FEATURE_STORE_HOME={settings.home}: a file URI cannot hold {sign!r}")

@@ -60,7 +60,7 @@ def training_set(
     _require_writable(out, labels, force=force)
     receipt_path = out.with_name(f"{out.name}.receipt.json")
     fresh = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    catalog = open_catalog(settings)
+    catalog = open_catalog(settings, note=console.note)
     try:
         receipt = _write(settings, catalog, labels, request, out, fresh, console)
         # Tags are commits, and a publish must not meet another writer.

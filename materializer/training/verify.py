@@ -81,7 +81,7 @@ def verify_training(
     """
     started = time.perf_counter()
     receipt = read_receipt(path)
-    catalog = open_catalog(settings)
+    catalog = open_catalog(settings, note=console.note)
     _require_store(receipt, catalog)
     what, why = next(_differences(receipt, path, catalog, time_limit), (None, None))
     seconds = time.perf_counter() - started

@@ -140,3 +140,19 @@ def test_a_catalog_that_cannot_be_loaded_is_unavailable(tmp_path: Path) -> None:
 
     with pytest.raises(OfflineStoreUnavailable, match="nowhere"):
         open_catalog(Settings(tmp_path), environ)
+
+
+def test_a_catalog_that_only_the_file_of_pyiceberg_names_is_said_not_to_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".pyiceberg.yaml").write_text("catalog:\n  my-lake:\n    type: rest\n")
+    monkeypatch.setenv("PYICEBERG_HOME", str(tmp_path))
+    notes: list[str] = []
+
+    assert open_catalog(Settings(tmp_path / "home"), {}, notes.append).name == "local"
+
+    [note] = notes
+    assert note.endswith(
+        "/home/iceberg, and not catalog my-lake of .pyiceberg.yaml; to use that, set "
+        "PYICEBERG_CATALOG__MY_LAKE__TYPE"
+    )
