@@ -145,6 +145,7 @@ def _group_page(group: FeatureGroup, registry: Registry, now: datetime) -> list[
         ("ttl", f"{group.ttl_days} days" if group.ttl_days else ""),
         ("stale", f"after {group.max_age_hours} h" if group.max_age_hours else "never"),
         ("available at", f"{group.available_at}, {group.availability_lag_hours} h after the day"),
+        ("event time", group.event_time or ""),
         ("partition", group.partition),
         ("relation", group.relation_name),
         *(("comes from", f"{origin.kind} {origin.name}") for origin in group.lineage),

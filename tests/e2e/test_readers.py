@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from materializer.registry import Column, FeatureGroup
@@ -134,14 +134,57 @@ def edges(group: FeatureGroup, rows: Sequence[Row]) -> list[datetime]:
     return sorted({time - step for time in times for step in (timedelta(), MICRO)})
 
 
+def _row(user: str, day: int, clicks: int, known_after: int = 0, happened: int = 1) -> Row:
+    at = datetime(FIRST.year, FIRST.month, FIRST.day) + (day + 1) * DAY
+    return {
+        "user_id": user,
+        "day": DAYS[day],
+        "clicks": clicks,
+        "available_at": at + timedelta(hours=known_after),
+        "happened": at - timedelta(hours=happened),
+    }
+
+
+def _history(rules: Mapping[str, Any], built: Sequence[int], *rows: Row) -> History:
+    group = next(one for one in GROUPS if all(getattr(one, k) == v for k, v in rules.items()))
+    state = rows, [DAYS[day] for day in built]
+    # Pushed before the last row is available, and once it is.
+    times = edges(group, rows)
+    last = times.index(max(row["available_at"] for row in rows))
+    return History(group, [state, state], [last - 1, last])
+
+
+_PLAIN: Mapping[str, Any] = dict.fromkeys(RULES[0])
+# A closing row, another that is last, and a day that is missing.
+CLOSED = _history(
+    {**_PLAIN, "fresh_hours": 24, "closing_row": CLOSING},
+    [0, 1, 2, 3, 5],
+    *(_row("ann", 0, 7), _row("ann", 1, 0), _row("bob", 1, 9)),
+)
+# The row of an older day becomes known after that of a newer one, which it replaces.
+LATE = _history(_PLAIN, [0, 1], _row("ann", 0, 1, known_after=60), _row("ann", 1, 2))
+# It does not where its event is older.
+CORRECTED = _history(
+    {**_PLAIN, "event_time": "happened"},
+    [0, 1, 2],
+    *(_row("ann", 0, 1), _row("ann", 1, 2), _row("ann", 2, 3, happened=40)),
+)
+# The clock is set back, to when a row that was removed still held.
+BACK = replace(_history({**_PLAIN, "ttl_days": 2}, [0], _row("ann", 0, 1)), places=[3, 1])
+
+
 @settings(
-    max_examples=examples(12, soak=400),
+    max_examples=examples(8, soak=400),
     deadline=None,
     # An example takes a second, and a smaller one is no easier to read.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(history=histories())
+@example(history=CLOSED)
+@example(history=LATE)
+@example(history=CORRECTED)
+@example(history=BACK)
 def test_every_reader_answers_what_plain_python_says(
     history: History,
     server: Server,
