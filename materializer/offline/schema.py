@@ -51,7 +51,8 @@ def iceberg_schema(columns: Sequence[Column], rows: pa.Schema | None = None) -> 
         type_ = _iceberg_type(column.type, number)
         if rows is not None and column.type == "int64":
             given = rows.field(column.name).type
-            if pa.types.is_integer(given) and given.bit_width <= 32:
+            signed = pa.types.is_signed_integer(given)
+            if pa.types.is_integer(given) and given.bit_width <= (32 if signed else 16):
                 type_ = IntegerType()
         fields.append(NestedField(number, column.name, type_, required=False))
     return Schema(*fields)

@@ -31,7 +31,8 @@ from materializer.errors import (
     explain,
 )
 from materializer.registry import Column, FeatureGroup, Registry
-from materializer.sql import prepare, quoted, quoted_list
+from materializer.registry.types import duckdb_type
+from materializer.sql import prepare, quoted
 from materializer.warehouse.checksum import ledger_checksum
 
 _POLL_SECONDS = 0.2
@@ -263,14 +264,13 @@ class Warehouse:
 
     def day_of(self, group: FeatureGroup, day: date) -> pa.Table:
         """Read the rows of one day of a group, in the columns of its contract, times in UTC."""
-        columns = quoted_list(column.name for column in group.columns)
+        columns = _in_contract(group.columns)
         query = f"select {columns} from {group.relation_name} where {quoted(group.partition)} = ?"
         return self._select(query, [day], lambda rows: rows.to_arrow_table())
 
     def table(self, relation: str, columns: Sequence[Column]) -> pa.Table:
-        """Read columns of a table."""
-        names = quoted_list(column.name for column in columns)
-        query = f"select {names} from {relation}"
+        """Read columns of a table, in the types of a contract."""
+        query = f"select {_in_contract(columns)} from {relation}"
         return self._select(query, (), lambda rows: rows.to_arrow_table())
 
     def rows(self, query: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -309,6 +309,16 @@ class Warehouse:
             raise FeatureStoreError("the warehouse has no build records; run: dbt build") from None
         except duckdb.Error as error:
             raise WarehouseUnreadable(self._path, error) from error
+
+
+def _in_contract(columns: Sequence[Column]) -> str:
+    """Return the SQL of columns in the types of a contract; integers keep their width."""
+    return ", ".join(
+        quoted(column.name)
+        if column.type == "int64"
+        else f"cast({quoted(column.name)} as {duckdb_type(column.type)}) as {quoted(column.name)}"
+        for column in columns
+    )
 
 
 def _aware(moment: datetime) -> datetime:

@@ -68,7 +68,7 @@ def _break(project: ViewProject, old: str, new: str) -> str:
     """Change the SQL of the parameters as a hand might, build, and tell what the gate says."""
     model = project.folder / "models" / f"{VIEW}_parameters.sql"
     honest = model.read_text()
-    model.write_text(honest.replace(" }}", f' | replace("{old}", "{new}") }}}}'))
+    model.write_text(honest.replace(" }}", f" | replace('{old}', '{new}') }}}}"))
     try:
         run = project.dbt("build")
     finally:
@@ -88,14 +88,14 @@ def test_honest_parameters_pass(project: ViewProject) -> None:
 
 
 def test_parameters_that_saw_every_row_are_red_step_by_step(project: ViewProject) -> None:
-    output = _break(project, "where asked_at <", "where true or asked_at <")
+    output = _break(project, 'where "asked_at" <', 'where true or "asked_at" <')
 
     for step in ("step 1 of feature x", "step 1 of feature level"):
         assert f"{step} was not fitted on the rows before train_until alone" in output
 
 
 def test_parameters_that_saw_the_row_at_the_boundary_are_red(project: ViewProject) -> None:
-    output = _break(project, "asked_at <", "asked_at <=")
+    output = _break(project, '"asked_at" <', '"asked_at" <=')
 
     assert "step 1 of feature x was not fitted on the rows before train_until alone" in output
 

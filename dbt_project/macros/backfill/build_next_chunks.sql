@@ -4,7 +4,7 @@
     {%- if execute -%}
     {%- set plan = feature_store.record('build_plan') -%}
     {%- set mine = " where model = '" ~ model.unique_id ~ "' and rebuild" -%}
-    {%- set columns = model.columns.keys() | join(', ') -%}
+    {%- set columns = feature_store.quoted_list(model.columns) | join(', ') -%}
     {%- set last = run_query('select coalesce(max(chunk), 0) from ' ~ plan ~ mine).rows[0][0] | int -%}
     {%- for turn in range(last) -%}
         {%- do run_query('update ' ~ plan ~ ' set chunk = chunk - 1' ~ mine) -%}

@@ -73,7 +73,7 @@
     {%- elif partition %}
     from (
         select
-            {{ partition }} as day,
+            {{ feature_store.quoted(partition) }} as day,
             count(*) as "rows",
             {{ feature_store.content_of_rows() }} as content,
             {{ feature_store._usable_at() }} as usable_at

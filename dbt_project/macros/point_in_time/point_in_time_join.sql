@@ -3,6 +3,8 @@
 {% macro point_in_time_join(spine, time, columns, groups) %}
     {#- Into the manifest, so that serving finds the same groups by the same keys. -#}
     {%- do config(meta={'point_in_time': {'time': time, 'columns': columns, 'groups': groups}}) -%}
+    {#- From here on, names as SQL. -#}
+    {%- set time, columns = feature_store.quoted(time), feature_store.quoted_list(columns) -%}
     {%- set joined = [] -%}
     {%- for group in groups -%}
         {%- do joined.append(feature_store._joined_group(group, time, loop.index)) -%}
@@ -183,24 +185,30 @@ from final
     {%- set meta = feature_store.feature_group_meta(name, group.get('version')) -%}
     {%- set alias = 'group_' ~ number -%}
     {%- set prefix = group.get('prefix', '') -%}
-    {%- set available_at = meta.get('available_at', 'available_at') -%}
-    {%- set partition = meta.get('partition', 'day') -%}
+    {%- set available_at = feature_store.quoted(meta.get('available_at', 'available_at')) -%}
+    {%- set partition = feature_store.quoted(meta.get('partition', 'day')) -%}
     {%- set closing = meta.get('closing_row') if meta.get('fresh_hours') else none -%}
-    {%- set columns = {} -%}
-    {%- for column in group['columns'] -%} {%- do columns.update({column: prefix ~ column}) -%} {%- endfor -%}
+    {%- set columns, on = {}, {} -%}
+    {%- for column in group['columns'] -%}
+        {%- do columns.update({feature_store.quoted(column): feature_store.quoted(prefix ~ column)}) -%}
+    {%- endfor -%}
+    {%- for key, column in group['on'].items() -%}
+        {%- do on.update({feature_store.quoted(key): feature_store.quoted(column)}) -%}
+    {%- endfor -%}
     {#- Next to its columns, what decides whether the row still holds. -#}
     {%- set seen = dict(columns) -%}
-    {%- for column in [available_at] + ([partition] if closing else []) if column not in seen -%}
-        {%- do seen.update({column: alias ~ '_' ~ column}) -%}
+    {%- for column, own in [[available_at, '_available_at'], [partition, '_partition']]
+        if column not in seen and (closing or column == available_at) -%}
+        {%- do seen.update({column: alias ~ own}) -%}
     {%- endfor -%}
-    {%- set selected = (group['on'].keys() | list + seen.keys() | list) | unique | list -%}
+    {%- set selected = (on.keys() | list + seen.keys() | list) | unique | list -%}
     {%- if closing -%}
         {%- do selected.append(closing ~ ' as is_closing') -%}
         {%- do seen.update({'is_closing': alias ~ '_is_closing'}) -%}
     {%- endif -%}
     {{ return({
         'unique_id': feature_store._group_id(name, group.get('version')), 'relation': relation, 'alias': alias, 'columns': columns, 'selected': selected, 'seen': seen,
-        'on': group['on'], 'available_at': available_at, 'event_time': meta.get('event_time'), 'partition': partition,
+        'on': on, 'available_at': available_at, 'event_time': feature_store.quoted(meta['event_time']) if meta.get('event_time'), 'partition': partition,
         'runs': alias ~ '_built' if closing,
         'holds': feature_store.row_holds(
             meta, 'seen.' ~ time, 'seen.' ~ seen[available_at], 'seen.' ~ seen.get(partition, partition),

@@ -1,14 +1,10 @@
-{#- In the published form, where every integer has 64 bits and a uuid is text: the same number can be computed from what was
+{#- In the published form, such as 64 bits for every integer: the same number can be computed from what was
     published. -#}
 {% macro content_of_rows(model_name=none) %}
     {%- set node = graph.nodes[feature_store.model_id(model_name)] if model_name and execute else model -%}
     {%- set values = [] -%}
     {%- for column in node.columns.values() or feature_store._columns_in_warehouse(node) -%}
-        {%- set declared = column.data_type | lower -%}
-        {%- set scalar = declared[:-2] if declared.endswith('[]') else declared -%}
-        {%- set published = 'bigint' if scalar in ['tinyint', 'smallint', 'int', 'integer']
-            else 'varchar' if scalar == 'uuid' else none -%}
-        {%- set published = published ~ '[]' if published and declared.endswith('[]') else published -%}
+        {%- set published = feature_store.published_sql_type(column.data_type) -%}
         {%- set name = feature_store.quoted(column.name) -%}
         {%- do values.append('cast(' ~ name ~ ' as ' ~ published ~ ')' if published else name) -%}
     {%- endfor -%}

@@ -4,7 +4,10 @@
     {%- if execute and flags.WHICH in ['build', 'run', 'test', 'seed', 'snapshot', 'compile', 'show'] -%}
         {%- do feature_store.require_utc() -%}
         {%- set judges = flags.WHICH in ['build', 'run', 'test'] -%}
-        {%- if judges -%} {%- do feature_store.require_gate_tests() -%} {%- endif -%}
+        {%- if judges -%}
+            {%- do feature_store.require_types() -%}
+            {%- do feature_store.require_gate_tests() -%}
+        {%- endif -%}
         {%- set warehouse = feature_store.record('warehouse') -%}
         {%- do adapter.create_schema(api.Relation.create(database=warehouse.database, schema=warehouse.schema)) -%}
         {%- set statements = [] -%}

@@ -5,7 +5,7 @@
     {%- set features = definition['features'] -%}
     {%- set known = feature_store._fitted_parameters(definition, parameters) -%}
     {%- set depth = definition['depth'] -%}
-    {%- set carried = definition['keys'] + [definition['time'], definition['label'], 'split'] %}
+    {%- set carried = feature_store.quoted_list(definition['keys'] + [definition['time'], definition['label'], 'split']) %}
 with
 
 level_0 as (
@@ -13,7 +13,7 @@ level_0 as (
         {%- for name in carried[:-1] %}
         {{ name }},
         {%- endfor %}
-        case when {{ definition['time'] }} < {{ definition['train_until'] }} then 'train' else 'holdout' end as split
+        case when {{ feature_store.quoted(definition['time']) }} < {{ definition['train_until'] }} then 'train' else 'holdout' end as split
         {%- for feature in features %},
         {{ feature_store._read_feature(feature) }} as feature_{{ loop.index }}
         {%- endfor %}

@@ -13,7 +13,7 @@ level_0 as (
         {{ feature_store._read_feature(feature) }} as feature_{{ loop.index }}{{ ',' if not loop.last }}
         {%- endfor %}
     from {{ training_set }}
-    where {{ definition['time'] }} < {{ definition['train_until'] }}
+    where {{ feature_store.quoted(definition['time']) }} < {{ definition['train_until'] }}
 ),
 {% for level in range(1, depth + 1) %}
 fit_{{ level }} as (

@@ -1,21 +1,23 @@
 {% test conserves(model, columns, of) %}
 
+{%- set listed = feature_store.quoted_list(columns) | join(', ') %}
+
 select
-    {{ columns | join(', ') }},
+    {{ listed }},
     concat(
         'row ('
         {%- for column in columns -%}
-        , '{{ ", " if not loop.first }}{{ column }}: ', coalesce(cast({{ column }} as varchar), 'null')
+        , '{{ ", " if not loop.first }}{{ column | replace("'", "''") }}: ', coalesce(cast({{ feature_store.quoted(column) }} as varchar), 'null')
         {%- endfor -%}
         , ') is ', cast(sum(here) as varchar), ' times in {{ model.identifier }} and ',
         cast(sum(there) as varchar), ' times in {{ of.identifier }}'
     ) as problem
 from (
-    select {{ columns | join(', ') }}, 1 as here, 0 as there from {{ model }}
+    select {{ listed }}, 1 as here, 0 as there from {{ model }}
     union all
-    select {{ columns | join(', ') }}, 0 as here, 1 as there from {{ of }}
+    select {{ listed }}, 0 as here, 1 as there from {{ of }}
 ) as both_sides
-group by {{ columns | join(', ') }}
+group by {{ listed }}
 having sum(here) <> sum(there)
 
 {% endtest %}

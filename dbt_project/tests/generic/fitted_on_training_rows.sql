@@ -15,7 +15,7 @@ with
 {% if again %}
 _training_rows as (
     select * from {{ definition['rows'] }}
-    where {{ definition['time'] }} < {{ definition['train_until'] }}
+    where {{ feature_store.quoted(definition['time']) }} < {{ definition['train_until'] }}
 ),
 {% endif %}
 again as (

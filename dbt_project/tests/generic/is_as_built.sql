@@ -15,7 +15,7 @@ select
     ) as problem
 from ({{ feature_store.current_ledger(feature_store.model_id(model.identifier)) }}) as built
 full outer join (
-    select {{ partition }} as day, count(*) as "rows", {{ feature_store.content_of_rows(model.identifier) }} as content
+    select {{ feature_store.quoted(partition) }} as day, count(*) as "rows", {{ feature_store.content_of_rows(model.identifier) }} as content
     from {{ model }}
     group by 1
 ) as current_rows on built.day = current_rows.day

@@ -2,11 +2,12 @@
     that could be used at that instant must come out as it is now, or it rests on what came later. -#}
 {% test knows_no_future(model, entity, inputs, available_at='available_at', instants=3, days=3) %}
 
+{%- set entity, available_at = feature_store.quoted_list(entity), feature_store.quoted(available_at) -%}
 {%- set columns = entity + [available_at] -%}
 {%- set cuts, whole = [], none -%}
 {%- if execute and load_relation(model) is not none -%}
     {%- set unique_id = feature_store.model_id(model.identifier) -%}
-    {%- set columns = graph.nodes[unique_id].columns.keys() | list -%}
+    {%- set columns = feature_store.quoted_list(graph.nodes[unique_id].columns) -%}
     {%- do feature_store.announce_older_days(model.identifier) -%}
     {%- set told = feature_store.cut_ends(unique_id, inputs) -%}
     {%- set built_days = [] -%}
@@ -88,7 +89,7 @@ select
     {{ entity | join(', ') }},
     instant,
     concat(
-        {% for key in entity %}'{{ key }} ', coalesce(cast({{ key }} as varchar), 'null'), ', ', {% endfor -%}
+        {% for key in entity %}'{{ key[1:-1] | replace("'", "''") }} ', coalesce(cast({{ key }} as varchar), 'null'), ', ', {% endfor -%}
         'usable from ', cast(usable_from as varchar),
         case
             when max(is_outdated) = 1 then concat(

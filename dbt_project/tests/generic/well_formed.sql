@@ -8,18 +8,18 @@
 {%- endfor %}
 
 select
-    {{ looked_at | join(', ') }},
+    {{ feature_store.quoted_list(looked_at) | join(', ') }},
     concat(
         'input row ('
         {%- for column in looked_at -%}
-        , '{{ ", " if not loop.first }}{{ column }}: ', coalesce(cast({{ column }} as varchar), 'missing or unreadable')
+        , '{{ ", " if not loop.first }}{{ column | replace("'", "''") }}: ', coalesce(cast({{ feature_store.quoted(column) }} as varchar), 'missing or unreadable')
         {%- endfor -%}
         , '): correct or drop it in the source'
     ) as problem
 from {{ input or model }}
 where
     {%- for column in looked_at %}
-    {{ column }} is null or cast({{ column }} as varchar) = ''
+    {{ feature_store.quoted(column) }} is null or cast({{ feature_store.quoted(column) }} as varchar) = ''
     {{- " or" if not loop.last }}
     {%- endfor %}
 
