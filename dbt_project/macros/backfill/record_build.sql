@@ -76,26 +76,29 @@
             {{ feature_store.quoted(partition) }} as day,
             count(*) as "rows",
             {{ feature_store.content_of_rows() }} as content,
-            {{ feature_store._usable_at() }} as usable_at
+            {{ feature_store._over_at() }} as over_at
         from {{ this }}
         group by 1
     ) as stands
     full outer join ({{ feature_store.current_ledger(model.unique_id) }}) as known on stands.day = known.day
-    -- A row that came out the same after the time from which it may be used is no longer one that is not over.
+    -- A row that came out the same after its period was over is no longer one that is not over.
     where
         coalesce(stands.content, '0:0') is distinct from known.content
-        or stands.usable_at > known.clock
+        or stands.over_at > known.clock
         or {{ 'true' if flags.FULL_REFRESH else 'false' }}
     {%- else %}
     from (select count(*) as "rows", {{ feature_store.content_of_rows() }} as content from {{ this }}) as counted
     {%- endif %}
 {% endmacro %}
 
-{#- When the last of some rows of a feature group may be used. -#}
-{% macro _usable_at() %}
+{#- When what the last of some rows of a feature group counts is over. -#}
+{% macro _over_at() %}
     {%- set group = model.config.meta.get('feature_group') -%}
     {%- if group is not mapping -%} {{ return('cast(null as timestamp)') }} {%- endif -%}
-    {{ return('max(' ~ feature_store.quoted(group.get('available_at') or 'available_at') ~ ')') }}
+    {{ return(feature_store.add_hours(
+        'max(' ~ feature_store.quoted(group.get('available_at') or 'available_at') ~ ')',
+        [0, -feature_store.availability_lag_hours()] | min
+    )) }}
 {% endmacro %}
 
 {#- A training set can be built again from its receipt alone, when its SQL is kept. -#}
