@@ -21,7 +21,8 @@ from materializer.console import Console
 from materializer.errors import DONE, NotPublished, OnlineStoreUnavailable, UnknownGroup
 from materializer.offline.catalog import open_catalog, store_id
 from materializer.offline.snapshot import GroupSnapshot, open_snapshot
-from materializer.online.connection import address, connect, may_exist
+from materializer.online.connection import address, connect, may_exist, translate_errors
+from materializer.online.facts import read_facts
 from materializer.online.push import DEFAULT, PushOptions, push_group, withdraw_group
 from materializer.outcome import Outcome, attempt
 from materializer.registry import FeatureGroup, Registry
@@ -64,6 +65,7 @@ def push(
         return failed
     try:
         client = connect(settings, announce=console.note)
+        _warn_of_eviction(client, console)
     except OnlineStoreUnavailable as error:
         # Without a group or view that is online, no server is needed.
         (console.error if names else console.note)(str(error))
@@ -75,6 +77,16 @@ def push(
     ]
     outcomes = [attempt("push", name, console, task) for name, task in work]
     return failed + [outcome for outcome in outcomes if outcome is not None]
+
+
+def _warn_of_eviction(client: redis.Redis, console: Console) -> None:
+    with translate_errors(client):
+        facts = read_facts(client)
+    if facts is not None and facts.may_evict:
+        console.note(
+            f"online store {address(client)} may evict rows when its memory is full: its "
+            f"maxmemory-policy is {facts.policy}; set noeviction"
+        )
 
 
 def _open(catalog: Catalog, group: FeatureGroup, *, skip_unpublished: bool) -> GroupSnapshot | None:

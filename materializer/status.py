@@ -24,8 +24,10 @@ from materializer.errors import DONE, FAILED, as_ours
 from materializer.offline.catalog import find_table, open_catalog, store_id, table_name
 from materializer.offline.publish import last_published
 from materializer.offline.removals import least_losses, published_rows
+from materializer.offline.snapshot import open_snapshot
 from materializer.online import codec
 from materializer.online.connection import connect
+from materializer.online.losses import lost_rows
 from materializer.online.state import Meta
 from materializer.publish import unpublished
 from materializer.registry import FeatureGroup, FeatureView, Registry, TrainingSet
@@ -185,8 +187,9 @@ def _group_document(
         "published": published,
     }
     if group.online:
-        own = catalog if isinstance(catalog, str) else store_id(catalog)
-        stages["pushed"] = read_or_explain(online, lambda store: _pushed_day(group, store, own))
+        stages["pushed"] = read_or_explain(
+            online, lambda store: _pushed_day(group, store, catalog, now)
+        )
     sequence = max((day.sequence for day in builds.days), default=0)
     last_build = [day for day in builds.days if day.sequence == sequence]
     lag = timedelta(hours=last_build[0].lag_hours if last_build else group.availability_lag_hours)
@@ -237,11 +240,21 @@ def _read_publication(
     return newest, len(waiting), least_losses(published, new)
 
 
-def _pushed_day(group: FeatureGroup, online: redis.Redis, own: str | None) -> date | str | None:
+def _pushed_day(
+    group: FeatureGroup, online: redis.Redis, catalog: Catalog | str, now: datetime
+) -> date | str | None:
+    """Return the newest day online, None without one, or why its rows cannot be relied on."""
     meta = Meta.read(online, codec.meta_key(group.name))
     if meta is None:
         return None
-    return meta.day if meta.store_id == own else f"the rows of another store ({meta.store_id})"
+    own = catalog if isinstance(catalog, str) else store_id(catalog)
+    if meta.store_id != own:
+        return f"the rows of another store ({meta.store_id})"
+    if not isinstance(catalog, str):
+        lost = lost_rows(open_snapshot(catalog, group.name), online, meta, now)
+        if lost is not None:
+            return f"rows were lost: {lost}; run: materializer push"
+    return meta.day
 
 
 def _age(newest: date | str | None, lag: timedelta, now: datetime) -> timedelta | None:

@@ -63,7 +63,8 @@ FOR_READERS = {
     *("materializer/registry", "materializer/registry/types"),
     *("materializer/registry/validity", "materializer/registry/values"),
     *("materializer/offline/catalog", "materializer/offline/lookup"),
-    *("materializer/online/codec", "materializer/online/connection", "materializer/online/state"),
+    *("materializer/online/codec", "materializer/online/connection", "materializer/online/facts"),
+    "materializer/online/state",
     *("materializer/views/definition", "materializer/views/vector", "materializer/views/versions"),
 }
 

@@ -28,7 +28,9 @@ from materializer.offline.snapshot import GroupSnapshot, SnapshotFile
 from materializer.online import codec
 from materializer.online.bulk import Sent, send
 from materializer.online.connection import address, translate_errors
+from materializer.online.facts import ServerFacts, read_facts
 from materializer.online.file_order import changed_files, waves
+from materializer.online.losses import find_loss
 from materializer.online.owners import claim, group_owner, read_owners, release
 from materializer.online.selection import Selection, open_selection
 from materializer.online.state import Meta, read_contract, write_contract
@@ -67,6 +69,7 @@ class PushReport:
         day: Newest partition with an available row, or None.
         full: Every entity was looked at, not only those that may have changed.
         up_to_date: There was nothing to do.
+        lost: What had gone missing since the last push, so that every row was written; or None.
     """
 
     rows: int
@@ -76,12 +79,14 @@ class PushReport:
     full: bool
     seconds: float
     up_to_date: bool
+    lost: str | None = None
 
     def __str__(self) -> str:
         """Return the figures for a person."""
         if self.up_to_date:
             return f"up to date, day {self.day}"
         removed = f", {self.deleted:,} removed" if self.deleted else ""
+        removed += f", all again because {self.lost}" if self.lost else ""
         return (
             f"{self.rows:,} rows{removed}, day {self.day}, {self.seconds:.2f} s "
             f"({self._rate:,.0f} rows/s)"
@@ -91,6 +96,8 @@ class PushReport:
         """Return the figures for a machine."""
         figures = {**asdict(self), "seconds": round(self.seconds, 3)}
         del figures["up_to_date"]
+        if self.lost is None:
+            del figures["lost"]
         return {**figures, "rows_per_second": round(self._rate)}
 
     @property
@@ -122,12 +129,15 @@ def push_group(
     meta_key = codec.meta_key(snapshot.group.name)
     with translate_errors(client), open_selection(snapshot, micros(now)) as selection:
         known = Meta.read(client, meta_key, ignore_unreadable=options.everything)
-        meta = _new_meta(selection, now)
+        meta = _new_meta(selection, now, facts := read_facts(client))
         owner = group_owner(snapshot.group, meta.store_id)
         if known is not None and known.store_id == meta.store_id and not options.allow_older:
             _refuse_older(known, meta, snapshot, address(client))
         taken = claim(client, "group", snapshot.group.name, owner, take_over=options.take_over)
         changed = None if options.everything or taken else _changed(known, meta, selection)
+        kept = known if changed is not None else None
+        lost = find_loss(client, facts, kept, selection) if kept else None
+        changed = changed if lost is None else None
         if known is not None and changed == []:
             sent, rows = Sent(), known.rows
         else:
@@ -142,6 +152,7 @@ def push_group(
         full=changed is None,
         seconds=time.perf_counter() - started,
         up_to_date=changed == [],
+        lost=lost,
     )
 
 
@@ -173,7 +184,7 @@ def _owner(snapshot: GroupSnapshot) -> str:
     return owner
 
 
-def _new_meta(selection: Selection, now: datetime) -> Meta:
+def _new_meta(selection: Selection, now: datetime, facts: ServerFacts | None) -> Meta:
     snapshot, group = selection.snapshot, selection.snapshot.group
     return Meta(
         store_id=_owner(snapshot),
@@ -188,6 +199,9 @@ def _new_meta(selection: Selection, now: datetime) -> Meta:
         fresh_hours=group.fresh_hours,
         closing_row=group.closing_row if group.has_closing_rows else None,
         built_days=tuple(str(days) for days in _runs_that_count(selection)),
+        # As they are before rows are written: some of these may be evicted at once.
+        run_id=facts.run_id if facts else None,
+        evicted_keys=facts.evicted_keys if facts else None,
     )
 
 

@@ -112,6 +112,21 @@ class Selection:
                 return file.day
         return None
 
+    def held_keys(self, file: SnapshotFile, pushed: int, expire_ms: int, most: int) -> list[str]:
+        """
+        Return keys of entities with a row in a file, at random, *most* at most.
+
+        The row was available at *pushed* [microseconds since 1970], is usable, and its key does not
+        expire before *expire_ms* [milliseconds].
+        """
+        expiry = removal_sql(self.snapshot.group, self._time)
+        lives = "" if expiry is None else f" and epoch_ms({expiry}) > {expire_ms}"
+        rows = (
+            f"select distinct {self._key} as k from {self._scan([file])} "
+            f"where {self._usable} and epoch_us({self._time}) <= {pushed}{lives}"
+        )
+        return [key for (key,) in self._run(f"select k from ({rows}) using sample {most}")]
+
     def look_for(
         self, files: Sequence[SnapshotFile] | None, first_wave: Sequence[SnapshotFile]
     ) -> None:

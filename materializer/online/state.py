@@ -81,6 +81,8 @@ class Meta(State):
         fresh_hours: Likewise.
         closing_row: Likewise; None unless rows may hold longer by it.
         built_days: The runs of built days in which a closing row may hold, as texts of `DayRange`.
+        run_id: Of the server after that push, None if it was not to be known.
+        evicted_keys: Those that the server had evicted by then.
         unfinished: A push began after this was written and did not end: rows may be newer.
     """
 
@@ -96,6 +98,8 @@ class Meta(State):
     fresh_hours: int | None = None
     closing_row: str | None = None
     built_days: tuple[str, ...] = ()
+    run_id: str | None = None
+    evicted_keys: int | None = None
     unfinished: bool = False
 
     def built_since(self, contract: Contract, day: object) -> int:

@@ -191,6 +191,11 @@ class Ages(Collector):
         up = GaugeMetricFamily(
             "feature_store_up", "1 when the store can be reached, else 0.", labels=["store"]
         )
+        evicted = GaugeMetricFamily(
+            "feature_store_evicted_keys",
+            "Keys, of anybody, that the online store evicted since the push of the group.",
+            labels=["group"],
+        )
         groups = _if_up(self._stores.directory.refresh)
         up.add_metric(["offline"], groups is not None)
         up.add_metric(["online"], _if_up(self._stores.online.answers) is not None)
@@ -198,7 +203,10 @@ class Ages(Collector):
             self._add(published, name, partial(self._stores.offline.state, name))
             if group.online:
                 self._add(pushed, name, partial(self._online_state, group))
-        return published, pushed, up
+                count = _if_up(partial(self._stores.online.evicted, group))
+                if count is not None:
+                    evicted.add_metric([name], count)
+        return published, pushed, evicted, up
 
     def _online_state(self, group: FeatureGroup) -> State | None:
         day = self._stores.online.newest_day(group)

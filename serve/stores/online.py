@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 
 from materializer.config import Settings
 from materializer.online import codec
+from materializer.online.facts import facts_from
 from materializer.online.state import Meta
 from materializer.registry import Contract, FeatureGroup
 from serve.errors import ApiError
@@ -62,6 +63,8 @@ class OnlineStore:
         # What is read in pieces must not keep anybody from looking one row up: it may take longer,
         # and has connections and a memory of failures of its own.
         self._many = Lane(settings, MANY_TIMEOUT)
+        # A user who may not ask for facts may look rows up.
+        self._asked = Lane(settings, ONLINE_TIMEOUT)
         self._contracts: dict[str, Contract] = {}
         self._metas: dict[bytes, Meta] = {}
 
@@ -155,6 +158,15 @@ class OnlineStore:
         meta = self._own_meta(group, self._get(codec.meta_key(group.name)))
         return None if meta is None else meta.day
 
+    def evicted(self, group: FeatureGroup) -> int | None:
+        """Return how many keys its server evicted since a group's push; None if unknown."""
+        meta = self._own_meta(group, self._get(codec.meta_key(group.name)))
+        if meta is None:
+            return None
+        info = cast("bytes", self._asked.execute("INFO")).decode(errors="replace")
+        pairs = (line.partition(":") for line in info.splitlines())
+        return facts_from({name: value for name, _, value in pairs}).evicted_since(meta)
+
     def answers(self) -> bool:
         """Return True if the server answers lookups; it need not permit a ping."""
         self._get(codec.meta_key(""))
@@ -164,6 +176,7 @@ class OnlineStore:
         """Close the connections; the next command opens one again."""
         self._few.close()
         self._many.close()
+        self._asked.close()
 
     def _own_meta(self, group: FeatureGroup, raw: bytes | None) -> Meta | None:
         """Return the state of a group; None without one, or when another store pushed it."""

@@ -65,6 +65,8 @@ def test_the_stored_bytes_are_the_public_format(stores: Stores) -> None:
         "pushed_at": "2024-01-08T00:00:00.500000Z",
         "key_prefix": "features",
         "ttl_days": None,
+        "run_id": stores.client.info("server")["run_id"],
+        "evicted_keys": 0,
     }
     assert stores.client.dbsize() == 4
 
@@ -115,10 +117,10 @@ def test_a_large_push_is_whole(stores: Stores) -> None:
 def test_nothing_new_is_up_to_date_and_writes_only_meta(stores: Stores) -> None:
     stores.publish({"2024-01-01": rows("2024-01-01", ann=1)})
     stores.go()
-    stores.client.delete("features:ann")
+    stores.client.set("features:ann", "left alone")
     report = stores.go(now=FAR + timedelta(hours=1))
     assert (report.rows, report.deleted, report.up_to_date, report.full) == (0, 0, True, False)
-    assert stores.client.get("features:ann") is None
+    assert stores.client.get("features:ann") == b"left alone"
     meta = stores.meta()
     assert meta
     assert (meta.pushed_at, meta.rows) == (FAR + timedelta(hours=1), 1)
@@ -127,11 +129,12 @@ def test_nothing_new_is_up_to_date_and_writes_only_meta(stores: Stores) -> None:
 def test_a_new_day_is_written_and_others_are_left_alone(stores: Stores) -> None:
     stores.publish({"2024-01-01": rows("2024-01-01", ann=1, bob=1)})
     stores.go()
-    stores.client.delete("features:bob")
+    stores.client.set("features:bob", "left alone")
     stores.publish({"2024-01-02": rows("2024-01-02", ann=2)})
     report = stores.go()
     assert (report.rows, report.full, report.day) == (1, False, "2024-01-02")
-    assert stores.clicks() == {"features:ann": 2}
+    assert stores.read("ann")["clicks"] == 2
+    assert stores.client.get("features:bob") == b"left alone"
 
 
 def test_missed_nights_are_caught_up(stores: Stores) -> None:

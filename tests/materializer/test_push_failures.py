@@ -169,7 +169,7 @@ def test_everything_repairs_what_was_lost_and_removes_what_nobody_knows(stores: 
         "features2:x": orphan,
         "features:other-group": '["00000000",1]',
     }
-    stores.client.delete("features:bob")
+    stores.client.set("features:bob", "not a row")
     stores.client.set("features:orphan", orphan)
     stores.client.mset(foreign)  # type: ignore[arg-type]
     stores.client.hset("features:hash", "a", "b")

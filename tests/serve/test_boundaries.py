@@ -15,6 +15,7 @@ from tests.serve.support import ROOT
 
 ALLOWED = {
     "materializer.online.codec",
+    "materializer.online.facts",
     "materializer.online.state",
     "materializer.config",
     "materializer.errors",
@@ -89,6 +90,7 @@ def test_the_walk_sees_imports() -> None:
 
     assert {
         "materializer.online.codec",
+        "materializer.online.facts",
         "materializer.online.connection",
         "serve.stores.online",
     } <= everything

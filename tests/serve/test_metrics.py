@@ -17,10 +17,12 @@ from tests.serve.support import (
     Store,
     alive,
     children,
+    days_of,
     environment,
     kill_worker,
     until,
 )
+from tests.support.server import evict
 
 TOKEN = "s3cret-of-the-scraper"
 HOUR = 3600
@@ -175,6 +177,19 @@ def test_a_store_that_is_away_is_reported_and_its_ages_are_not(filled: Store, st
     ]
     assert samples_of(scraped, "feature_store_pushed_age_seconds") == {}
     assert samples_of(empty, "feature_store_published_age_seconds") == {}
+
+
+def test_keys_that_were_evicted_since_the_push_are_reported(store: Store) -> None:
+    store.publish(days_of("user1"))
+    store.push()
+    name = "feature_store_evicted_keys"
+    with store.application() as http:
+        before = sample(scrape(http), name, group="features_daily")
+        evict(store.redis.client())
+        after = sample(scrape(http), name, group="features_daily")
+
+    assert before == 0
+    assert after == store.redis.client().info("stats")["evicted_keys"]
 
 
 def test_several_workers_answer_and_any_reports_the_sum_of_all(filled: Store) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
@@ -74,3 +75,16 @@ class Server:
         for client in self._clients:
             client.close()
         self.kill()
+
+
+def evict(client: redis.Redis) -> None:
+    """Let a server evict keys of somebody else, for want of memory."""
+    # Only keys that expire, so that it is known which.
+    client.config_set("maxmemory-policy", "volatile-random")
+    for number in range(500):
+        client.set(f"other{number}", "x" * 100, ex=1000)
+    client.config_set("maxmemory", cast("Any", client.info("memory"))["used_memory"] - 10_000)
+    client.set("other", "x")
+    client.config_set("maxmemory", 0)
+    assert cast("Any", client.info("stats"))["evicted_keys"] > 0
+    client.delete(*cast("list[bytes]", client.keys("other*")))
