@@ -24,8 +24,7 @@ def _change(path: Path, old: str, new: str) -> None:
 
 def _shorten_window(models: Path) -> None:
     """Count the events of 3 days as those of 7, in the model and in its oracle."""
-    _change(models / "models" / "features" / "features_daily.sql", ", -7)", ", -3)")
-    _change(models / "models" / "features" / "features_daily.sql", ", 7)", ", 3)")
+    _change(models / "models" / "features" / "features_daily.sql", "'days': 7", "'days': 3")
     _change(models / "tests" / "features_daily_equals_oracle.sql", ", -7)", ", -3)")
     _change(models / "tests" / "training_data_equals_oracle.sql", ", -7)", ", -3)")
 
