@@ -213,7 +213,11 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
 @program.command("training-set")
 @file_option("--labels", help="The labels, Parquet or CSV.")
 @click.option(
-    "--groups", type=names, required=True, metavar="A,B", help="The published groups to join."
+    "--groups",
+    type=names,
+    required=True,
+    metavar="A,B",
+    help="The published groups to join, each as GROUP or NAME=GROUP.",
 )
 @file_option("--out", help="The Parquet file to write.")
 @click.option(
@@ -236,7 +240,11 @@ def get(call: Call, groups: Sequence[str], key: Sequence[str]) -> int:
     metavar="A,B",
     help="Take these columns of the groups; a name may be GROUP.COLUMN (default: all but keys).",
 )
-@click.option("--prefix", is_flag=True, help="Name each column of a group GROUP__COLUMN.")
+@click.option(
+    "--prefix",
+    is_flag=True,
+    help="Name every column NAME__COLUMN; without it, those whose names are taken.",
+)
 @click.option(
     "--delimiter",
     type=character,
@@ -264,11 +272,13 @@ def training_set(call: Call, labels: Path, out: Path, force: bool, **request: An
     \b
       materializer training-set --labels labels.csv --groups features_daily --out train.parquet
 
-    Groups that share the name of a column, such as `day`, need --prefix or a choice of columns:
+    A column whose name is taken, such as `day` of two groups, is called NAME__COLUMN. A group that
+    is joined twice has two names:
 
     \b
       materializer training-set --labels views.parquet --time viewed_at \\
-          --groups user_profile,item_feature --prefix --on user_id=viewer --out train.parquet
+          --groups sender=profile,receiver=profile --on sender.user_id=sender_id \\
+          --on receiver.user_id=receiver_id --out train.parquet
     """  # noqa: D301 - click marks text to be left as it is with this character
     from materializer.training.build import training_set
     from materializer.training.request import TrainingSetRequest

@@ -114,7 +114,8 @@ def _write(
     with open_engine(JOIN_MEMORY) as (connection, folder):
         file = open_labels(connection, labels, request.delimiter, request.quote)
         labels_sha256 = sha256_of(labels)
-        joins = resolve_groups(request, open_snapshots(catalog, request.groups), file)
+        snapshots = open_snapshots(catalog, list(request.joins.values()))
+        joins = resolve_groups(request, snapshots, file)
         join = PointInTimeJoin(connection, folder, file, request.time, joins)
         times = join.read_labels()
         with translate_errors(catalog.name):

@@ -67,7 +67,7 @@ class PointInTimeJoin:
         # (Label column, type of the key) -> SQL of the key.
         self._keys = {
             (join.on[key.name], key.type): labels.key_sql(
-                join.on[key.name], key.type, f"{join.group.name}.{key.name}"
+                join.on[key.name], key.type, f"{join.name}.{key.name}"
             )
             for join in joins
             for key in join.group.keys
@@ -78,7 +78,7 @@ class PointInTimeJoin:
         }
         names = [name for join in joins for name in join.columns.values()]
         self.number = unused_name("number", [*labels.types, *names])
-        self.labels_relation = unused_name("labels", [join.group.name for join in joins])
+        self.labels_relation = unused_name("labels", [join.name for join in joins])
 
     def read_labels(self) -> LabelTimes:
         """Read the keys and times of the labels; refuse rows that lack one."""
@@ -103,7 +103,7 @@ class PointInTimeJoin:
         snapshot, group, matches = join.snapshot, join.group, self.matches(join)
         files = [file for file in snapshot.files if may_matter(file, join, times)]
         parquet = Parquet(
-            snapshot.table, group.columns, self._folder / group.name, snapshot.snapshot_id
+            snapshot.table, group.columns, self._folder / join.name, snapshot.snapshot_id
         )
         rows = parquet.sql([file.path for file in files], by_name=True)
         self._run(f"create view main.{join.relation} as select * from {rows}")

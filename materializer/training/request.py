@@ -3,13 +3,14 @@ The request of a training set on demand, resolved against what is published.
 
 Responsible for which label column each key of a group is compared with, which columns come out
 under which names, and for the SQL of what a label sees of a group. Does not allow two columns to
-share a name: adding a group never renames a column.
+share a name: each of them gets that of its join in front.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from materializer.errors import UsageError
 from materializer.offline.snapshot import GroupSnapshot
@@ -25,11 +26,11 @@ class TrainingSetRequest:
     The options of `materializer training-set`.
 
     Attributes:
-        groups: In the order in which they come out.
+        groups: `<group>` or `<name>=<group>`, in the order in which they come out.
         time: Label column with the time as of which a label sees the groups.
-        on: `<key>` or `<group>.<key>` -> the label column that has it.
-        columns: `<column>` or `<group>.<column>` to take, None for all.
-        prefix: Put `<group>__` before the name of each column of a group.
+        on: `<key>` or `<name>.<key>` -> the label column that has it.
+        columns: `<column>` or `<name>.<column>` to take, None for all.
+        prefix: Put `<name>__` before each column; without it, before those that share a name.
         delimiter: Between the fields of a CSV file of labels, None for what its ending says.
         quote: Around a field that has a delimiter in it, empty for none, None for the usual one.
     """
@@ -42,6 +43,18 @@ class TrainingSetRequest:
     delimiter: str | None = None
     quote: str | None = None
 
+    @property
+    def joins(self) -> dict[str, str]:
+        """The name of each join -> its group; a group that is joined once needs no other name."""
+        parts = [given.rpartition("=") for given in self.groups]
+        joins = {name or group: group for name, _, group in parts}
+        if len(joins) < len(parts) or "" in joins.values():
+            raise UsageError(
+                f"--groups: {','.join(self.groups)} has two joins of one name, or an empty one; "
+                "write sender=profile,receiver=profile"
+            )
+        return joins
+
 
 @dataclass(frozen=True, slots=True)
 class GroupJoin:
@@ -49,11 +62,13 @@ class GroupJoin:
     How one group is joined. What a label sees has the same meaning as in `point_in_time_join`.
 
     Attributes:
+        name: Under which the group is joined.
         on: Each key column of the group -> the label column that is compared with it.
         columns: Columns of the group that come out -> their names in the training set.
     """
 
     snapshot: GroupSnapshot
+    name: str
     on: Mapping[str, str]
     columns: Mapping[str, str]
 
@@ -65,7 +80,7 @@ class GroupJoin:
     @property
     def relation(self) -> str:
         """The relation of the group's rows."""
-        return quoted(self.group.name)
+        return quoted(self.name)
 
     def rows_sql(self) -> str:
         """Return the query of the rows that the join looks at."""
@@ -115,22 +130,24 @@ def resolve_groups(
     request: TrainingSetRequest, snapshots: Sequence[GroupSnapshot], labels: LabelFile
 ) -> list[GroupJoin]:
     """Return how each group is joined, in the order of *snapshots*."""
-    groups = [snapshot.group for snapshot in snapshots]
-    keys = {group.name: list(group.entity) for group in groups}
+    groups = {name: snapshot.group for name, snapshot in zip(request.joins, snapshots, strict=True)}
+    keys = {name: list(group.entity) for name, group in groups.items()}
     offered = {
-        group.name: [c.name for c in group.columns if c.name not in group.entity]
-        for group in groups
+        name: [c.name for c in group.columns if c.name not in group.entity]
+        for name, group in groups.items()
     }
     _require_known("--on", "key", request.on, keys)
     _require_known("--columns", "column, apart from the keys,", request.columns or (), offered)
     joins = [
         GroupJoin(
             snapshot=snapshot,
-            on=_label_columns(request, snapshot.group),
-            columns=_columns(request, snapshot.group.name, offered[snapshot.group.name]),
+            name=name,
+            on=_label_columns(request, name, snapshot.group),
+            columns=_columns(request, name, offered[name]),
         )
-        for snapshot in snapshots
+        for name, snapshot in zip(groups, snapshots, strict=True)
     ]
+    joins = _told_apart(joins, labels)
     _refuse_shared_names(joins, labels)
     return joins
 
@@ -155,9 +172,9 @@ def _require_known(
             )
 
 
-def _label_columns(request: TrainingSetRequest, group: FeatureGroup) -> dict[str, str]:
+def _label_columns(request: TrainingSetRequest, name: str, group: FeatureGroup) -> dict[str, str]:
     on = request.on
-    return {key: on.get(f"{group.name}.{key}", on.get(key, key)) for key in group.entity}
+    return {key: on.get(f"{name}.{key}", on.get(key, key)) for key in group.entity}
 
 
 def _columns(request: TrainingSetRequest, group: str, offered: Sequence[str]) -> dict[str, str]:
@@ -170,15 +187,30 @@ def _columns(request: TrainingSetRequest, group: str, offered: Sequence[str]) ->
     return {name: f"{group}__{name}" if request.prefix else name for name in taken}
 
 
-def _refuse_shared_names(joins: Sequence[GroupJoin], labels: LabelFile) -> None:
+def _told_apart(joins: Sequence[GroupJoin], labels: LabelFile) -> list[GroupJoin]:
+    """Return the joins with their names before the columns that labels or other joins have too."""
     # DuckDB takes two names that differ in case for one.
+    taken = Counter(name.lower() for name in labels.types)
+    taken.update(name.lower() for join in joins for name in join.columns.values())
+    return [
+        replace(
+            join,
+            columns={
+                column: name if taken[name.lower()] == 1 else f"{join.name}__{column}"
+                for column, name in join.columns.items()
+            },
+        )
+        for join in joins
+    ]
+
+
+def _refuse_shared_names(joins: Sequence[GroupJoin], labels: LabelFile) -> None:
     owners = {name.lower(): "the labels" for name in labels.types}
     for join in joins:
-        group = join.group.name
         for name in join.columns.values():
-            owner = owners.setdefault(name.lower(), group)
-            if owner != group:
+            owner = owners.setdefault(name.lower(), join.name)
+            if owner != join.name:
                 raise UsageError(
-                    f"{owner} and {group} both have a column {name}; add --prefix, which calls it "
-                    f"{group}__{name}, or choose with --columns"
+                    f"{owner} and {join.name} both have a column {name}; choose with --columns, or "
+                    "give the join another name: --groups NAME=GROUP"
                 )

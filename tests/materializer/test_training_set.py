@@ -160,6 +160,23 @@ def test_two_groups_come_out_in_the_order_they_are_named(store: SetStore) -> Non
     assert named["users__clicks"] == 1
 
 
+def test_a_group_is_joined_twice_under_two_names(store: SetStore) -> None:
+    store.publish(USERS, [clicks("u1", FIRST, 1), clicks("u2", FIRST, 2)])
+    row = {"from": "u1", "to": "u2", "clicks": 9, "as_of_ts": datetime(2024, 3, 1)}
+    on = ("--on", "sender.user_id=from", "--on", "receiver.user_id=to")
+
+    [found] = store.rows(store.labels([row]), "sender=users,receiver=users", *on)
+
+    names = [
+        f"{join}__{name}"
+        for join in ("sender", "receiver")
+        for name in ("day", "clicks", "available_at")
+    ]
+    assert list(found) == [*row, *names]
+    assert (found["clicks"], found["sender__clicks"], found["receiver__clicks"]) == (9, 1, 2)
+    assert ": identical, 1 rows " in store.verify().assert_code(0).out
+
+
 def test_a_group_may_be_called_as_the_labels_are(store: SetStore) -> None:
     store.publish(replace(USERS, name="labels"), [clicks("u1", FIRST, 1)])
 

@@ -96,15 +96,10 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
         ("--groups", "users,visits", "--columns", "clicks"),
         "--columns names no column of visits; name one, or leave the group out",
     ),
-    "one name in two groups": (
-        ("--groups", "users,visits", "--on", "visitor=user_id", "--on", "shop=user_id"),
-        "users and visits both have a column day; add --prefix, which calls it visits__day, or "
-        "choose with --columns",
-    ),
-    "one name in labels and group": (
-        ("--labels", "named.parquet"),
-        "the labels and users both have a column clicks; add --prefix, which calls it "
-        "users__clicks, or choose with --columns",
+    "one name for two joins": (
+        ("--groups", "users,users=visits"),
+        "--groups: users,users=visits has two joins of one name, or an empty one; write "
+        "sender=profile,receiver=profile",
     ),
     "two names in one case": (
         ("--labels", "cases.parquet"),
