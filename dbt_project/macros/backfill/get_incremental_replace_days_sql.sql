@@ -6,7 +6,7 @@
 
     delete from {{ target }} where day in (
         select day from {{ feature_store.record('build_plan') }}
-        where model = '{{ model.unique_id }}' and reason = 'not over'
+        where model = '{{ model.unique_id }}' and {{ feature_store.is_removal('reason') }}
     );
 
     insert into {{ target }} ({{ columns }})

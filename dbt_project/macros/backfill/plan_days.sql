@@ -33,7 +33,7 @@
     {%- else %}
         select {{ feature_store.each_day('first_event.day', last_day) }} as day from first_event
         union
-        select day from built {{ '' if whole else 'where day > ' ~ last_day }}
+        select day from built {{ '' if whole else 'where day > ' ~ last_day ~ ' or day < ' ~ feature_store.earliest_event() }}
     {%- endif %}
     ),
 
@@ -52,6 +52,7 @@
     {%- if not range and not whole %}
         where
             built.day is null
+            or candidates.day < {{ feature_store.earliest_event() }}
             or candidates.day > {{ feature_store.add_days(last_day, -feature_store.healing_horizon_days()) }}
         {%- if late %}
             or built.availability_lag_hours <> {{ lag }}
@@ -121,6 +122,7 @@
     {%- if range %}
                 when day between date '{{ range[0] }}' and date '{{ range[1] }}' then 'requested'
     {%- else %}
+                when day < {{ feature_store.earliest_event() }} and source_first_day is not null then 'too early'
                 -- Built when the clock was ahead, from events that were not complete.
                 when
                     day > {{ last_day }} and source_first_day is not null and not coalesce(is_frozen, false)
@@ -157,7 +159,7 @@
         '{{ model.unique_id }}' as model,
         day,
         reason,
-        reason <> 'not over' as rebuild,
+        not {{ feature_store.is_removal('reason') }} as rebuild,
         {{ feature_store.add_hours(feature_store.add_days('day', 1), lag) }} as available_at,
         fingerprint,
         source_first_day,
@@ -176,13 +178,17 @@
 {#- A query of its own, for it opens other files than the days do. -#}
 {% macro _first_day(events, noted) %}
     {%- if not execute -%} {{ return('cast(null as date)') }} {%- endif -%}
+    {%- set earliest = 'cast(' ~ feature_store.earliest_event() ~ ' as timestamp)' -%}
     {%- if noted -%}
         {%- do run_query(feature_store.narrow_files(
             noted,
-            "timestamp '-infinity'",
-            'select min(first_ts) from ' ~ feature_store.record('input_files') ~ " where model = '" ~ model.unique_id ~ "'"
+            earliest,
+            'select case when min(first_ts) < ' ~ earliest ~ " then timestamp 'infinity' else min(first_ts) end from "
+            ~ feature_store.record('input_files') ~ " where model = '" ~ model.unique_id ~ "' and last_ts >= " ~ earliest
         )) -%}
     {%- endif -%}
-    {%- set found = run_query('select cast(min(ts) as date) from ' ~ events).rows[0][0] -%}
+    {%- set found = run_query(
+        'select cast(min(ts) as date) from ' ~ events ~ ' where ts >= ' ~ earliest ~ " and ts < timestamp '9999-12-31'"
+    ).rows[0][0] -%}
     {{ return("date '" ~ found ~ "'" if found else 'cast(null as date)') }}
 {% endmacro %}

@@ -57,7 +57,7 @@ judged as (
         entries.source_first_day,
         entries.built_at,
         entries.fingerprint,
-        coalesce(entries.reason = 'not over', false) as is_removed,
+        coalesce({{ feature_store.is_removal('entries.reason') }}, false) as is_removed,
         entries.day is null
         or (entries.reason = 'not over' and days.day <= {{ feature_store.reader_last_finished_day() }}) as is_missing,
         coalesce({{ feature_store.is_frozen(

@@ -6,7 +6,7 @@
         from {{ feature_store.record('build_ledger') }}
         where model = '{{ unique_id }}' and day is not null
         group by day
-        having max("sequence") = max(case when reason <> 'not over' then "sequence" end)
+        having max("sequence") = max(case when not {{ feature_store.is_removal('reason') }} then "sequence" end)
     )
 {%- endmacro %}
 

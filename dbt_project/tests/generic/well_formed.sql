@@ -18,8 +18,14 @@ select
     ) as problem
 from {{ input or model }}
 where
+    {%- set types = feature_store.column_types(input or model, 'input') %}
     {%- for column in looked_at %}
-    {{ feature_store.quoted(column) }} is null or cast({{ feature_store.quoted(column) }} as varchar) = ''
+    {%- set name = feature_store.quoted(column) %}
+    {{ name }} is null or cast({{ name }} as varchar) = ''
+    {#- Such a time has no form in Python and in JSON. -#}
+    {%- if types.get(column) == 'TIMESTAMP' %}
+    or {{ name }} < timestamp '0001-01-01' or {{ name }} >= timestamp '10000-01-01'
+    {%- endif %}
     {{- " or" if not loop.last }}
     {%- endfor %}
 
