@@ -19,9 +19,9 @@ from pyiceberg.table import Table
 
 from materializer.offline.catalog import (
     GROUP_SNAPSHOT_ID,
-    REGISTRY,
     described_snapshot,
     find_table,
+    registry_properties,
     spans_name,
     translate_errors,
 )
@@ -61,7 +61,7 @@ def update_spans(catalog: Catalog, group: FeatureGroup, table: Table) -> None:
     name = spans_name(group.name)
     spans = find_table(catalog, name)
     described = described_snapshot(spans)
-    registry = {REGISTRY: group.to_json()}
+    registry = registry_properties(group.to_json())
     if (
         spans is not None
         and described == snapshot.snapshot_id

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -29,6 +30,7 @@ NAMESPACE = "feature_store"
 
 STORE_ID = "feature-store.id"
 REGISTRY = "feature-store.registry"
+REGISTRY_CRC = "feature-store.registry-crc"
 LEDGER_SEQUENCE = "feature-store.ledger-sequence"
 WAREHOUSE_ID = "feature-store.warehouse-id"
 NEWEST_DAY = "feature-store.newest-day"
@@ -176,6 +178,20 @@ def described_snapshot(spans: Table | None) -> int | None:
     snapshot = spans and spans.current_snapshot()
     described = snapshot and snapshot.summary and snapshot.summary[GROUP_SNAPSHOT_ID]
     return int(described) if described else None
+
+
+def registry_properties(entry: str) -> dict[str, str]:
+    """Return the properties of a table that hold a registry entry and its checksum."""
+    return {REGISTRY: entry, REGISTRY_CRC: f"{zlib.crc32(entry.encode()):08x}"}
+
+
+def registry_entry(table: Table) -> str:
+    """Return the registry entry that was published with a table; raise if it is another one."""
+    with translate_errors(full_name(table)):
+        entry = table.properties[REGISTRY]
+        if registry_properties(entry)[REGISTRY_CRC] != table.properties[REGISTRY_CRC]:
+            raise KeyError("the registry entry is not the one that was written")
+        return entry
 
 
 def published_groups(catalog: Catalog) -> tuple[str, ...]:

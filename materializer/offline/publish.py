@@ -30,13 +30,13 @@ from materializer.offline.catalog import (
     LAST_DAY,
     LEDGER_SEQUENCE,
     NEWEST_DAY,
-    REGISTRY,
     WAREHOUSE_ID,
     described_snapshot,
     ensure_store,
     find_table,
     full_name,
     publish_summary,
+    registry_properties,
     spans_name,
     table_name,
     translate_errors,
@@ -275,7 +275,7 @@ def _commit_days(
     after = {**published, **replaced}
     newest = max((str(day) for day, files in after.items() if files), default="")
     properties = {**properties, NEWEST_DAY: newest}
-    registry = {REGISTRY: group.to_json()}
+    registry = registry_properties(group.to_json())
     known = properties.items() <= publish_summary(table, table.current_snapshot()).items()
     if known and not replaced and registry.items() <= table.properties.items():
         return

@@ -19,9 +19,7 @@ from materializer.errors import ContractMismatch, explain
 from materializer.offline.catalog import (
     FIRST_DAY,
     LAST_DAY,
-    REGISTRY,
-    full_name,
-    translate_errors,
+    registry_entry,
 )
 from materializer.registry import Column, FeatureGroup
 from materializer.registry.types import element_type
@@ -123,8 +121,7 @@ def _fits(batch: pa.RecordBatch, field: pa.Field) -> bool:
 
 def check_group(group: FeatureGroup, table: Table) -> None:
     """Check that a group still has the key, partition and columns of its published table."""
-    with translate_errors(full_name(table)):
-        before = FeatureGroup.from_json(table.properties[REGISTRY])
+    before = FeatureGroup.from_json(registry_entry(table))
     for name in ("entity", "partition"):
         old, now = getattr(before, name), getattr(group, name)
         if old != now:

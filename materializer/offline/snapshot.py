@@ -31,6 +31,7 @@ from materializer.offline.catalog import (
     metadata_location,
     publish_summary,
     published_groups,
+    registry_entry,
     spans_name,
     table_name,
     translate_errors,
@@ -188,8 +189,7 @@ def open_snapshot(catalog: Catalog, name: str) -> GroupSnapshot:
         if known and (table is None or REGISTRY not in table.properties):
             raise UnknownGroup(name, known)
         raise NotPublished(name)
-    with translate_errors(spans_name(name)):
-        group = FeatureGroup.from_json(spans.properties[REGISTRY])
+    group = FeatureGroup.from_json(registry_entry(spans))
     return GroupSnapshot(group, table, spans, described)
 
 

@@ -22,6 +22,7 @@ from tests.materializer.offline_fixtures import (
     publish,
     published_rows,
     row_of,
+    store,
 )
 
 HISTORY = {day_of(n): {f"u{i}": 10 * n + i for i in range(40)} for n in range(2)}
@@ -102,3 +103,12 @@ def test_a_publish_of_the_day_repairs_its_damaged_file_and_the_spans(
             [None],
             [None] * 2,
         )
+
+
+def test_a_registry_entry_that_changed_on_disk_is_not_believed(tmp_path: Path) -> None:
+    publish(store(tmp_path), HISTORY)
+    for path in (tmp_path / "iceberg").rglob("_spans_*/metadata/*.metadata.json"):
+        path.write_text(path.read_text().replace('\\"features\\"', '\\"featured\\"'))
+
+    with pytest.raises(OfflineStoreUnavailable, match="the registry entry is not the one"):
+        OfflineReader(store(tmp_path)).lookup(GROUP.name, ("u7",), LATE)
