@@ -242,7 +242,7 @@ def test_the_receipt_says_what_the_file_is_and_where_it_came_from(store: Store) 
         "columns": [*labels, *features],
         "sql": sql,
     }
-    assert re.fullmatch(rf"training_data-{sequence}-[0-9a-f]{{16}}", facts["tag"])
+    assert re.fullmatch(rf"training_data-{sequence}-[0-9a-f]{{32}}", facts["tag"])
     kept = store.home / "training" / "receipts" / f"{facts['tag']}.json"
     assert kept.read_bytes() == store.receipt().read_bytes()
     step = done.document["steps"][1]

@@ -113,7 +113,7 @@ def test_a_file_that_no_label_can_see_is_not_opened(store: SetStore) -> None:
     assert [row["day"] for row in store.rows(store.labels(early), "users")] == [DAYS[5]]
     late = store.labels([label("u1", midnight(DAYS[7]) + DAY / 2)])
     done = store.make(late, "users", "--force").assert_code(4)
-    assert done.err.startswith("materializer: offline store local is unavailable: ")
+    assert done.err.startswith("materializer: offline store feature_store.users is unavailable: ")
 
 
 # What comes out
