@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from materializer.registry.meta import GroupMeta, TrainingSetMeta, ViewMeta
 from materializer.registry.types import _DECLARED
 from materializer.views.transforms import ONE_HOT, TRANSFORMS
 from tests.support.dbt import ROOT
@@ -187,6 +188,14 @@ def test_sql_and_python_have_the_same_transforms_of_the_same_types() -> None:
 
 def test_sql_and_python_publish_a_declared_type_as_the_same() -> None:
     assert _returned("views/published_type") == _DECLARED
+
+
+def test_sql_and_python_know_the_same_keys_of_meta() -> None:
+    assert _returned("gate/require_meta") == {
+        "feature_group": list(GroupMeta.model_fields),
+        "training_set": list(TrainingSetMeta.model_fields),
+        "feature_view": list(ViewMeta.model_fields),
+    }
 
 
 def _returned(macro: str) -> Any:

@@ -136,6 +136,23 @@ def test_labels_of_odd_names_are_joined(store: Store) -> None:
     assert rows[0][:5] == (7, datetime(2024, 3, 2), date(2024, 3, 1), datetime(2024, 3, 2), 12.5)
 
 
+def test_misspelt_keys_and_empty_lists_are_named_with_their_file(store: Store) -> None:
+    path = store.project.folder / "models" / "odd.yml"
+    text = path.read_text()
+    wrong = yaml.safe_load(text)
+    odd = wrong["models"][0]
+    odd["config"]["meta"]["feature_group"]["avail_at"] = "x"
+    odd["data_tests"][0]["feature_store.unique_snapshot"]["arguments"]["entity"] = []
+    path.write_text(yaml.safe_dump(wrong))
+
+    run = store.project.build()
+
+    path.write_text(text)
+    assert run.code == 1
+    assert "models/odd.yml: model odd: feature_group.avail_at: unknown key; known: " in run.output
+    assert "models/odd.yml: test unique_snapshot: entity: name at least one colum" in run.output
+
+
 def test_every_type_without_a_published_form_is_named_at_once(store: Store) -> None:
     models = store.project.folder / "models"
     write_models(models, {**COLUMNS, "order": "hugeint", "group": "interval"})

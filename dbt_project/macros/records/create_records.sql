@@ -5,6 +5,7 @@
         {%- do feature_store.require_utc() -%}
         {%- set judges = flags.WHICH in ['build', 'run', 'test'] -%}
         {%- if judges -%}
+            {%- do feature_store.require_meta() -%}
             {%- do feature_store.require_types() -%}
             {%- do feature_store.require_gate_tests() -%}
         {%- endif -%}
