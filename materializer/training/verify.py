@@ -55,6 +55,7 @@ from materializer.training.receipt import Hash, InputTable, Receipt, read_receip
 from materializer.warehouse.checksum import ledger_checksum, md5_checksum
 
 _REBUILT = "work.rebuilt"
+_WRITTEN = "work.written"
 _PART = re.compile(r'"((?:[^"]|"")*)"')
 # Which input or part of a receipt differs, and why.
 Difference = tuple[str, str]
@@ -266,7 +267,9 @@ class Rebuild:
 
     def _equals_file(self, written: str) -> bool:
         names = quoted_list(column.name for column in self._receipt.columns)
-        file, rebuilt = (f"select {names} from {r}" for r in (parquet_rows(written), _REBUILT))
+        # A view, as text with names of the receipt in it may read no file.
+        self._connection.execute(f"create view {_WRITTEN} as select * from {parquet_rows(written)}")
+        file, rebuilt = (f"select {names} from {rows}" for rows in (_WRITTEN, _REBUILT))
         query = f"({file} except all {rebuilt}) union all ({rebuilt} except all {file}) limit 1"
         return not self._select(query).fetchall()
 
