@@ -4,6 +4,7 @@
 The real macro is rendered once for a declaration, and its SQL runs in DuckDB.
 """
 
+import random
 import struct
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -12,11 +13,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support.macros import Refused
-from tests.support.profile import examples
+from tests.support.profile import IS_SOAK, examples
 from tests.support.windows import CONDITIONS, Event, Group, Row, build, connect, expected
 
 FIRST, COUNT = date(2024, 2, 24), 14
@@ -103,17 +104,21 @@ _GROUPS = st.builds(
 _CHUNKS = st.lists(st.sampled_from(["build", "leave", "cut"]), min_size=COUNT, max_size=COUNT)
 
 
-@given(group=_GROUPS, events=_events(), chunks=_CHUNKS, random=st.randoms(use_true_random=False))
-@settings(max_examples=examples(20), deadline=None)
+# A smaller example is worth minutes in a soak only.
+_PHASES = list(Phase) if IS_SOAK else [Phase.explicit, Phase.reuse, Phase.generate]
+
+
+@given(group=_GROUPS, events=_events(), chunks=_CHUNKS, draw=st.randoms(use_true_random=False))
+@settings(max_examples=examples(20), deadline=None, phases=_PHASES)
 def test_rows_are_those_of_plain_python_in_any_chunks(
-    group: Group, events: list[Event], chunks: list[str], random: Any
+    group: Group, events: list[Event], chunks: list[str], draw: random.Random
 ) -> None:
     sql = group.sql()
     with connect(events) as database:
         together = build(database, sql, DAYS)
     assert_equal(group, events, together)
 
-    random.shuffle(events)
+    draw.shuffle(events)
     parts: list[list[date]] = [[]]
     for day, what in zip(DAYS, chunks, strict=True):
         parts[-1] += [day] if what != "leave" else []
@@ -133,21 +138,101 @@ def bits(rows: Sequence[Row]) -> list[str]:
 
 def assert_equal(group: Group, events: Sequence[Event], found: Sequence[Row]) -> None:
     """Compare rows with those of plain Python; only a deviation may differ, in its last digits."""
-    largest = max((abs(e.amount or 0) + abs(e.whole or 0) for e in events), default=0)
     keys = len(group.entity) + 1
     wanted = expected(group, events, DAYS)
     assert len(found) == len(wanted)
-    deviations = [list(group.contract).index(n) for n, f in group.each().items() if "stddev" in f]
+    deviations = {
+        list(group.contract).index(name): max(abs(getattr(e, f["stddev"]) or 0) for e in events)
+        for name, f in group.each().items()
+        if "stddev" in f and events
+    }
     for one, other in zip(
         sorted(found, key=lambda row: repr(row[:keys])),
         sorted(wanted, key=lambda row: repr(row[:keys])),
         strict=True,
     ):
-        for at in deviations:
+        for at, largest in deviations.items():
             if one[at] is not None and other[at] is not None:
                 assert one[at] == pytest.approx(other[at], rel=1e-7, abs=1e-7 * largest)
         exact = [n for n in range(len(one)) if n not in deviations or None in (one[n], other[n])]
         assert [one[n] for n in exact] == [other[n] for n in exact]
+
+
+def _long_history() -> list[Event]:
+    draw = random.Random(11)
+    events = []
+    for seq in range(220):
+        ts = datetime(2024, 2, 12) + timedelta(
+            days=draw.randrange(26), hours=draw.choice([0, 9, 9, 23])
+        )
+        amount = draw.choice(
+            [None, -0.0, 0.0, 0.1, 0.7, draw.uniform(-1, 1) * 10 ** draw.randrange(9)]
+        )
+        late = draw.choice([0, 0, 0, 30, draw.randrange(300)])
+        events.append(
+            Event(
+                user_id=draw.choice("abc") if seq else "once",
+                shop=draw.choice([1, 1, 2]),
+                ts=ts,
+                kind=draw.choice([None, "x", "y", "z", ""]),
+                amount=amount,
+                whole=draw.choice([None, draw.randrange(-9, 9)]),
+                price=draw.choice([None, Decimal(draw.randrange(-999, 999)) / 100]),
+                seq=draw.randrange(10**6),
+                ingested_at=ts + timedelta(hours=late, seconds=1),
+            )
+        )
+    return events
+
+
+_EITHER = "amount > 0 or whole is null"
+
+_EVERY_AGGREGATION: dict[str, dict[str, Any]] = {
+    "count_1": {"count": "*", "days": 1},
+    "count_3": {"count": "*", "days": 3},
+    "count_amount": {"count": "amount", "days": 7},
+    "count_where": {"count": "*", "days": 3, "where": "kind = 'x'"},
+    "count_by": {"count": "*", "days": 3, "by": {"kind": ["x", "y"]}},
+    "both": {
+        "count": "*",
+        "days": 7,
+        "by": {"kind": ["x"]},
+        "where": "amount > 0 or whole is null",
+    },
+    "kinds_2": {"count_distinct": "kind", "days": 2},
+    "kinds_7": {"count_distinct": "kind", "days": 7},
+    "whole_where": {"count_distinct": "whole", "days": 3, "where": "kind = 'x'"},
+    "whole_3": {"sum": "whole", "days": 3},
+    "price_7": {"sum": "price", "days": 7, "default": -1},
+    "amount_3": {"sum": "amount", "days": 3},
+    "amount_7": {"sum": "amount", "days": 7, "default": 0},
+    "mean_3": {"avg": "amount", "days": 3},
+    "mean_price": {"avg": "price", "days": 7, "where": "kind = 'x'"},
+    "spread_3": {"stddev": "whole", "days": 3},
+    "spread_7": {"stddev": "amount", "days": 7},
+    "least_3": {"min": "amount", "days": 3},
+    "most_3": {"max": "whole", "days": 3},
+    "latest_3": {"max": "ts", "days": 3},
+    "first_3": {"first": "kind", "days": 3, "ties": "seq"},
+    "last_3": {"last": "kind", "days": 3, "ties": "seq"},
+    "last_amount": {"last": "amount", "days": 7, "ties": "seq", "default": 9},
+    "last_3_kinds": {"last_n": "kind", "n": 3, "days": 3, "ties": "seq"},
+    "idle": {"days_since_last": "*", "days": 7},
+    "idle_amount": {"days_since_last": "amount", "days": 3, "where": "kind = 'x'"},
+}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_every_aggregation_over_a_long_history(late: bool) -> None:
+    events = _long_history()
+    group = Group(_EVERY_AGGREGATION, entity=("shop", "user_id"), late=late)
+    sql = group.sql()
+    with connect(events) as database:
+        together = build(database, sql, DAYS)
+        assert_equal(group, events, together)
+    with connect(events[::-1]) as database:
+        parts = [DAYS[:1], DAYS[1:5], DAYS[5:6], DAYS[6:]]
+        assert bits([row for part in parts for row in build(database, sql, part)]) == bits(together)
 
 
 def event(**given: Any) -> Event:
