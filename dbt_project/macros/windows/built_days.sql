@@ -13,8 +13,10 @@
 {#- By its alias too, which a version of a model has. -#}
 {% macro model_id(model_name) %}
     {%- set unique_id = 'model.' ~ project_name ~ '.' ~ model_name -%}
-    {%- if execute and unique_id not in graph.nodes -%}
-        {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.alias == model_name -%}
+    {#- A unit test has no graph. -#}
+    {%- set nodes = graph.get('nodes', {}) if execute else {} -%}
+    {%- if unique_id not in nodes -%}
+        {%- for node in nodes.values() if node.resource_type == 'model' and node.alias == model_name -%}
             {{ return(node.unique_id) }}
         {%- endfor -%}
     {%- endif -%}
