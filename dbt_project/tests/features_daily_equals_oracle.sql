@@ -26,6 +26,7 @@ events as (
 kept as (
     select cast(min(ts) as date) as first_day
     from {{ ref('stg_events') }}
+    where ts >= {{ earliest_event() }}
 ),
 
 ledger as (

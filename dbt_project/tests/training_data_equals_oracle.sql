@@ -41,6 +41,7 @@ daily as (
         count(*) as events,
         max(ts) as last_ts
     from {{ ref('stg_events') }}
+    where ts >= {{ earliest_event() }}
     group by all
 ),
 
@@ -197,17 +198,18 @@ compared as (
         )
 ),
 
--- A row without a snapshot, all null, is right where a day it needs is not built; coverage reports
+-- A row of an earlier day, or of none, is right where a day between is not built; coverage reports
 -- that.
 excused as (
     select
         compared.user_id,
-        compared.newest_day
+        compared.newest_day,
+        compared.day
     from compared
     left join ledger
         on ledger.day between compared.expected_day and compared.newest_day
-    where compared.is_null
-    group by compared.user_id, compared.newest_day, compared.expected_day
+    where compared.is_null or compared.day < compared.expected_day
+    group by compared.user_id, compared.newest_day, compared.expected_day, compared.day
     having
         count(distinct ledger.day)
         < {{ days_between('compared.expected_day', 'compared.newest_day') }} + 1
@@ -235,7 +237,7 @@ left join excused
     on
         compared.user_id = excused.user_id
         and compared.newest_day = excused.newest_day
-        and compared.is_null
+        and compared.day is not distinct from excused.day
 left join {{ older_days('features_daily') }} as older
     on compared.day = older.day
 where excused.user_id is null

@@ -1,15 +1,16 @@
 {{ config(tags=['gate']) }}
--- Every day that a label needs is built, so that a null means "nothing known", never "not
--- computed". Guards `training_data` alone: a partial backfill does not hold back the features.
+-- Every day from the row that a label sees to the label is built, so that a null means "nothing
+-- known", never "not computed", and a value is of the newest day. Guards `training_data` alone: a
+-- partial backfill does not hold back the features.
 
 with
 
 training as (
     select distinct
         user_id,
-        as_of_ts
+        as_of_ts,
+        day
     from {{ ref('training_data') }}
-    where day is null
 ),
 
 ledger as (
@@ -19,6 +20,7 @@ ledger as (
 first_event as (
     select cast(min(ts) as date) as day
     from {{ ref('stg_events') }}
+    where ts >= {{ earliest_event() }}
 ),
 
 built as (
@@ -33,7 +35,7 @@ needed as (
     select
         training.user_id,
         training.as_of_ts,
-        built.first_day,
+        coalesce({{ add_days('training.day', 1) }}, built.first_day) as first_day,
         built.lag_hours,
         {{ add_days(
             'cast(' ~ add_hours('training.as_of_ts', '-built.lag_hours') ~ ' as date)', -1

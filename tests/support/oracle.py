@@ -15,6 +15,7 @@ FeatureRow = tuple[str, date, int, int, int | None, str, datetime, datetime | No
 TrainingRow = tuple[object, ...]
 
 DAY = timedelta(days=1)
+FRESH = timedelta(hours=36)
 
 
 def snapshot(
@@ -74,13 +75,9 @@ def _seen(
     if not known:
         return (*label, *[None] * 7)
     newest = max(known, key=lambda row: row[6])
-    if newest[3] == 0:
-        # A closing row: true while every day that was over and available since is built.
-        day = newest[1] + DAY
-        while datetime.combine(day + DAY, time()) + lag <= as_of:
-            if day not in built:
-                return (*label, *[None] * 7)
-            day += DAY
-    elif as_of >= newest[6] + DAY:
-        return (*label, *[None] * 7)
-    return (*label, *newest[1:])
+    last = newest[1]
+    # A closing row holds as long as one of the last day that was built since without a gap.
+    while newest[3] == 0 and last + DAY in built:
+        last += DAY
+    holds = as_of < datetime.combine(last + DAY, time()) + lag + FRESH
+    return (*label, *(newest[1:] if holds else [None] * 7))
