@@ -1,4 +1,4 @@
 {#- Whether a build took a day away, by its reason in the ledger. -#}
 {% macro is_removal(reason) -%}
-    ({{ reason }} in ('not over', 'too early'))
+    (coalesce({{ reason }}, '') in ('not over', 'too early'))
 {%- endmacro %}
