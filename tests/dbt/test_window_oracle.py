@@ -1,11 +1,13 @@
 """A declared group in a real project: it builds, its oracle agrees, and finds what is changed."""
 
+from pathlib import Path
+
 import duckdb
 import pytest
 import yaml
 
 from tests.support.dbt import Project, Run
-from tests.support.store import history, own_models, write_inputs
+from tests.support.store import copy, history, own_models, write_inputs
 
 ORDERS = """\
 select
@@ -132,3 +134,12 @@ def test_a_changed_feature_is_found(
     assert (user, str(day)) == ("user1", "2024-03-20")
     assert f"user_id user1, day 2024-03-20: {name}: the table has " in problem
     assert "the events give" in problem
+
+
+def test_a_plan_of_other_windows_is_refused(built: tuple[Project, Run], tmp_path: Path) -> None:
+    project = copy(built[0], tmp_path / "store")
+    schema = project.folder / "dbt_project" / "models" / "features" / "orders_daily.yml"
+    schema.write_text(schema.read_text().replace("window_days=31", "window_days=30"))
+    project.dbt("compile", "--select", "orders_daily").assert_failed(
+        "pre_hook: plan_days: window_days is 30; write 31, the longest window and the closing row"
+    )

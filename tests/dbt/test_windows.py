@@ -322,6 +322,7 @@ def test_everything_wrong_with_a_declaration_is_told_at_once() -> None:
         "column": {"sum": "cost", "days": 7},
         "rounded": {"sum": "amount", "days": 7},
         "surplus": {"count": "*", "days": 7},
+        "user_id": {"count": "*", "days": 7},
     }
     contract = {"user_id": "varchar", "day": "date", "rounded": "bigint", "spend": "double"}
     with pytest.raises(Refused) as refused:
@@ -345,6 +346,7 @@ def test_everything_wrong_with_a_declaration_is_told_at_once() -> None:
         "amount + 1 is not the name of a column",
         "cost: not a column of src; it has user_id, shop, ts,",
         "rounded: bigint cannot hold sums of amount, which is double",
+        "user_id: every row has a column of this name; choose another",
         "surplus: not a column of the contract; add it to the columns of the model in YAML",
         "available_at: not a column of the contract",
         "spend: a column of the contract that is no declared feature; declare it, or remove",

@@ -15,19 +15,32 @@
     {%- for name in names | unique if names.count(name) > 1 -%}
         {%- do errors.append(name ~ ': two features have this name') -%}
     {%- endfor -%}
+    {%- for name in names if name in ['day', 'available_at'] or name in entity -%}
+        {%- do errors.append(name ~ ': every row has a column of this name; choose another for the feature') -%}
+    {%- endfor -%}
     {#- The name of the events' time of arrival that every part of the store knows. -#}
-    {%- set arrival = ingested_at or ('ingested_at' if has_column(events, 'ingested_at') else none) -%}
+    {%- set arrival = ingested_at or ('ingested_at' if feature_store.has_column(events, 'ingested_at') else none) -%}
     {%- set columns = (entity if entity is not string else []) + [time] + ([arrival] if arrival else []) -%}
     {%- set read = columns + found | map(attribute='column') | reject('eq', '*') | list
         + found | map(attribute='ties') | select | list -%}
     {%- for column in read | unique -%}
         {%- if not modules.re.match('^[A-Za-z_][A-Za-z0-9_]*$', column | string) -%}
             {%- do errors.append(column ~ ' is not the name of a column; name an expression in the model of the events') -%}
-        {%- elif column in feature_store._window_names() or modules.re.search('__', column) -%}
+        {%- elif column | lower in feature_store._window_names() or modules.re.search('__', column) -%}
             {%- do errors.append(column ~ ': the SQL of windows has such a name of its own; rename the column in the model of the events') -%}
         {%- endif -%}
     {%- endfor -%}
     {%- set types = feature_store._window_types(events, entity, read, found, errors) -%}
+    {%- set horizon = found | map(attribute='days') | list | max if found else 0 -%}
+    {#- Days are planned again for events that far back; with fewer, some would keep features of before. -#}
+    {%- for hook in (model.get('config') or {}).get('pre-hook') or [] if execute -%}
+        {%- set planned = modules.re.search('plan_days\\(.*window_days *= *(\\d+)', hook['sql'] | string) -%}
+        {%- if planned and planned.group(1) | int != horizon + 1 -%}
+            {%- do errors.append(
+                'pre_hook: plan_days: window_days is ' ~ planned.group(1) ~ '; write ' ~ (horizon + 1) ~ ', the longest window and the closing row'
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
     {%- if errors -%}
         {{ exceptions.raise_compiler_error(
             'window_features: model ' ~ model.name ~ ':\n  - ' ~ errors | join('\n  - ')
@@ -35,7 +48,7 @@
     {%- endif -%}
     {{ return({
         'entity': entity, 'time': time, 'arrival': arrival, 'features': found, 'types': types,
-        'horizon': found | map(attribute='days') | max,
+        'horizon': horizon,
     }) }}
 {% endmacro %}
 
@@ -142,6 +155,10 @@
         {%- do errors.append(name ~ ': a column of the contract that is no declared feature; declare it, or remove the column') -%}
     {%- endfor -%}
     {%- set inputs = feature_store.column_types(events, 'events') -%}
+    {#- The arrival of events could not be seen, and late ones would count on their own day. -#}
+    {%- if events is not string and events.is_cte -%}
+        {%- do errors.append('events: ' ~ events ~ ' is ephemeral, and its columns cannot be looked at; make it a view') -%}
+    {%- endif -%}
     {%- for column in read | unique if inputs and column | lower not in inputs -%}
         {%- do errors.append(column ~ ': not a column of ' ~ events ~ '; it has ' ~ inputs.keys() | join(', ')) -%}
     {%- endfor -%}

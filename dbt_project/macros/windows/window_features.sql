@@ -54,10 +54,6 @@ events as (
         -- As subqueries, so that a reader of Parquet skips what is outside.
         {{ time }} >= (select span.events_from from span)
         and {{ time }} < (select span.events_before from span)
-    {%- if late %}
-        -- An event that becomes known after its closing row is in no snapshot.
-        and {{ feature_store.known_day(time, late) }} <= {{ feature_store.add_days('cast(' ~ time ~ ' as date)', plan['horizon']) }}
-    {%- endif %}
 ),
 {% if plan['checks'] %}
 {{ feature_store._ambiguous_events(plan) }}

@@ -8,4 +8,5 @@
         'event_type_counts': {'count_distinct': 'event_type', 'days': 30},
         'max_event_ts': {'last': 'ts', 'days': 30},
     },
+    ingested_at='ingested_at' if has_column(ref('stg_events'), 'ingested_at') else none,
 ) }}
