@@ -56,7 +56,7 @@ def store() -> duckdb.DuckDBPyConnection:
         "create table stg_labels (user_id varchar, label double, as_of_ts timestamp)",
         "create table build_plan "
         "(model varchar, day date, rebuild boolean, available_at timestamp, chunk integer)",
-        'create table build_ledger (model varchar, "sequence" bigint, day date)',
+        'create table build_ledger (model varchar, "sequence" bigint, day date, reason varchar)',
     ]:
         connection.execute(statement)
     return connection
@@ -106,7 +106,7 @@ def test_training_rows_equal_the_oracle_on_any_labels_and_any_built_days(
     _fill(store, "stg_events", events)
     _fill(store, "stg_labels", labels)
     _fill(store, "build_plan", _plan(days, lag))
-    _fill(store, "build_ledger", [(MODEL, 1, day) for day in days])
+    _fill(store, "build_ledger", [(MODEL, 1, day, "missing") for day in days])
     store.execute(f"create or replace table features_daily as {compiled['features_daily']}")
 
     rows = store.execute(compiled["training_data"]).fetchall()
@@ -131,7 +131,7 @@ def test_events_that_arrive_late_are_known_from_then_on_and_not_before(
     _fill(store, "late_events", [(*event[:2], event[3], event[2]) for event in events])
     _fill(store, "stg_labels", labels)
     _fill(store, "build_plan", _plan(days, lag))
-    _fill(store, "build_ledger", [(MODEL, 1, day) for day in days])
+    _fill(store, "build_ledger", [(MODEL, 1, day, "missing") for day in days])
 
     store.execute(f"create or replace table features_daily as {sql['features_daily']}")
     rows = store.execute("select * from features_daily order by day, user_id").fetchall()
