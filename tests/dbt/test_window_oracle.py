@@ -143,3 +143,10 @@ def test_a_plan_of_other_windows_is_refused(built: tuple[Project, Run], tmp_path
     project.dbt("compile", "--select", "orders_daily").assert_failed(
         "pre_hook: plan_days: window_days is 30; write 31, the longest window and the closing row"
     )
+
+
+def test_a_sampled_oracle_says_so(built: tuple[Project, Run], tmp_path: Path) -> None:
+    project = copy(built[0], tmp_path / "store")
+    project.dbt("test", "--select", "orders_daily_equals_oracle", gate_sample_share=0.5)
+    shares = project.query("select sample_share from feature_store.gate_verdicts order by run_id")
+    assert (0.5,) in shares

@@ -3,6 +3,8 @@
     calendar's. Frozen days cannot be computed again: their events are no longer kept. -#}
 {% test equals_oracle(model, events) %}
 
+{#- So that its verdict is recorded with the share. -#}
+{{ config(meta={'sampled': true}) }}
 {%- set unique_id = feature_store.model_id(model.identifier) -%}
 {%- set node = graph.nodes.get(unique_id) if execute else none -%}
 {%- set declaration = node.config.meta.get('window_features') if node else none -%}
