@@ -147,3 +147,20 @@ def test_no_macro_reads_a_record_as_an_input() -> None:
     paths = (ROOT / "dbt_project" / "macros").rglob("*.sql")
     found = {path.name for path in paths if "source('records', '" in path.read_text()}
     assert found == set()
+
+
+def test_macros_call_each_other_by_the_name_of_the_package() -> None:
+    """In another project, dbt finds them by no other."""
+    folders = (ROOT / "dbt_project" / "macros", ROOT / "dbt_project" / "tests" / "generic")
+    paths = [path for folder in folders for path in folder.rglob("*.sql")]
+    texts = {path.name: re.sub(r"{#.*?#}", "", path.read_text(), flags=re.DOTALL) for path in paths}
+    definition = r"macro\s+(\w+)\("
+    names = {name for text in texts.values() for name in re.findall(definition, text)}
+    bare = {
+        (file, name)
+        for file, text in texts.items()
+        for name in re.findall(r"(?<![\w.'])(\w+)\(", re.sub(definition, "", text))
+        if name in names
+    }
+
+    assert bare == set()
