@@ -24,25 +24,20 @@
     {%- if is_value -%} {%- do seen.append(is_value) -%} {%- endif -%}
     {%- if declared.get('where') -%} {%- do seen.append(feature_store._oracle_condition(declaration, declared)) -%} {%- endif -%}
     {%- do seen.append(x ~ ' is not null') -%}
-    {%- set these = ' filter (where ' ~ seen | join(' and ') ~ ')' -%}
+    {%- set seen = seen | join(' and ') -%}
     {%- set is_double = modules.re.match('double|float|real', types.get(name, '')) -%}
-    {%- set order = 'row(events.' ~ declaration['time'] ~ (', events.' ~ declared['ties'] if declared.get('ties') else '') ~ ')' -%}
+    {%- set order = ['events.' ~ declaration['time']] + (['events.' ~ declared['ties']] if declared.get('ties') else []) -%}
     {%- set tolerance = none -%}
-    {%- if kind == 'count' -%} {%- set sql = 'count(' ~ x ~ ')' ~ these -%}
-    {%- elif kind == 'count_distinct' -%} {%- set sql = 'count(distinct ' ~ x ~ ')' ~ these -%}
-    {%- elif kind in ['sum', 'avg'] -%}
-        {%- set sql = kind ~ '(' ~ x ~ ')' ~ these -%}
-        {%- if is_double -%} {%- set tolerance = '1e-9 * ' ~ kind ~ '(abs(' ~ x ~ '))' ~ these -%} {%- endif -%}
+    {%- if kind == 'days_since_last' -%}
+        {%- set latest = feature_store.plain_aggregate('max', 'events.event_day', seen) -%}
+        {%- set sql = feature_store.days_between('(' ~ latest ~ ')', 'days.day') -%}
+    {%- else -%}
+        {%- set sql = feature_store.plain_aggregate(kind, x, seen, order, declared.get('n')) -%}
+    {%- endif -%}
+    {%- if kind in ['sum', 'avg'] and is_double -%}
+        {%- set tolerance = '1e-9 * ' ~ feature_store.plain_aggregate(kind, 'abs(' ~ x ~ ')', seen) -%}
     {%- elif kind == 'stddev' -%}
-        {%- set sql = 'stddev_samp(' ~ x ~ ')' ~ these -%}
-        {%- set tolerance = '1e-6 * max(abs(' ~ x ~ '))' ~ these -%}
-    {%- elif kind in ['min', 'max'] -%} {%- set sql = kind ~ '(' ~ x ~ ')' ~ these -%}
-    {%- elif kind == 'first' -%} {%- set sql = 'arg_min(' ~ x ~ ', ' ~ order ~ ')' ~ these -%}
-    {%- elif kind == 'last' -%} {%- set sql = 'arg_max(' ~ x ~ ', ' ~ order ~ ')' ~ these -%}
-    {%- elif kind == 'last_n' -%}
-        {%- set sql = '(list(' ~ x ~ ' order by ' ~ order ~ ' desc)' ~ these ~ ')[1:' ~ declared['n'] ~ ']' -%}
-    {%- elif kind == 'days_since_last' -%}
-        {%- set sql = feature_store.days_between('(max(events.event_day)' ~ these ~ ')', 'days.day') -%}
+        {%- set tolerance = '1e-6 * ' ~ feature_store.plain_aggregate('max', 'abs(' ~ x ~ ')', seen) -%}
     {%- endif -%}
     {%- if declared.get('default') is not none -%}
         {%- set default = declared['default'] -%}
