@@ -79,6 +79,9 @@ _PARAMETERS = {
     "train_until": "timestamp",
 }
 
+# Dates of the tests' cases are of no row's past or future.
+_ANY_DAY = {"config": {"meta": {"may_be_future": True}}}
+
 
 @dataclass
 class ViewProject(Project):
@@ -218,7 +221,10 @@ def _model(
     return {
         "name": name,
         "config": config,
-        "columns": [{"name": column, "data_type": kind} for column, kind in columns.items()],
+        "columns": [
+            {"name": column, "data_type": kind, **(_ANY_DAY if kind == "date" else {})}
+            for column, kind in columns.items()
+        ],
         "data_tests": [
             {
                 f"feature_store.{kind}": {
