@@ -84,7 +84,7 @@ def test_a_model_with_the_meta_is_a_group(registry: Registry) -> None:
                 '"warehouse"."feature_store"."stg_events"',
             ),
         ),
-        fresh_hours=24,
+        fresh_hours=36,
         closing_row="event_count_30d = 0",
     )
 
@@ -243,8 +243,15 @@ def test_the_records_are_where_the_project_says(registry: Registry) -> None:
     assert dict(registry.records) == {
         name: f'"warehouse"."feature_store"."{name}"'
         for name in (
-            *("build_plan", "build_ledger", "built_sql", "day_status", "gate_objections"),
-            *("gate_tests", "gate_verdicts", "input_files", "warehouse"),
+            *("build_plan", "build_ledger", "built_sql", "day_status", "dbt_arguments"),
+            *(
+                "gate_objections",
+                "gate_passes",
+                "gate_tests",
+                "gate_verdicts",
+                "input_files",
+                "warehouse",
+            ),
         )
     }
     assert registry.records_schema == ("warehouse", "feature_store")
