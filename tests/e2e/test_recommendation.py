@@ -357,6 +357,7 @@ def test_a_snapshot_by_the_sources_own_time_tells_a_claim_and_seen_at_what_was_k
 
 def test_without_a_set_clock_a_snapshot_tells_the_real_time(copied: Project) -> None:
     copied.now = ""
+    copied.variables |= dict.fromkeys(("activity_path", "items_path", "profiles_path"), "sample")
     _write_stock(copied, {"101": "101,1,2"})
     began = datetime.now(UTC).replace(tzinfo=None)
 
@@ -442,6 +443,6 @@ def test_a_not_a_number_is_refused_with_its_key(tmp_path: Path, store: Store) ->
     done = Store(project, store.redis_url).do("publish", "--group", "user_activity").assert_code(1)
 
     assert done.err == (
-        "user_activity: column duration_sec of 7, 101 is NaN or infinite, which JSON cannot hold; "
-        "make it null in the model\n"
+        "user_activity: 2024-02-29: column duration_sec of 7, 101 is NaN or infinite, which JSON "
+        "cannot hold; make it null in the model\n"
     )

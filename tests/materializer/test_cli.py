@@ -154,7 +154,7 @@ def test_a_warehouse_that_is_none_is_no_lock_to_wait_for(store: Store) -> None:
     home = store.project.folder / "lock"
     home.mkdir()
     (home / "warehouse.duckdb").write_text("this is no database, but long enough to look like one")
-    done = store.command("publish", timeout=30, FEATURE_STORE_HOME=str(home)).assert_code(1)
+    done = store.command("publish", timeout=30, FEATURE_STORE_HOME=str(home)).assert_code(4)
     assert f"{home / 'warehouse.duckdb'} cannot be read" in done.err
 
 
@@ -178,9 +178,9 @@ def test_an_error_is_one_line_and_a_traceback_only_with_debug(store: Store) -> N
 def test_what_nobody_foresaw_is_one_line_too(store: Store) -> None:
     # A folder where the lock file should be.
     (store.home / "run.lock").mkdir()
-    done = store.do("publish").assert_code(1)
+    done = store.do("publish").assert_code(4)
     assert done.err.startswith("materializer: ")
-    assert done.err.endswith(" (--debug shows where)\n")
+    assert done.err.endswith("run.lock'; move it away\n")
     assert done.err.count("\n") == 1
 
 
