@@ -198,18 +198,30 @@ compared as (
         )
 ),
 
--- A row of an earlier day, or of none, is right where a day between is not built; coverage reports
--- that.
+-- No row, or one of an earlier day while it holds, is right where a day between is not built;
+-- coverage reports that.
 excused as (
     select
         compared.user_id,
         compared.newest_day,
-        compared.day
+        compared.as_of_ts
     from compared
     left join ledger
         on ledger.day between compared.expected_day and compared.newest_day
-    where compared.is_null or compared.day < compared.expected_day
-    group by compared.user_id, compared.newest_day, compared.expected_day, compared.day
+    where
+        compared.is_null
+        or (
+            compared.day < compared.expected_day
+            and (
+                compared.event_count_30d = 0
+                or compared.as_of_ts < {{ add_hours(
+                    'compared.available_at',
+                    feature_group_meta('features_daily').get('fresh_hours', 0)
+                ) }}
+            )
+        )
+    group by
+        compared.user_id, compared.newest_day, compared.expected_day, compared.as_of_ts
     having
         count(distinct ledger.day)
         < {{ days_between('compared.expected_day', 'compared.newest_day') }} + 1
@@ -237,7 +249,7 @@ left join excused
     on
         compared.user_id = excused.user_id
         and compared.newest_day = excused.newest_day
-        and compared.day is not distinct from excused.day
+        and compared.as_of_ts = excused.as_of_ts
 left join {{ older_days('features_daily') }} as older
     on compared.day = older.day
 where excused.user_id is null

@@ -69,6 +69,6 @@ def test_days_that_a_far_event_made_go_once_it_is_said_to_be_wrong(project: Proj
     _run(project, earliest_event="2024-01-01")
 
     assert project.features() == oracle.features(HISTORY, DAYS)
-    taken_away = "select count(*) from feature_store.build_ledger where reason = 'too early'"
+    taken_away = "select count(*) from feature_store.day_status where is_removed"
     assert project.query(taken_away) == [((FIRST - date(2022, 6, 1)).days,)]
     project.dbt("test", "--select", "features_daily", earliest_event="2024-01-01").assert_done()

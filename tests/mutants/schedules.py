@@ -229,16 +229,6 @@ def two_clocks_and_a_lag(project: Project) -> Run:
     return _run_and_test(project, availability_lag_hours=6)
 
 
-def arrival_corrected(project: Project) -> Run:
-    """Build the same, say of an event that it arrived earlier, build what is due."""
-    _with_arrivals(project)
-    _run(project)
-    project.write_events(
-        (*event[:3], "2024-03-10 12:00:01") if event[0] == "late" else event for event in ARRIVALS
-    )
-    return _run_and_test(project)
-
-
 def _with_arrivals(project: Project) -> None:
     project.write_events(ARRIVALS)
     project.write_labels([*LABELS, *LATE_LABELS])
@@ -267,7 +257,6 @@ SCHEDULES: Mapping[str, Callable[[Project], Run]] = {
         lag_changed,
         two_clocks,
         two_clocks_and_a_lag,
-        arrival_corrected,
         witnessed,
     )
 }
