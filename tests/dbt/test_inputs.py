@@ -16,29 +16,13 @@ import yaml
 from materializer.errors import LabelsUnusable
 from materializer.sql import open_engine
 from materializer.training.labels import open_labels
-from tests.support.dbt import ROOT, Project, Run
+from tests.support.dbt import Project, Run
+from tests.support.own_project import write_own_project
 
 Rows = Sequence[tuple[str | None, ...]]
 
-_PROJECT = """\
-name: inputs
-config-version: 2
-profile: inputs
-model-paths: [models]
-packages-install-path: .packages
-flags: {send_anonymous_usage_stats: false}
-models: {inputs: {+materialized: table}, feature_store: {+enabled: false}}
-seeds: {feature_store: {+enabled: false}}
-data_tests: {feature_store: {+enabled: false}}
-unit_tests: {feature_store: {+enabled: false}}
-"""
-_PROFILE = """\
-inputs:
-  target: duckdb
-  outputs:
-    duckdb: {type: duckdb, path: warehouse.duckdb, settings: {TimeZone: UTC}}
-"""
 _MODEL = """\
+{{{{ config(materialized='table') }}}}
 select id, cast(ts as varchar) as ts {more} from {{{{ feature_store.read_input(
     '{name}', none, {{'id': 'text', 'ts': 'time'}}, optional={{'ingested_at': 'time'}}
 ) }}}} as input
@@ -334,25 +318,22 @@ class InputsProject(Project):
 
     def __post_init__(self) -> None:
         """Write it, and the files."""
-        (self.folder / "models").mkdir(parents=True)
-        (self.folder / "dbt_project.yml").write_text(_PROJECT)
-        (self.folder / "profiles.yml").write_text(_PROFILE)
-        (self.folder / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
+        folder = write_own_project(self.folder, "inputs", records=False)
         models = []
         for case in CASES:
-            folder = self.folder / case.name
-            folder.mkdir()
-            case.write(folder)
+            (self.folder / case.name).mkdir()
+            case.write(self.folder / case.name)
             more = "".join(f", cast({name} as varchar) as {name}" for name in case.columns[2:])
-            model = self.folder / "models" / f"{case.name}.sql"
-            model.write_text(_MODEL.format(name=f"{case.name}_path", more=more))
+            (folder / f"{case.name}.sql").write_text(
+                _MODEL.format(name=f"{case.name}_path", more=more)
+            )
             self.variables[f"{case.name}_path"] = self._placed(case.path, case.name)
             arguments = {"var_name": f"{case.name}_path"}
             test = {"name": f"{case.name}_read", "arguments": arguments}
             models.append(
                 {"name": case.name, "data_tests": [{"feature_store.reads_every_row": test}]}
             )
-        (self.folder / "models" / "models.yml").write_text(yaml.safe_dump({"models": models}))
+        (folder / "models.yml").write_text(yaml.safe_dump({"models": models}))
 
     def _placed(self, path: Any, name: str) -> Any:
         if isinstance(path, dict):
@@ -373,10 +354,10 @@ def test_files_are_read_as_they_are(run: tuple[Run, Path], case: Case) -> None:
         return
     assert done.statuses[case.name] == "success", _said_of(done.output, case.name)
     assert done.statuses[f"{case.name}_read"] == "pass", _said_of(done.output, case.name)
-    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as warehouse:
+    with duckdb.connect(str(folder / "home" / "warehouse.duckdb"), read_only=True) as warehouse:
         warehouse.execute(f"set file_search_path = '{folder}'")
         found = warehouse.execute(
-            f"select {', '.join(case.columns)} from main.{case.name}"
+            f"select {', '.join(case.columns)} from feature_store.{case.name}"
         ).fetchall()
     assert sorted(found, key=str) == sorted(case.rows, key=str)
 

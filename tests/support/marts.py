@@ -11,33 +11,8 @@ from typing import Any
 import duckdb
 import yaml
 
-from tests.support.dbt import ROOT, Project
-
-_PROJECT = """\
-name: marts
-config-version: 2
-profile: marts
-model-paths: [models]
-packages-install-path: .packages
-flags: {send_anonymous_usage_stats: false}
-models: {feature_store: {+enabled: false}}
-seeds: {feature_store: {+enabled: false}}
-data_tests: {feature_store: {+enabled: false}}
-unit_tests: {feature_store: {+enabled: false}}
-on-run-start: ["{{ feature_store.create_records() }}"]
-on-run-end: ["{{ feature_store.record_verdicts(results) }}"]
-"""
-_PROFILE = """\
-marts:
-  target: duckdb
-  outputs:
-    duckdb:
-      type: duckdb
-      path: "{{ env_var('FEATURE_STORE_HOME') }}/warehouse.duckdb"
-      schema: feature_store
-      settings: {TimeZone: UTC}
-      plugins: [{module: materializer.warehouse_folder}]
-"""
+from tests.support.dbt import Project
+from tests.support.own_project import write_own_project
 
 
 @dataclass
@@ -55,11 +30,8 @@ class Marts(Project):
 
     def __post_init__(self) -> None:
         """Write it, without models, and make the tables, without rows."""
-        (self.folder / "models").mkdir(parents=True)
+        write_own_project(self.folder, "marts")
         self.home.mkdir()
-        (self.folder / "dbt_project.yml").write_text(_PROJECT)
-        (self.folder / "profiles.yml").write_text(_PROFILE)
-        (self.folder / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
         sources: dict[str, list[dict[str, str]]] = {}
         for name, columns in self.tables.items():
             schema, table = name.split(".")

@@ -16,36 +16,12 @@ import yaml
 
 from materializer.registry import FeatureView
 from materializer.registry.manifest import read_manifest
-from tests.support.dbt import ROOT, Project
+from tests.support.dbt import Project
+from tests.support.own_project import write_own_project
 
 VIEW = "measured"
 UNTIL = "2024-02-01"
 
-_PROJECT = """\
-name: views
-config-version: 2
-profile: views
-model-paths: [models]
-packages-install-path: .packages
-flags: {send_anonymous_usage_stats: false}
-models: {feature_store: {+enabled: false}}
-seeds: {feature_store: {+enabled: false}}
-data_tests: {feature_store: {+enabled: false}}
-unit_tests: {feature_store: {+enabled: false}}
-on-run-start: ["{{ feature_store.create_records() }}"]
-on-run-end: ["{{ feature_store.record_verdicts(results) }}"]
-"""
-_PROFILE = """\
-views:
-  target: duckdb
-  outputs:
-    duckdb:
-      type: duckdb
-      path: "{{ env_var('FEATURE_STORE_HOME') }}/warehouse.duckdb"
-      schema: feature_store
-      settings: {TimeZone: UTC}
-      plugins: [{module: materializer.warehouse_folder}]
-"""
 _FACTS = """\
 select id, cast(available_at as date) as day, available_at, {columns}
 from {{{{ ref('raw_facts') }}}}
@@ -100,11 +76,7 @@ class ViewProject(Project):
 
     def __post_init__(self) -> None:
         """Write it."""
-        models = self.folder / "models"
-        models.mkdir(parents=True)
-        (self.folder / "dbt_project.yml").write_text(_PROJECT)
-        (self.folder / "profiles.yml").write_text(_PROFILE)
-        (self.folder / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
+        models = write_own_project(self.folder, "views")
         for name, sql in _MODELS.items():
             (models / f"{name}.sql").write_text(sql)
         casts = ", ".join(
