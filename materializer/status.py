@@ -108,7 +108,7 @@ def _read_warehouse(
     try:
         with open_warehouse(settings, registry, wait=wait, on_wait=console.note) as warehouse:
             return {model: _read_builds(model, registry, warehouse) for model in ids}
-    except Exception as error:  # noqa: BLE001 - as below
+    except Exception as error:  # noqa: BLE001 - the stores are shown all the same
         return dict.fromkeys(ids, Builds(problem=str(as_ours(error))))
 
 

@@ -57,7 +57,7 @@
         cast(null as integer) as window_days,
     {%- endif %}
         {{ feature_store._literal(run_started_at) }} as built_at,
-        '{{ feature_store._vars() if execute }}' as vars,
+        {{ feature_store._vars() if execute else "''" }} as vars,
         {{ feature_store.clock_reading() }} as clock
     {%- if by_day %}
     from {{ feature_store.record('build_plan') }} as plan
@@ -108,7 +108,7 @@
     {%- do run_query(
         "delete from " ~ known ~ " where " ~ checksum_and_model ~ ";\n"
         ~ "insert into " ~ known ~ " (model_checksum, model, sql, used) select '" ~ checksum ~ "', '" ~ model.unique_id
-        ~ "', '" ~ text | replace("'", "''") ~ "', coalesce(max(used), 0) + 1 from " ~ known
+        ~ "', " ~ feature_store.text_literal(text) ~ ", coalesce(max(used), 0) + 1 from " ~ known
     ) -%}
 {% endmacro %}
 
@@ -119,7 +119,7 @@
         'command': feature_store._given_vars(), 'project': feature_store._plain(project.get('vars') or {}),
         'inputs': feature_store._inputs(),
     } -%}
-    {{ return(tojson(vars, sort_keys=true) | replace("'", "''")) }}
+    {{ return(feature_store.text_literal(tojson(vars, sort_keys=true))) }}
 {% endmacro %}
 
 {#- The vars of this command. A secret of dbt's stays out. -#}
@@ -151,6 +151,6 @@
 
 {% macro duckdb___project_file() %}
     {%- set path = (invocation_args_dict.get('project_dir') or '.') ~ '/dbt_project.yml' -%}
-    {%- set found = run_query("select content from read_text('" ~ path | replace("'", "''") ~ "')") -%}
+    {%- set found = run_query("select content from read_text(" ~ feature_store.text_literal(path) ~ ")") -%}
     {{ return(found.columns[0].values()[0]) }}
 {% endmacro %}

@@ -19,14 +19,14 @@
     {%- endfor -%}
     {#- A pattern stays a pattern where it can, so that files that come later are read too. -#}
     {%- set patterns = feature_store._list_of(input.patterns, false) if parts | length == 1 and input.patterns -%}
-    {%- set narrow = "getvariable('" ~ feature_store.narrow_name(input) ~ "')" -%}
+    {%- set narrow = "getvariable('" ~ feature_store.narrow_name(input) ~ "')" if narrowed and by_format.keys() | list == ['parquet'] -%}
     {%- for part in parts -%}
         {%- set files = patterns or feature_store._list_of(part['files']) -%}
-        {%- if narrowed and feature_store.is_narrowed(input) -%}
+        {%- if narrow -%}
             {#- A variable lives as long as a connection: no test and no other model sees what one build left out. -#}
             {#- Of each part one file is always opened, because a list of none is refused. -#}
             {%- set chosen = narrow if parts | length == 1 else
-                'list_distinct(list_prepend(' ~ feature_store._text(feature_store._escaped(part['files'][0])) ~ ', list_intersect(' ~ narrow ~ ', ' ~ files ~ ')))' -%}
+                'list_distinct(list_prepend(' ~ feature_store.text_literal(feature_store._escaped(part['files'][0])) ~ ', list_intersect(' ~ narrow ~ ', ' ~ files ~ ')))' -%}
             {%- set files = 'case when ' ~ narrow ~ ' is null then ' ~ files ~ ' else ' ~ chosen ~ ' end' -%}
         {%- endif -%}
         {%- do part.update({'relation': part['relation'] | replace('$files', files)}) -%}
@@ -115,7 +115,7 @@
             {#- Which of two columns of one name is meant is not known; then neither can be read. -#}
             {%- set is_known = column and columns.count(column) == 1 -%}
             {%- do types.update({column: 'VARCHAR'}) if is_known -%}
-            {%- do typed.append(feature_store._text(column if is_known else 'column ' ~ loop.index ~ ' of ' ~ column) ~ ": 'VARCHAR'") -%}
+            {%- do typed.append(feature_store.text_literal(column if is_known else 'column ' ~ loop.index ~ ' of ' ~ column) ~ ": 'VARCHAR'") -%}
         {%- endfor -%}
         {%- set part = parts.setdefault(header ~ delimiter, {
             'name': file, 'files': [], 'types': types or {'': 'VARCHAR'},
@@ -129,8 +129,8 @@
 
 {% macro _dialect(delimiter, quote) %}
     {{ return(
-        "auto_detect = false, delim = " ~ feature_store._text(delimiter) ~ ", quote = " ~ feature_store._text(quote)
-        ~ ", escape = " ~ feature_store._text(quote) ~ ", comment = '', skip = 0, nullstr = '', null_padding = false, "
+        "auto_detect = false, delim = " ~ feature_store.text_literal(delimiter) ~ ", quote = " ~ feature_store.text_literal(quote)
+        ~ ", escape = " ~ feature_store.text_literal(quote) ~ ", comment = '', skip = 0, nullstr = '', null_padding = false, "
         ~ 'ignore_errors = false, strict_mode = true, max_line_size = 16777216'
     ) }}
 {% endmacro %}
@@ -142,7 +142,7 @@
         {%- set firsts = [] -%}
         {%- for file in batch -%}
             {%- do firsts.append(
-                'select ' ~ loop.index ~ ' as n, ' ~ feature_store._text(file) ~ ' as file, (select line from '
+                'select ' ~ loop.index ~ ' as n, ' ~ feature_store.text_literal(file) ~ ' as file, (select line from '
                 ~ feature_store.lines_of([file]) ~ ' limit 1) as line'
             ) -%}
         {%- endfor -%}
@@ -180,7 +180,7 @@
     {%- set objects = 'read_ndjson_objects(' ~ feature_store._list_of(files) ~ ', hive_partitioning = false)' -%}
     {%- set present, selected = [], [] -%}
     {%- for column, kind in kinds.items() -%}
-        {%- set key = feature_store._text('/' ~ column) -%}
+        {%- set key = feature_store.text_literal('/' ~ column) -%}
         {%- set types = "'" ~ of_kind[kind] | join("', '") ~ "'" -%}
         {%- do present.append('bool_or(json_exists(json, ' ~ key ~ '))') -%}
         {%- do selected.append(
@@ -209,7 +209,7 @@
             {%- set found = 'select sum(num_rows) from parquet_file_metadata(' ~ feature_store._list_of([file]) ~ ')' -%}
         {%- else -%}
             {%- set quote = input.quote if format == 'csv' -%}
-            {%- set quotes = 'length(line) - length(replace(line, ' ~ feature_store._text(quote) ~ ", ''))" if quote else '0' -%}
+            {%- set quotes = 'length(line) - length(replace(line, ' ~ feature_store.text_literal(quote) ~ ", ''))" if quote else '0' -%}
             {%- set lines = 'select line, row_number() over () as n, ' ~ quotes ~ ' as quotes from ' ~ feature_store.lines_of([file]) -%}
             {%- set has_quotes = run_query('select max(quotes) > 0 from (' ~ lines ~ ') as lines').rows[0][0] -%}
             {%- set found -%}

@@ -1,8 +1,8 @@
 {% macro list_files(path) %}{{ return(adapter.dispatch('list_files', 'feature_store')(path)) }}{% endmacro %}
 
-{#- Hidden is what Spark and Hive take for hidden: a file or folder whose name begins with a dot, or with an underscore
-    unless it is that of a partition, `_a=1`; and files that their writers have not finished. What a path names itself
-    is wanted, so only the part is looked at that a pattern or a folder found. -#}
+{#- Hidden files are those that Spark and Hive skip: a file or folder whose name begins with a dot, or with an underscore
+    unless it is a partition's, `_a=1`; and files that their writers have not finished. What the user wrote out is never
+    hidden, so only what a pattern or a folder found is checked. -#}
 {% macro duckdb__list_files(path) %}
     {%- set folder = feature_store._plain_path(path.rstrip('/') ~ '/') -%}
     {%- set above = feature_store._plain_path(modules.re.match('([^*?\\[]*/)?', path).group(0)) -%}
@@ -16,7 +16,7 @@
     ] -%}
         {%- set rows = run_query(
             'select file, regexp_matches(substr(file, ' ~ (named | length + 1) ~ "), '" ~ hidden ~ "') from glob("
-            ~ feature_store._text(pattern) ~ ') order by file'
+            ~ feature_store.text_literal(pattern) ~ ') order by file'
         ).rows -%}
         {%- if rows -%}
             {%- set found = {'pattern': pattern, 'files': [], 'hidden': []} -%}
@@ -52,15 +52,13 @@
     {{ return(once) }}
 {% endmacro %}
 
-{#- A path as DuckDB reads it, which takes brackets and stars for patterns. -#}
+{#- A path in which brackets and stars are not taken for a pattern. -#}
 {% macro _escaped(path) %}{{ return(modules.re.sub('([*?\\[])', '[\\1]', path)) }}{% endmacro %}
-
-{% macro _text(value) %}{{ return("'" ~ value | replace("'", "''") ~ "'") }}{% endmacro %}
 
 {% macro _list_of(files, are_names=true) %}
     {%- set quoted = [] -%}
     {%- for file in files -%}
-        {%- do quoted.append(feature_store._text(feature_store._escaped(file) if are_names else file)) -%}
+        {%- do quoted.append(feature_store.text_literal(feature_store._escaped(file) if are_names else file)) -%}
     {%- endfor -%}
     {{ return('[' ~ quoted | join(', ') ~ ']') }}
 {% endmacro %}

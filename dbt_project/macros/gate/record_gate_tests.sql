@@ -49,7 +49,7 @@
 {% macro _gate_test_row(model, test, name, is_published) %}
     {%- set values = [] -%}
     {%- for text in [model, test, name] -%}
-        {%- do values.append('null' if text is none else "'" ~ text | replace("'", "''") ~ "'") -%}
+        {%- do values.append('null' if text is none else feature_store.text_literal(text)) -%}
     {%- endfor -%}
     {{ return('(' ~ values | join(', ') ~ ', ' ~ ('true' if is_published else 'false') ~ ')') }}
 {% endmacro %}

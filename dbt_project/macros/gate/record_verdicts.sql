@@ -11,7 +11,7 @@
         {%- set because = feature_store._because(result.node, failed) if status == 'skipped' else 'null' -%}
         {%- for guarded in result.node.depends_on.nodes if guarded.startswith('model.') -%}
             {%- do rows.append(
-                "('" ~ result.node.unique_id | replace("'", "''") ~ "', '" ~ result.node.name ~ "', '" ~ guarded ~ "', '" ~ status ~ "', "
+                "(" ~ feature_store.text_literal(result.node.unique_id) ~ ", '" ~ result.node.name ~ "', '" ~ guarded ~ "', '" ~ status ~ "', "
                 ~ ('null' if result.failures is none else result.failures) ~ ', ' ~ share ~ ', ' ~ because ~ ')'
             ) -%}
         {%- endfor -%}
@@ -82,7 +82,7 @@
         {%- do causes.append(cause['said']) -%}
     {%- endfor -%}
     {%- set causes = causes or (failed.values() | map(attribute='said') | list)[:1] -%}
-    {{ return("'" ~ causes | join(', ') | replace("'", "''") ~ "'" if causes else 'null') }}
+    {{ return(feature_store.text_literal(causes | join(', ')) if causes else 'null') }}
 {% endmacro %}
 
 {% macro _is_about_the_build(node) %}

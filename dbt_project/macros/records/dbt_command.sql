@@ -1,18 +1,18 @@
 {#- The one place where a command to run is written. -#}
 {% macro dbt_command(verb, options='', select=none, first=none, last=none) %}
     {%- set start = 'dbt ' ~ verb ~ (' ' ~ options if options else '') -%}
-    {%- set parts = [feature_store._text(start)] -%}
-    {%- if select -%} {%- set parts = [feature_store._text(start ~ ' --select '), select] -%} {%- endif -%}
+    {%- set parts = [feature_store.text_literal(start)] -%}
+    {%- if select -%} {%- set parts = [feature_store.text_literal(start ~ ' --select '), select] -%} {%- endif -%}
     {%- if first -%}
         {%- set given = feature_store._arguments('<first>', '<last>') -%}
         {%- set before, _, rest = given.partition('<first>') -%}
         {%- set between, _, after = rest.partition('<last>') -%}
         {%- do parts.extend([
-            feature_store._text(before), 'cast(' ~ first ~ ' as varchar)',
-            feature_store._text(between), 'cast(' ~ last ~ ' as varchar)', feature_store._text(after),
+            feature_store.text_literal(before), 'cast(' ~ first ~ ' as varchar)',
+            feature_store.text_literal(between), 'cast(' ~ last ~ ' as varchar)', feature_store.text_literal(after),
         ]) -%}
     {%- else -%}
-        {%- do parts.append(feature_store._text(feature_store._arguments())) -%}
+        {%- do parts.append(feature_store.text_literal(feature_store._arguments())) -%}
     {%- endif -%}
     {{ return('concat(' ~ parts | join(', ') ~ ')') }}
 {% endmacro %}
@@ -20,8 +20,8 @@
 {#- For a reader that is not dbt: the arguments of its commands. The one of days has `<first>` and `<last>` in their place. -#}
 {% macro dbt_arguments() %}
 select
-    {{ feature_store._text(feature_store._arguments()) }} as arguments,
-    {{ feature_store._text(feature_store._arguments('<first>', '<last>')) }} as arguments_of_days
+    {{ feature_store.text_literal(feature_store._arguments()) }} as arguments,
+    {{ feature_store.text_literal(feature_store._arguments('<first>', '<last>')) }} as arguments_of_days
 {% endmacro %}
 
 {#- What this command was given, for a shell; a range of days only if one is given here. -#}

@@ -1,7 +1,7 @@
 {#- A number goes as text: DuckDB would read 0.1 as a decimal, and 1e400 not at all. -#}
 {% macro as_literal(value, type=none) %}
     {%- if value is none -%} {{ return('cast(null as ' ~ (type or 'varchar') ~ ')') }}
-    {%- elif value is string -%} {{ return("'" ~ value | replace("'", "''") ~ "'") }}
+    {%- elif value is string -%} {{ return(feature_store.text_literal(value)) }}
     {%- elif value is boolean or value is number -%}
         {{ return("cast('" ~ (value | float if value is not boolean else value | int) ~ "' as double)") }}
     {%- endif -%}

@@ -7,7 +7,7 @@ select
     concat(
         'row ('
         {%- for column in columns -%}
-        , '{{ ", " if not loop.first }}{{ column | replace("'", "''") }}: ', coalesce(cast({{ feature_store.quoted(column) }} as varchar), 'null')
+        , {{ feature_store.text_literal((', ' if not loop.first else '') ~ column ~ ': ') }}, coalesce(cast({{ feature_store.quoted(column) }} as varchar), 'null')
         {%- endfor -%}
         , ') is ', cast(sum(here) as varchar), ' times in {{ model.identifier }} and ',
         cast(sum(there) as varchar), ' times in {{ of.identifier }}'

@@ -89,7 +89,7 @@ select
     {{ entity | join(', ') }},
     instant,
     concat(
-        {% for key in entity %}'{{ key[1:-1] | replace("'", "''") }} ', coalesce(cast({{ key }} as varchar), 'null'), ', ', {% endfor -%}
+        {% for key in entity %}{{ feature_store.text_literal(key[1:-1] ~ ' ') }}, coalesce(cast({{ key }} as varchar), 'null'), ', ', {% endfor -%}
         'usable from ', cast(usable_from as varchar),
         case
             when max(is_outdated) = 1 then concat(

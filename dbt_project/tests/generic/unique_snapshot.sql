@@ -8,7 +8,7 @@ select
     {{ keys }},
     {{ usable_from }},
     concat(
-        {% for key in entity %}'{{ key | replace("'", "''") }} ', cast({{ feature_store.quoted(key) }} as varchar), {% endfor %}
+        {% for key in entity %}{{ feature_store.text_literal(key ~ ' ') }}, cast({{ feature_store.quoted(key) }} as varchar), {% endfor %}
         ' has ', cast(count(*) as varchar), ' rows available at ', cast({{ usable_from }} as varchar),
         '; rebuild that day'
     ) as problem

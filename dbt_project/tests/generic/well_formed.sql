@@ -12,7 +12,7 @@ select
     concat(
         'input row ('
         {%- for column in looked_at -%}
-        , '{{ ", " if not loop.first }}{{ column | replace("'", "''") }}: ', coalesce(cast({{ feature_store.quoted(column) }} as varchar), 'missing or unreadable')
+        , {{ feature_store.text_literal((', ' if not loop.first else '') ~ column ~ ': ') }}, coalesce(cast({{ feature_store.quoted(column) }} as varchar), 'missing or unreadable')
         {%- endfor -%}
         , '): correct or drop it in the source'
     ) as problem
